@@ -1,0 +1,33 @@
+# `make demo` and `make test` work on a fresh clone with nothing but Python; the rest is for daily work.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check lint bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m ltiaas_middleware demo $(ARGS)
+
+test: $(VENV)/.test
+	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHON=$(BIN)/python tests/run.sh $(ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks $(ARGS)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[async,redis,sql]" --group test
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) .nox artifacts .coverage* .pytest_cache .mypy_cache .ruff_cache dist

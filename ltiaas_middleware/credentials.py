@@ -1,0 +1,163 @@
+"""The three ``Authorization`` headers that LTIAAS takes, as immutable values.
+
+A credential is bound to the account's origin: used as ``auth=``, it refuses to sign a request for
+any other, so that a copied URL or a followed ``next`` link cannot carry the API key elsewhere.
+It never shows itself: not in ``repr``, not in a pickle.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import MutableMapping
+from datetime import datetime, timezone
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
+
+from .errors import CredentialError, CredentialScopeError
+from .settings import origin_of
+
+__all__ = ["ApiKeyCredential", "Credential", "LtikCredential", "ServiceKeyCredential"]
+
+# RFC 7230 section 3.2: what a header's value may hold, less white space.
+_VISIBLE = re.compile(r"[!-~]+")
+
+
+class _Request(Protocol):
+    """What ``requests.PreparedRequest`` and ``httpx.Request`` have in common."""
+
+    @property
+    def url(self) -> Any: ...
+    @property
+    def headers(self) -> Any: ...
+
+
+_R = TypeVar("_R", bound=_Request)
+
+
+class Credential:
+    """What the three have in common. Make one of the subclasses.
+
+    Args:
+        origin: the account's origin, such as ``https://your.ltiaas.com``.
+        api_key: the account's API key.
+    """
+
+    __slots__ = ("_expires_at", "_origin", "_value")
+    #: The authorization scheme (wire.md, "The three authorization schemes").
+    scheme: ClassVar[str]
+
+    _expires_at: datetime | None
+    _origin: str
+    _value: str
+
+    def __init__(self, origin: str, value: str, expires_at: datetime | None = None) -> None:
+        if not _VISIBLE.fullmatch(value):
+            raise CredentialError(
+                f"a {self.scheme} credential cannot hold spaces, control or accented characters"
+            )
+        set_ = object.__setattr__
+        set_(self, "_origin", origin)
+        set_(self, "_value", value)
+        set_(self, "_expires_at", expires_at)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} cannot be changed")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} cannot be changed")
+
+    @property
+    def origin(self) -> str:
+        """The one origin that this credential signs requests for."""
+        return self._origin
+
+    @property
+    def authorization(self) -> str:
+        """The header's value. A secret: hand it to the HTTP client and to nothing else."""
+        return f"{self.scheme} {self._value}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """A new ``{"Authorization": …}``. No check of the address: prefer ``auth=credential``."""
+        return {"Authorization": self.authorization}
+
+    def apply(self, headers: MutableMapping[str, str]) -> None:
+        """Set ``Authorization`` in ``headers``. No check of the address: prefer ``auth=``."""
+        headers["Authorization"] = self.authorization
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it stops working (aware, UTC), or None where it does not expire."""
+        return self._expires_at
+
+    @property
+    def expired(self) -> bool:
+        """Whether ``expires_at`` is past, by this machine's clock."""
+        return self._expires_at is not None and datetime.now(timezone.utc) >= self._expires_at
+
+    def __call__(self, request: _R) -> _R:
+        """Sign a request: ``auth=credential`` of both requests and httpx.
+
+        Raises:
+            CredentialScopeError: the request is for another origin; nothing was signed.
+        """
+        target = origin_of(str(request.url))
+        if target != self._origin:
+            raise CredentialScopeError(
+                f"this credential is for {self._origin} and was asked to sign a request for "
+                f"{target or 'an unclear address'}"
+            )
+        request.headers["Authorization"] = self.authorization
+        return request
+
+    def __repr__(self) -> str:
+        ends = f", expires_at={self._expires_at.isoformat()}" if self._expires_at else ""
+        return f"<{type(self).__name__} for {self._origin}{ends}>"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return (self._origin, self._value) == (other._origin, other._value)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._origin, self._value))
+
+    def __copy__(self) -> Credential:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Credential:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} holds the API key and is not pickled")
+
+
+class LtikCredential(Credential):
+    """``LTIK-AUTH-V2 <API_KEY>:<LTIK>``: everything that belongs to one launch, for 24 hours."""
+
+    __slots__ = ()
+    scheme = "LTIK-AUTH-V2"
+
+    def __init__(
+        self, origin: str, api_key: str, ltik: str, expires_at: datetime | None = None
+    ) -> None:
+        super().__init__(origin, f"{api_key}:{ltik}", expires_at)
+
+
+class ServiceKeyCredential(Credential):
+    """``SERVICE-AUTH-V1 <API_KEY>:<SERVICE_KEY>``: roster and grades outside a launch."""
+
+    __slots__ = ()
+    scheme = "SERVICE-AUTH-V1"
+
+    def __init__(self, origin: str, api_key: str, service_key: str) -> None:
+        super().__init__(origin, f"{api_key}:{service_key}")
+
+
+class ApiKeyCredential(Credential):
+    """``Bearer <API_KEY>``: registrations and platforms only."""
+
+    __slots__ = ()
+    scheme = "Bearer"
+
+    def __init__(self, origin: str, api_key: str) -> None:
+        super().__init__(origin, api_key)

@@ -1,0 +1,114 @@
+"""Every exception of the package, in one tree.
+
+``LTIAASError`` catches them all. What LTIAAS itself answers is an ``ApiError``, which carries what
+was asked and what came back, and never a secret: no header, no token, no body.
+"""
+
+from __future__ import annotations
+
+from werkzeug.exceptions import Unauthorized
+
+__all__ = [
+    "ApiError",
+    "ApiKeyRejected",
+    "CredentialError",
+    "CredentialScopeError",
+    "IdTokenError",
+    "LTIAASError",
+    "LaunchExpired",
+    "LaunchRequired",
+    "RateLimited",
+    "ServiceUnavailableForContext",
+    "SettingsError",
+    "UpstreamError",
+]
+
+
+class LTIAASError(Exception):
+    """Base of every exception that this package raises."""
+
+
+class SettingsError(LTIAASError, ValueError):
+    """A setting is missing or unusable; the message names it and says what to do."""
+
+
+class CredentialError(LTIAASError, ValueError):
+    """A value that no ``Authorization`` header may be built from (control characters, spaces)."""
+
+
+class CredentialScopeError(LTIAASError):
+    """A credential was asked to sign a request that is not for its own account.
+
+    Either the address is on another origin, or the endpoint does not take this kind of credential
+    (``wire.md``, "The three authorization schemes"). Nothing was sent.
+    """
+
+
+class IdTokenError(LTIAASError, ValueError):
+    """What LTIAAS sent as an ID token is none: no object, or it names no user."""
+
+
+class LaunchRequired(Unauthorized, LTIAASError):
+    """The view needs a launch and the request carries none (401).
+
+    It is a Werkzeug ``Unauthorized``, so Flask and other Werkzeug frameworks answer 401 by
+    themselves; the middleware does so wherever the app lets the exception through.
+    """
+
+    description = "This page needs an LTI launch. Open it again from your course."
+
+
+class ApiError(LTIAASError):
+    """LTIAAS answered with an error, or did not answer.
+
+    Attributes:
+        status: HTTP status, or None where no usable answer came.
+        code: LTIAAS's ``details.message`` (``wire.md``, "Errors"), or None.
+        description: LTIAAS's ``details.description``, or a short account of what went wrong.
+        method: of the request, such as ``"GET"``.
+        path: of the request, without query.
+        retry_after: seconds that LTIAAS asked us to wait, or None.
+    """
+
+    def __init__(
+        self,
+        description: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        method: str = "GET",
+        path: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(description)
+        self.description = description
+        self.status = status
+        self.code = code
+        self.method = method
+        self.path = path
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        asked = f"{self.method} {self.path}".rstrip()
+        answered = " ".join(str(part) for part in (self.status, self.code) if part is not None)
+        return f"{asked}: {answered + ': ' if answered else ''}{self.description}"
+
+
+class LaunchExpired(ApiError):
+    """This launch is over or never was (401, ``Invalid or expired ltik.``)."""
+
+
+class ApiKeyRejected(ApiError):
+    """The tool's own API key is wrong (401, ``Invalid API key``): nobody's launch can work."""
+
+
+class ServiceUnavailableForContext(ApiError):
+    """The account or the LMS does not offer that service to this launch."""
+
+
+class RateLimited(ApiError):
+    """429; ``retry_after`` holds what LTIAAS asked for."""
+
+
+class UpstreamError(ApiError):
+    """LTIAAS could not be reached, was too slow, or answered with what is no answer of its."""

@@ -1,0 +1,48 @@
+"""Keys derived from ``Settings.secret``, one for each purpose, and the launch ids made with them.
+
+A launch id is an HMAC of the ltik: every worker computes the same one with nothing shared, and
+nobody without the secret can guess or check one. One secret makes, all verify, so that a secret
+can be rotated without ending anyone's launch.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+
+__all__ = ["LAUNCH_ID_LENGTH", "LaunchIds", "derive"]
+
+#: 128 bits as base64url without padding.
+LAUNCH_ID_LENGTH = 22
+
+
+def derive(secret: str, purpose: str) -> bytes:
+    """A 256-bit key for one purpose (the expand step of HKDF, RFC 5869 section 2.3)."""
+    return hmac.digest(secret.encode(), f"ltiaas-middleware/{purpose}".encode() + b"\x01", "sha256")
+
+
+class LaunchIds:
+    """From an ltik to its launch id.
+
+    Args:
+        secrets: the first makes ids, all verify.
+    """
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._keys = tuple(derive(secret, "launch-id") for secret in secrets)
+
+    def of(self, ltik: str) -> str:
+        """The launch id of an ltik: 22 characters of base64url."""
+        return _id(self._keys[0], ltik)
+
+    def match(self, ltik: str, launch_id: str) -> bool:
+        """Whether ``launch_id`` was made from ``ltik`` under any of the secrets."""
+        return any(hmac.compare_digest(_id(key, ltik), launch_id) for key in self._keys)
+
+
+def _id(key: bytes, ltik: str) -> str:
+    digest = hmac.digest(key, ltik.encode(), "sha256")
+    return urlsafe_b64encode(digest[:16])[:LAUNCH_ID_LENGTH].decode()

@@ -1,0 +1,128 @@
+"""The launch that a request belongs to, and where an app finds it."""
+
+from __future__ import annotations
+
+import json
+from contextvars import ContextVar
+from datetime import datetime, timezone
+from typing import NamedTuple, NoReturn
+from urllib.parse import quote
+
+from .cache import CachedLaunch
+from .credentials import LtikCredential, ServiceKeyCredential
+from .errors import IdTokenError, LaunchRequired
+from .id_token import IdToken
+from .settings import Settings
+
+__all__ = ["GlobalUserId", "Launch", "current_launch", "require_launch"]
+
+
+class GlobalUserId(NamedTuple):
+    """A user, unique across LMSes: ``user.id`` is unique only within its platform (wire.md)."""
+
+    platform_id: str
+    user_id: str
+
+
+class Launch:
+    """One LTI launch: who the user is, in which course and activity, and its credentials.
+
+    Made by the middleware for each request. What an app does to it reaches no other request.
+    """
+
+    __slots__ = ("_entry", "_id_token", "_settings", "path")
+
+    #: The launch's own prefix, such as ``/lti/Yk3…``, for links that an app builds by hand; the
+    #: mount point alone where the launch is served in place. Percent-encoded, no slash at its end.
+    path: str
+
+    def __init__(self, entry: CachedLaunch, settings: Settings, path: str = "") -> None:
+        self._entry = entry
+        self._settings = settings
+        self._id_token: IdToken | None = None
+        self.path = path
+
+    @property
+    def id(self) -> str:
+        """The launch id: 22 characters, opaque, safe to log."""
+        return self._entry.id
+
+    @property
+    def id_token(self) -> IdToken:
+        """The launch's claims."""
+        if self._id_token is None:
+            self._id_token = IdToken.parse(json.loads(self._entry.claims))
+        return self._id_token
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the launch ends (aware, UTC): 24 hours after it began (wire.md)."""
+        return datetime.fromtimestamp(self._entry.ends_at, timezone.utc)
+
+    @property
+    def credential(self) -> LtikCredential:
+        """Signs every call that belongs to this launch; ``auth=`` for requests and httpx."""
+        return LtikCredential(
+            self._settings.url, self._settings.api_key, self._entry.ltik, self.expires_at
+        )
+
+    @property
+    def service_credential(self) -> ServiceKeyCredential | None:
+        """Signs roster and grade calls outside a launch; None where the launch grants none."""
+        key = self.id_token.services.service_key
+        if key is None:
+            return None
+        return ServiceKeyCredential(self._settings.url, self._settings.api_key, key)
+
+    @property
+    def global_user_id(self) -> GlobalUserId:
+        """(platform id, user id): the only id that is safe to key a user's data with.
+
+        Raises:
+            IdTokenError: the platform has no id, so that two users could not be told apart.
+        """
+        platform_id = self.id_token.platform.id
+        if platform_id is None:
+            raise IdTokenError("the ID token names no platform (platform.id)")
+        return GlobalUserId(platform_id, self.id_token.user.id)
+
+    def has_role(self, role: str) -> bool:
+        """Whether the user has a role in this course; see ``IdToken.has_role``."""
+        return self.id_token.has_role(role)
+
+    def url_for(self, endpoint: str, *segments: str) -> str:
+        """The address of one of LTIAAS's endpoints.
+
+        Args:
+            endpoint: below ``/api/``, such as ``"memberships"``.
+            segments: path segments to be percent-encoded, slashes too, such as a line item's id:
+                ``url_for("lineitems", line_item_id, "scores")``.
+        """
+        rest = "".join(f"/{quote(segment, safe='')}" for segment in segments)
+        return f"{self._settings.url}/api/{endpoint.strip('/')}{rest}"
+
+    def __repr__(self) -> str:
+        return f"<Launch {self.id}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Launch holds its ltik and is not pickled; keep launch.id or the claims")
+
+
+current: ContextVar[Launch | None] = ContextVar("ltiaas_middleware.launch", default=None)
+
+
+def current_launch() -> Launch | None:
+    """The launch of the request that is being answered, or None when it carries none."""
+    return current.get()
+
+
+def require_launch() -> Launch:
+    """The launch of the request that is being answered.
+
+    Raises:
+        LaunchRequired: there is none; the middleware answers 401 where the app lets it through.
+    """
+    launch = current.get()
+    if launch is None:
+        raise LaunchRequired
+    return launch

@@ -1,0 +1,49 @@
+"""What both adapters are made of: settings, gate and authenticator, put together once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import access_logs
+from .api import Api
+from .authenticator import Authenticator
+from .gate import Gate
+from .keys import LaunchIds
+from .settings import Settings
+
+__all__ = ["Middleware"]
+
+
+class Middleware:
+    """Use ``wsgi.LTIAASMiddleware`` or ``asgi.LTIAASMiddleware``.
+
+    Args:
+        app: the app to wrap.
+        settings: a ``Settings``; by default made from the environment.
+        options: single settings, where no ``Settings`` is given; they win over the environment.
+
+    Raises:
+        SettingsError: a setting is missing or unusable.
+    """
+
+    def __init__(self, app: Any, settings: Settings | None = None, **options: Any) -> None:
+        if settings is None:
+            settings = Settings.from_env(**options)
+        elif options:
+            raise TypeError("give either settings or single options, not both")
+        self.app = app
+        self.settings = settings
+        ids = LaunchIds(settings.secrets)
+        self._authenticator = Authenticator(settings, Api(settings), ids)
+        self._gate = Gate(settings, ids, self._authenticator)
+        self._concerns = self._gate.concerns
+        if settings.scrub_logs:
+            access_logs.install()
+
+    def stats(self) -> dict[str, int]:
+        """Counters since the start of this process; the names are in docs/."""
+        return self._authenticator.stats.snapshot()
+
+    def close(self) -> None:
+        """Stop the threads that call LTIAAS. Only needed where an app is thrown away early."""
+        self._authenticator.close()

@@ -1,0 +1,265 @@
+"""Settings: one frozen object, checked when it is made.
+
+A wrong value must stop the tool at start-up with a sentence that names the setting, and not at
+the first launch of the term with a 401 that looks like the student's fault.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
+
+from .errors import SettingsError
+
+if TYPE_CHECKING:
+    from .refusals import Answer, Refusal
+
+__all__ = ["Settings", "is_loopback", "origin_of"]
+
+# RFC 7230 section 3.2.6: the characters of a header's name.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# The visible characters of a header's value (RFC 7230 section 3.2), less the colon that parts the
+# API key from the ltik (wire.md, "The three authorization schemes").
+_API_KEY = re.compile(r"[!-9;-~]+")
+_LAUNCH_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` (a name or address, no port) can only be this machine (RFC 6761, 6.3)."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def origin_of(url: str) -> str | None:
+    """The origin of ``url`` as ``scheme://host[:port]``; None where it has no clear one.
+
+    An address with credentials, a backslash, white space or control characters has no clear
+    origin: two parsers may read two different hosts from it (RFC 3986 section 7.6).
+    """
+    if any(char <= " " or char in "\\\x7f" for char in url):
+        return None
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc:
+        return None
+    if ":" in host:
+        host = f"[{host}]"
+    if port is None or port == _DEFAULT_PORTS[parts.scheme]:
+        return f"{parts.scheme}://{host}"
+    return f"{parts.scheme}://{host}:{port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the middleware talks to one LTIAAS account.
+
+    Every setting may be given as a keyword, or to ``from_env`` as ``LTIAAS_<NAME>``.
+
+    Args:
+        url: the account's address, ``https://your.ltiaas.com`` or the bare domain. Plain ``http``
+            is taken for loopback hosts only.
+        api_key: the account's API key.
+        ttl: seconds for which a fetched ID token is trusted before LTIAAS is asked again.
+        max_launches: how many launches are kept in memory.
+        launch_path: the path under which each launch gets an address of its own; None serves
+            every launch in place.
+        strict_launch_path: refuse even a new tab that the browser marks as opened by the tool's
+            own page; ``Launch.handoff_url`` is then the only way out of the frame.
+        bearer: take ``Authorization: Bearer <ltik>`` too. Only for tools whose bearer tokens are
+            all ltiks: whatever comes is sent to LTIAAS.
+        header: the name of one more request header that may carry an ltik, or None.
+        require: True, or a function from a path to bool: where a request without a launch is
+            answered 401 before the app sees it.
+        on_refusal: replaces the middleware's own error answers; see ``refusals.Refusal``.
+        secret: what ids and stored entries are keyed with; the API key by default. A sequence
+            rotates: the first makes, all verify.
+        connect_timeout: seconds to reach LTIAAS.
+        read_timeout: seconds to wait for each piece of its answer.
+        deadline: seconds for one verification altogether, repeats included.
+        max_calls: calls to LTIAAS under way at once, in this process.
+        max_ltik_length: characters; a longer one is answered 400. The default still fits into a
+            cookie (4 096 bytes with its name, RFC 6265 section 6.1).
+        max_response_size: bytes of one answer of LTIAAS.
+        ca_bundle: path of a file with certificate authorities, where LTIAAS is reached through a
+            proxy with one of its own. TLS is verified always.
+        scrub_logs: take ltiks out of what the known access loggers write.
+        cookie_name: of the launch's cookie, before the ``__Secure-`` that https adds.
+
+    Raises:
+        SettingsError: a value is missing or unusable; the message names it.
+    """
+
+    url: str
+    api_key: str = field(repr=False)
+    ttl: float = 600
+    max_launches: int = 10_000
+    launch_path: str | None = "/lti"
+    strict_launch_path: bool = False
+    bearer: bool = False
+    header: str | None = None
+    require: bool | Callable[[str], bool] = False
+    on_refusal: Callable[[Refusal], Answer | None] | None = None
+    secret: str | tuple[str, ...] | None = field(default=None, repr=False)
+    connect_timeout: float = 3.05
+    read_timeout: float = 5
+    deadline: float = 10
+    max_calls: int = 32
+    max_ltik_length: int = 4000
+    max_response_size: int = 1_048_576
+    ca_bundle: str | None = None
+    scrub_logs: bool = True
+    cookie_name: str = "ltiaas-launch"
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "url", _account_origin(self.url))
+        set_(self, "api_key", _api_key(self.api_key))
+        for name in ("ttl", "connect_timeout", "read_timeout", "deadline"):
+            set_(self, name, _number(name, getattr(self, name), float))
+        for name in ("max_launches", "max_calls", "max_ltik_length", "max_response_size"):
+            set_(self, name, _number(name, getattr(self, name), int))
+        for name in ("strict_launch_path", "bearer", "scrub_logs"):
+            if not isinstance(getattr(self, name), bool):
+                _refuse(name, "must be True or False")
+        if not isinstance(self.require, bool) and not callable(self.require):
+            _refuse("require", "must be True, False, or a function from a path to bool")
+        if self.on_refusal is not None and not callable(self.on_refusal):
+            _refuse("on_refusal", "must be a function from a Refusal to an Answer")
+        if self.launch_path is not None and not (
+            isinstance(self.launch_path, str) and _LAUNCH_PATH.fullmatch(self.launch_path)
+        ):
+            _refuse("launch_path", "must be a path such as '/lti', without a slash at its end")
+        if self.header is not None and not (
+            isinstance(self.header, str) and _HEADER_NAME.fullmatch(self.header)
+        ):
+            _refuse("header", "must be the name of a request header, such as 'X-Ltik'")
+        if self.header is not None and self.header.lower() in ("authorization", "cookie"):
+            _refuse("header", "must be a header of its own; for Authorization there is 'bearer'")
+        if not (isinstance(self.cookie_name, str) and _HEADER_NAME.fullmatch(self.cookie_name)):
+            _refuse("cookie_name", "must be the name of a cookie (RFC 6265)")
+        if self.ca_bundle is not None and not os.path.isfile(self.ca_bundle):
+            _refuse("ca_bundle", "names a file that is not there")
+        set_(self, "secret", _secrets(self.secret))
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+        """Settings from ``LTIAAS_URL`` (or ``LTIAAS_DOMAIN``), ``LTIAAS_API_KEY`` and, for each
+        other setting that is text, number or switch, ``LTIAAS_<NAME>``.
+
+        Args:
+            env: the environment to read; ``os.environ`` by default.
+            overrides: settings given in code; they win.
+
+        Raises:
+            SettingsError: a value is missing or unusable, or a keyword is no setting.
+        """
+        env = os.environ if env is None else env
+        names = {item.name for item in fields(cls)}
+        for name in overrides:
+            if name not in names:
+                raise SettingsError(f"{name} is no setting; there are: {', '.join(sorted(names))}")
+        found: dict[str, Any] = {}
+        for name in names - _CODE_ONLY:
+            text = env.get(f"LTIAAS_{name.upper()}", "").strip()
+            if text:
+                found[name] = _from_text(name, text)
+        if "url" not in found and env.get("LTIAAS_DOMAIN", "").strip():
+            found["url"] = env["LTIAAS_DOMAIN"].strip()
+        values = found | overrides
+        for name, example in (("url", "https://your.ltiaas.com"), ("api_key", "its API key")):
+            if name not in values:
+                raise SettingsError(
+                    f"LTIAAS_{name.upper()} is not set: set it to {example}, or give {name}="
+                )
+        return cls(**values)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What keys are derived from; the first makes, all verify."""
+        return (self.api_key,) if self.secret is None else tuple(self.secret)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("Settings hold the API key and are not pickled; make them from_env() there")
+
+
+_CODE_ONLY = {"on_refusal"}
+_OFF = {"0", "false", "no", "off", "none"}
+_ON = {"1", "true", "yes", "on"}
+
+
+def _refuse(name: str, why: str) -> NoReturn:
+    raise SettingsError(f"{name} (LTIAAS_{name.upper()}) {why}")
+
+
+def _from_text(name: str, text: str) -> Any:
+    if name in ("strict_launch_path", "bearer", "scrub_logs", "require"):
+        if text.lower() not in _ON | _OFF:
+            _refuse(name, "must be 'true' or 'false'")
+        return text.lower() in _ON
+    if name == "launch_path" and text.lower() in _OFF:
+        return None
+    if name == "secret":
+        return tuple(text.split())
+    return text
+
+
+def _account_origin(url: object) -> str:
+    if not isinstance(url, str) or not url.strip():
+        _refuse("url", "must be the account's address, such as https://your.ltiaas.com")
+    url = url.strip()
+    if "://" not in url:
+        url = f"https://{url}"
+    origin = origin_of(url)
+    if origin is None or not origin.isascii():
+        _refuse("url", "is not an address such as https://your.ltiaas.com")
+    parts = urlsplit(url)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        _refuse("url", "must be the bare address of the account: no path, query or fragment")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        _refuse("url", "must begin with https: plain http is taken for loopback hosts only")
+    return origin
+
+
+def _api_key(key: object) -> str:
+    if not isinstance(key, str) or not key:
+        _refuse("api_key", "must be the account's API key")
+    if not _API_KEY.fullmatch(key):
+        _refuse("api_key", "holds a character that no API key has (space, colon, control, accent)")
+    return key
+
+
+def _number(name: str, value: Any, kind: type[int] | type[float]) -> int | float:
+    try:
+        number = kind(value)
+        if isinstance(value, bool) or number != float(value):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        _refuse(name, f"must be a {'whole ' if kind is int else ''}number")
+    if not 0 < number < 1e9:
+        _refuse(name, "must be greater than 0")
+    return number
+
+
+def _secrets(secret: object) -> tuple[str, ...] | None:
+    if secret is None:
+        return None
+    many = (secret,) if isinstance(secret, str) else secret
+    if not isinstance(many, (list, tuple)) or not many:
+        _refuse("secret", "must be a text, or a list of texts of which the first makes")
+    for one in many:
+        if not isinstance(one, str) or len(one) < 16:
+            _refuse("secret", "must be at least 16 characters long")
+    return tuple(many)
