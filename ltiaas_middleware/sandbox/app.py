@@ -1,0 +1,333 @@
+"""The sandbox itself: a WSGI app that is an LTIAAS account and an LMS at once."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from werkzeug import Request, Response
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from . import tokens
+from .api import Api, Launch, read_body
+from .credentials import read_authorization
+from .errors import ApiError
+from .faults import Fault, Faults, Gone, Patience, spoiled
+from .gradebook import Gradebook
+from .journal import Journal, JournalEntry, token_digest
+from .tokens import InvalidToken, Mint
+from .world import Seat, default_world
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+DEFAULT_API_KEY = "5a4d0b0c-1111-4000-8000-a11ce5a4db0c"
+"""The API key of a sandbox that is given none: well known, and worth nothing anywhere else."""
+
+DEFAULT_TOOL = "http://127.0.0.1:5000/launch"
+
+_MAXIMUM_BODY = 10_000_000
+_HANDSHAKE = 300
+"""Seconds that a launch may take from the LMS's page to the launch redirect."""
+_QUERY_SAFE = "!$%&'()*+,-./:;=?@_~"
+
+
+class SandboxRequest(Request):
+    """A request of bounded size."""
+
+    max_content_length = _MAXIMUM_BODY
+
+
+class Sandbox:
+    """A local LTIAAS account with an LMS. Also a WSGI app, to be served by `SandboxServer`.
+
+    - `tool`: the tool's launch address, to which launches are redirected. May be set at any time.
+    - `api_key`: of the account. All signing keys derive from it, so that a restart with the same key honours the
+      launches of the run before.
+    - `clock`: seconds since the epoch; tests put their own in to reach the end of a launch.
+
+    Everything here may be called from any thread while the sandbox is being served.
+    """
+
+    def __init__(
+        self,
+        *,
+        tool: str = DEFAULT_TOOL,
+        api_key: str = DEFAULT_API_KEY,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+            raise ValueError("api_key is printable ASCII without spaces")
+        self.api_key = api_key
+        self.clock = clock
+        self.world = default_world()
+        self.gradebook = Gradebook(self.world)
+        self.journal = Journal(api_key)
+        self.faults = Faults()
+        self.own_hosts: set[str] = set()
+        """What `Host` may say to the LMS and control pages; the server fills it in."""
+        self.public_url: str | None = None
+        """The origin to put into links, where it is not the one that a request was sent to."""
+        self._tool = _checked_tool(tool)
+        self._lock = threading.Lock()
+        self._ended: set[str] = set()
+        self._mint = Mint(api_key)
+        self._api = Api(
+            self.world,
+            self.gradebook,
+            self._mint,
+            api_key,
+            self._now,
+            self.verify,
+            lambda: self._tool,
+        )
+
+    @property
+    def tool(self) -> str:
+        """The tool's launch address. Setting one that is not an http(s) URL raises `ValueError`."""
+        return self._tool
+
+    @tool.setter
+    def tool(self, address: str) -> None:
+        self._tool = _checked_tool(address)
+
+    # Launches
+
+    def issue(
+        self,
+        course: str | None = None,
+        activity: str | None = None,
+        user: str | None = None,
+        deep_linking: bool = False,
+    ) -> str:
+        """A new ltik, as LTIAAS makes at each launch (`wire.md`, "The launch redirect").
+
+        By default of the first course's instructor in its first activity. Raises `ValueError`, listing what there
+        is, for a name that the world does not have.
+        """
+        return self.issue_for(self.world.seat(course, activity, user, deep_linking))
+
+    def issue_for(self, seat: Seat) -> str:
+        """A new ltik for a seat that was looked up before."""
+        return self._mint.token(
+            "launch",
+            {
+                "platformId": seat.platform.id,
+                "platformUrl": seat.platform.url,
+                **_seat_claims(seat),
+            },
+            now=self._now(),
+            lifetime=tokens.LIFETIME,
+        )
+
+    def launch_url(self, ltik: str, query: str = "") -> str:
+        """The tool's address as the launch redirect gives it: its own query kept, then `query`, then the ltik."""
+        scheme, netloc, path, own, fragment = urlsplit(self._tool)
+        # Kept byte for byte, except what may not stand in a URL.
+        parts = [own, quote(query.lstrip("?"), safe=_QUERY_SAFE), f"ltik={ltik}"]
+        return urlunsplit((scheme, netloc, path, "&".join(filter(None, parts)), fragment))
+
+    def expire(self, ltik: str) -> None:
+        """Put an ltik past its 24 hours. Raises `ValueError` for one that is not of this sandbox."""
+        try:
+            jti = self._mint.payload(ltik)["jti"]
+        except InvalidToken:
+            raise ValueError("not an ltik of this sandbox") from None
+        with self._lock:
+            self._ended.add(jti)
+
+    def revoke(self, ltik: str) -> None:
+        """End a launch before its time. On the wire it cannot be told from an expired one (`wire.md`, "Errors")."""
+        self.expire(ltik)
+
+    def verify(self, ltik: str) -> Launch:
+        """The launch that an ltik stands for. Raises `InvalidToken` when it is over or never was."""
+        payload = self._mint.read("launch", ltik, now=self._now())
+        with self._lock:
+            if payload["jti"] in self._ended:
+                raise InvalidToken("ended by hand")
+        return Launch(self._seat(payload), payload["iat"], payload["jti"])
+
+    # The handshake between the LMS's launch and LTIAAS's redirect, which stands in for OpenID Connect
+
+    def handshake(self, seat: Seat) -> str:
+        """What the LMS sends along to `/lti/launch`: who launches what, signed, for five minutes."""
+        return self._mint.token(
+            "handshake", _seat_claims(seat), now=self._now(), lifetime=_HANDSHAKE
+        )
+
+    def seat_of_handshake(self, token: str) -> Seat:
+        """Who launches what. Raises `InvalidToken`."""
+        return self._seat(self._mint.read("handshake", token, now=self._now()))
+
+    def deep_linking_message(self, token: str) -> dict[str, Any]:
+        """The payload of the JWT that a deep-linking form posts back. Raises `InvalidToken`."""
+        payload = self._mint.payload(token)
+        if "exp" not in payload or self._now() >= payload["exp"] or "kind" in payload:
+            raise InvalidToken("not a deep-linking message, or past its end")
+        return payload
+
+    # Misbehaviour
+
+    def misbehave(
+        self,
+        name: str,
+        *,
+        endpoint: str | None = None,
+        times: int | None = None,
+        **options: Any,
+    ) -> None:
+        """Switch a misbehaviour on (`faults.OPTIONS` lists them with their options).
+
+        `endpoint` is a prefix of the path (None: every call to the API), `times` the number of requests to spoil
+        (None: until `behave`). Several may be on at once: delays add up, and of the rest the one that was switched on
+        first and fits comes first. Raises `ValueError`, listing what there is, for an unknown name or option.
+        """
+        self.faults.add(name, endpoint=endpoint, times=times, **options)
+
+    def behave(self) -> None:
+        """End all misbehaviour. Requests that are being held up are answered."""
+        self.faults.end()
+
+    # The gradebook
+
+    def scores(
+        self, activity: str | None = None, *, line_item: str | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """One column of the gradebook, by user id: the last score submitted (keys as on the wire, None where it
+        left one out) and how many there were (`submissions`).
+
+        The column is an activity's first one (by default, the first activity's), or the line item with that id.
+        Empty when the column has been deleted. Raises `ValueError` for an activity that the world does not have.
+        """
+        if line_item is not None:
+            items = (self.gradebook.item(course, line_item) for course in self.world.courses)
+            item = next((found for found in items if found), None)
+        else:
+            seat = self.world.seat(activity=activity)
+            item = self.gradebook.column_of(seat.activity.id) if seat.activity else None
+        return self.gradebook.column(item) if item else {}
+
+    # WSGI
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request = SandboxRequest(environ)
+        path = raw_path(environ)
+        # The official SDK doubles the slash; so does LTIAAS's answer to it: it serves both.
+        path = "/" + path.lstrip("/")
+        if path.startswith("/admin/platforms"):
+            path = path.replace("/admin/", "/api/", 1)
+        if path == "/api" or path.startswith("/api/"):
+            response = self._answer_api(request, path)
+        else:
+            response = self._answer_site(request, path)
+        return response(environ, start_response)
+
+    def origin_for(self, request: Request) -> str:
+        """The origin to build links with."""
+        return self.public_url or request.host_url.rstrip("/")
+
+    def _answer_api(self, request: Request, path: str) -> Response:
+        credential = read_authorization(request.environ.get("HTTP_AUTHORIZATION"))
+        oversized: Response | None = None
+        try:
+            body = _journal_body(request)
+        except RequestEntityTooLarge:
+            body = None
+            oversized = ApiError(413, "PAYLOAD_TOO_LARGE", "The body is too large.").response()
+        met = self.faults.draw(path)
+        answered = self.journal.arrived(
+            JournalEntry(
+                at=self._now(),
+                method=request.method,
+                path=raw_path(request.environ),
+                query=request.environ["QUERY_STRING"],
+                scheme=credential.scheme,
+                well_formed=credential.well_formed,
+                ltik_id=token_digest(credential.token) if credential.token else None,
+                user_agent=request.headers.get("User-Agent"),
+                body=body,
+                fault="+".join(fault.name for fault in met) or None,
+            )
+        )
+        status: int | None = None
+        try:
+            patience = Patience.of(request.environ)
+            response = oversized or self._held_up(request, path, met, patience)
+            status = response.status_code
+        except Gone:
+            raise
+        except Exception:
+            status = 500
+            raise
+        finally:
+            answered(status)
+        return response
+
+    def _held_up(
+        self, request: Request, path: str, met: list[Fault], patience: Patience
+    ) -> Response:
+        for fault in met:
+            if fault.name == "delay":
+                patience.wait(fault.options["seconds"], fault)
+        credential = read_authorization(request.environ.get("HTTP_AUTHORIZATION"))
+        response = self._api.answer(request, path, credential, self.origin_for(request))
+        for fault in met:
+            if fault.name != "delay":
+                response = spoiled(fault, response, patience)
+        return response
+
+    def _answer_site(self, request: Request, path: str) -> Response:
+        return Response("Not here.", 404)
+
+    def _seat(self, payload: dict[str, Any]) -> Seat:
+        try:
+            return self.world.seat(
+                payload["contextId"],
+                payload.get("resourceLinkId"),
+                payload["userId"],
+                payload["deepLinking"],
+            )
+        except (KeyError, ValueError):
+            raise InvalidToken("of a world that is no more") from None
+
+    def _now(self) -> float:
+        return self.clock()
+
+
+def raw_path(environ: WSGIEnvironment) -> str:
+    """The path as it came over the wire, still percent-encoded; an absolute request target loses its origin."""
+    target: str = (
+        environ.get("REQUEST_URI") or environ.get("RAW_URI") or quote(environ.get("PATH_INFO", "/"))
+    )
+    path = target.split("?", 1)[0]
+    if not path.startswith("/"):
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    return path
+
+
+def _seat_claims(seat: Seat) -> dict[str, Any]:
+    return {
+        "contextId": seat.course.id,
+        "resourceLinkId": seat.activity.id if seat.activity else None,
+        "userId": seat.user.id,
+        "deepLinking": seat.deep_linking,
+    }
+
+
+def _journal_body(request: Request) -> Any:
+    try:
+        return read_body(request)
+    except ApiError:
+        return request.get_data(as_text=True)
+
+
+def _checked_tool(address: str) -> str:
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"tool is the http or https address of the tool's launch, not {address!r}")
+    return address

@@ -1,0 +1,74 @@
+"""LTIAAS's error answers (`wire.md`, "Errors")."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from werkzeug import Response
+
+UNAUTHORIZED_LTIK = "INVALID_LTIK_AUTH_AUTHORIZATION_HEADER"
+
+
+class ApiError(Exception):
+    """An answer other than success. `details` holds what `wire.md` allows next to message and description."""
+
+    def __init__(
+        self, status: int, message: str, description: str | None = None, **details: Any
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.description = description
+        self.details = details
+
+    def response(self) -> Response:
+        """The error as LTIAAS sends it."""
+        details: dict[str, Any] = {"message": self.message}
+        if self.description is not None:
+            details["description"] = self.description
+        details.update(self.details)
+        response = json_response(
+            {
+                "status": self.status,
+                "error": HTTPStatus(self.status).phrase,
+                "details": details,
+            },
+            self.status,
+        )
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            response.headers["WWW-Authenticate"] = "LTIK-AUTH-V2"
+        return response
+
+
+def json_response(document: object, status: int = 200) -> Response:
+    """`document` as a JSON answer that nobody may cache."""
+    return Response(
+        json.dumps(document, ensure_ascii=False),
+        status,
+        {"Cache-Control": "no-store"},
+        content_type="application/json; charset=utf-8",
+    )
+
+
+def expired_ltik() -> ApiError:
+    """This launch is over or never was."""
+    return ApiError(401, UNAUTHORIZED_LTIK, "Invalid or expired ltik.")
+
+
+def wrong_api_key() -> ApiError:
+    """The tool is misconfigured: nobody's launch can work."""
+    return ApiError(401, UNAUTHORIZED_LTIK, "Invalid API key")
+
+
+def not_found(what: str) -> ApiError:
+    """There is nothing at that address."""
+    return ApiError(404, "NOT_FOUND", what)
+
+
+def invalid_body(errors: list[dict[str, str]], body: object) -> ApiError:
+    """The body breaks a documented rule; `errors` says which, one mapping of field and message each."""
+    return ApiError(
+        400, "VALIDATION_ERROR", "The request body is not valid.", bodyReceived=body, errors=errors
+    )

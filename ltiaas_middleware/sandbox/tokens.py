@@ -1,0 +1,99 @@
+"""ltiks, service keys and the other signed values, all made with one key derived from the API key.
+
+Nothing is kept: a token carries what it stands for, so that a restarted sandbox still honours the launches of
+the one before it. HS256 is written out here, on the standard library, because the middleware under test must
+not share an implementation with what it is tested against.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import secrets
+from typing import Any
+
+LIFETIME = 24 * 60 * 60
+"""Seconds for which an ltik works (`wire.md`, "The launch redirect")."""
+
+
+class InvalidToken(Exception):
+    """Not a token of this sandbox, or not of the kind asked for, or past its end."""
+
+
+class Mint:
+    """Makes and reads the tokens of one account."""
+
+    def __init__(self, api_key: str) -> None:
+        self._key = hashlib.sha256(b"ltiaas sandbox\0" + api_key.encode()).digest()
+
+    def token(self, kind: str, claims: dict[str, Any], *, now: float, lifetime: float) -> str:
+        """A compact HS256 JWS with `claims`, its kind, a random `jti`, `iat` and `exp` (both in seconds)."""
+        payload = {
+            "iss": "ltiaas-sandbox",
+            "kind": kind,
+            "jti": secrets.token_hex(16),
+            "iat": int(now),
+            "exp": int(now + lifetime),
+            **claims,
+        }
+        return self.jws(payload)
+
+    def jws(self, payload: dict[str, Any]) -> str:
+        """`payload` as a compact HS256 JWS."""
+        signed = f"{_HEADER}.{_encode(_json(payload))}"
+        return f"{signed}.{self._signature(signed)}"
+
+    def read(self, kind: str, token: str, *, now: float) -> dict[str, Any]:
+        """The claims of a token that this mint made. Raises `InvalidToken`."""
+        payload = self.payload(token)
+        if payload.get("kind") != kind:
+            raise InvalidToken(f"not a token of kind {kind}")
+        if now >= payload["exp"]:
+            raise InvalidToken("past its end")
+        return payload
+
+    def payload(self, token: str) -> dict[str, Any]:
+        """The payload of any JWS signed by this mint. Raises `InvalidToken`."""
+        signed, _, signature = token.rpartition(".")
+        header, _, body = signed.partition(".")
+        expected = self._signature(signed)
+        # The signature is compared as text: several texts decode to the same bytes, and only one is ours.
+        if header != _HEADER or not hmac.compare_digest(expected.encode(), signature.encode()):
+            raise InvalidToken("not signed by this sandbox")
+        payload: dict[str, Any] = json.loads(_decode(body))
+        return payload
+
+    def service_key(self, *ids: str) -> str:
+        """The opaque key that stands for (platform, context, resource link): the same one each time."""
+        mac = hmac.new(self._key, _json(["service-key", *ids]), hashlib.sha512).digest()
+        return f"sk-{_encode(mac)}"
+
+    def _signature(self, signed: str) -> str:
+        return _encode(hmac.new(self._key, signed.encode(), hashlib.sha256).digest())
+
+
+def unverified_payload(token: str) -> dict[str, Any] | None:
+    """What a JWS says, believed or not; None when it cannot be read."""
+    try:
+        payload = json.loads(_decode(token.split(".")[1]))
+    except (IndexError, ValueError, binascii.Error):
+        return None
+    return payload if isinstance(payload, dict) else None
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+_HEADER = _encode(b'{"alg":"HS256","typ":"JWT"}')
