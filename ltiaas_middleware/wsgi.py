@@ -24,7 +24,7 @@ from .middleware import Middleware
 from .refusals import Answer
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = ["LTIAASMiddleware"]
 
