@@ -44,6 +44,8 @@ _SKEW = 3600.0
 # A refused ltik is not asked for again for this long (seconds), and at most so many are remembered.
 _REFUSED_FOR = 60.0
 _REFUSED_MOST = 10_000
+_USED_FOR = 120.0
+_USED_MOST = 100_000
 # Background refresh starts when this much of the ttl is over.
 _REFRESH_AT = 0.8
 # After a failed refresh a launch is served on for this long before LTIAAS is asked again.
@@ -86,6 +88,8 @@ class Authenticator:
         self._refused: TTLCache[str, ApiError] = TTLCache(
             _REFUSED_MOST, _REFUSED_FOR, timer=monotonic
         )
+        # Longer than a handoff is good for, so that none is forgotten before it is over.
+        self._used: TTLCache[str, bool] = TTLCache(_USED_MOST, _USED_FOR, timer=monotonic)
         self._flights: dict[str, _Flight] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(settings.max_calls, thread_name_prefix="ltiaas")
@@ -123,6 +127,14 @@ class Authenticator:
     def confirm(self, entry: CachedLaunch) -> None:
         """Note that the browser keeps this launch's cookie: its path alone opens it no more."""
         entry.confirmed = True
+
+    def use_once(self, token: str) -> bool:
+        """Whether this is the first use of a handoff token."""
+        with self._lock:
+            if token in self._used:
+                return False
+            self._used[token] = True
+        return True
 
     def verify(self, ltik: str, launch_id: str | None = None) -> Outcome:
         """Verify an ltik, waiting for LTIAAS where it has to be asked. For threads.

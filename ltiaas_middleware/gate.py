@@ -21,13 +21,14 @@ from hmac import compare_digest
 from typing import NamedTuple, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
+from . import handoffs
 from .authenticator import Authenticator, Outcome
 from .cache import CachedLaunch
 from .errors import ApiError
 from .keys import LAUNCH_ID_LENGTH, LaunchIds
-from .launch import Launch
+from .launch import Account, Launch
 from .refusals import Answer, Refusal, refusal, refusal_for, render
-from .settings import Settings, is_loopback
+from .settings import is_loopback
 
 __all__ = ["Gate", "HeaderName", "Request", "Serve", "Verify", "mount_path", "raw_path"]
 
@@ -146,13 +147,14 @@ class Gate:
     """Decides what becomes of a request.
 
     Args:
-        settings: what is enabled.
+        account: settings, and what launches are made with.
         ids: from an ltik to its launch id.
         authenticator: asked for what is known; it is not asked to fetch.
     """
 
-    def __init__(self, settings: Settings, ids: LaunchIds, authenticator: Authenticator) -> None:
-        self._settings = settings
+    def __init__(self, account: Account, ids: LaunchIds, authenticator: Authenticator) -> None:
+        self._account = account
+        settings = self._settings = account.settings
         self._ids = ids
         self._authenticator = authenticator
         self._known = authenticator.known
@@ -175,7 +177,7 @@ class Gate:
         launch_id = None
         if path.startswith(self._prefix):
             launch_id, path = self._launch_path(path)
-        in_query, query = _without_ltik(request.query)
+        in_query, query = _without(request.query, "ltik")
         in_headers = [
             value for source in self._sources if (value := self._carried(request, source))
         ]
@@ -208,18 +210,18 @@ class Gate:
             if isinstance(outcome, ApiError):
                 return self._failed(request, outcome)
             if query is not None and self._settings.launch_path and _captures(request):
-                return self._capture(request, outcome, path, query)
+                return self._redirect(request, outcome, path, query)
             prefix = f"{self._prefix}{launch_id}" if launch_id else ""
-            launch = Launch(outcome, self._settings, request.mount + prefix)
+            launch = Launch(outcome, self._account, request.mount + prefix)
             return Serve(launch, path, prefix, query, self._hidden(request, cookie=bool(prefix)))
 
         return self._ask(own_id, ltik, resume)
 
-    def _capture(self, request: Request, entry: CachedLaunch, path: str, query: str) -> Answer:
-        """303 to the launch path, with the cookie."""
+    def _redirect(self, request: Request, entry: CachedLaunch, path: str, query: str) -> Answer:
+        """303 to the launch path, with the cookie and without what opened it."""
         raw_path = request.raw_path()
         if path is not request.path:
-            # A new launch into an address of another one, such as a bookmarked page.
+            # The address stands below a launch path already: this launch's, or another one's.
             inside = raw_path.startswith(self._prefix)
             raw_path = raw_path[len(self._prefix) + LAUNCH_ID_LENGTH :] if inside else ""
         location = f"{request.mount}{self._prefix}{entry.id}{raw_path or '/'}"
@@ -258,6 +260,12 @@ class Gate:
                 return self._refuse(request, "cross_site")
             proof = self._proof(self._cookies(request), launch_id, entry)
         set_cookie = None
+        handoff, query = _without(request.query, handoffs.PARAMETER)
+        if handoff and _captures(request):
+            if proof is None and (entry is None or not self._handed_off(handoff, launch_id)):
+                return self._refuse(request, "launch_unknown")
+            if entry is not None:
+                return self._redirect(request, entry, path, query)
         if proof is None:
             if entry is None:
                 return self._refuse(request, "launch_unknown")
@@ -274,7 +282,7 @@ class Gate:
 
         if entry is not None and not self._authenticator.needs_asking(entry):
             return Serve(
-                Launch(entry, self._settings, mount + prefix),
+                Launch(entry, self._account, mount + prefix),
                 path,
                 prefix,
                 None,
@@ -287,11 +295,17 @@ class Gate:
                 return self._failed(request, outcome)
             if proof is not None and not in_headers:
                 self._authenticator.confirm(outcome)
-            launch = Launch(outcome, self._settings, mount + prefix)
+            launch = Launch(outcome, self._account, mount + prefix)
             return Serve(launch, path, prefix, None, headers, set_cookie)
 
         ltik = proof if proof is not None else entry.ltik if entry is not None else ""
         return Verify(ltik, launch_id, resume)
+
+    def _handed_off(self, tokens: list[str], launch_id: str) -> bool:
+        """Whether a handoff of this launch is used here for the first time."""
+        token = tokens[0]
+        handoffs = self._account.handoffs
+        return handoffs.check(token, launch_id) and self._authenticator.use_once(token)
 
     def _proof(self, offered: list[str], launch_id: str, entry: CachedLaunch | None) -> str | None:
         """The one of the offered ltiks that this launch id was made from."""
@@ -427,14 +441,14 @@ def raw_path(arrived: str, mount: str, path: str, encoding: str) -> str:
     return quote(path, safe=_PATH_SAFE, encoding=encoding)
 
 
-def _without_ltik(query: str) -> tuple[list[str], str]:
-    """The values of ``ltik`` in a query, and the query without them, every other byte kept."""
-    if "ltik" not in query:
+def _without(query: str, parameter: str) -> tuple[list[str], str]:
+    """A parameter's values in a query, and the query without them, every other byte kept."""
+    if parameter not in query:
         return [], query
     found, rest = [], []
     for part in query.split("&"):
         name, _, value = part.partition("=")
-        if name == "ltik":
+        if name == parameter:
             found.append(unquote(value) if "%" in value else value)
         else:
             rest.append(part)

@@ -8,9 +8,11 @@ from datetime import datetime, timezone
 from typing import NamedTuple, NoReturn
 from urllib.parse import quote
 
+from . import handoffs
 from .cache import CachedLaunch
 from .credentials import LtikCredential, ServiceKeyCredential
 from .errors import IdTokenError, LaunchRequired
+from .handoffs import Handoffs
 from .id_token import IdToken
 from .settings import Settings
 
@@ -24,21 +26,28 @@ class GlobalUserId(NamedTuple):
     user_id: str
 
 
+class Account(NamedTuple):
+    """What a ``Launch`` needs of the middleware that made it."""
+
+    settings: Settings
+    handoffs: Handoffs
+
+
 class Launch:
     """One LTI launch: who the user is, in which course and activity, and its credentials.
 
     Made by the middleware for each request. What an app does to it reaches no other request.
     """
 
-    __slots__ = ("_entry", "_id_token", "_settings", "path")
+    __slots__ = ("_account", "_entry", "_id_token", "path")
 
     #: The launch's own prefix, such as ``/lti/Yk3…``, for links that an app builds by hand; the
     #: mount point alone where the launch is served in place. Percent-encoded, no slash at its end.
     path: str
 
-    def __init__(self, entry: CachedLaunch, settings: Settings, path: str = "") -> None:
+    def __init__(self, entry: CachedLaunch, account: Account, path: str = "") -> None:
         self._entry = entry
-        self._settings = settings
+        self._account = account
         self._id_token: IdToken | None = None
         self.path = path
 
@@ -62,9 +71,8 @@ class Launch:
     @property
     def credential(self) -> LtikCredential:
         """Signs every call that belongs to this launch; ``auth=`` for requests and httpx."""
-        return LtikCredential(
-            self._settings.url, self._settings.api_key, self._entry.ltik, self.expires_at
-        )
+        settings = self._account.settings
+        return LtikCredential(settings.url, settings.api_key, self._entry.ltik, self.expires_at)
 
     @property
     def service_credential(self) -> ServiceKeyCredential | None:
@@ -72,7 +80,8 @@ class Launch:
         key = self.id_token.services.service_key
         if key is None:
             return None
-        return ServiceKeyCredential(self._settings.url, self._settings.api_key, key)
+        settings = self._account.settings
+        return ServiceKeyCredential(settings.url, settings.api_key, key)
 
     @property
     def global_user_id(self) -> GlobalUserId:
@@ -99,7 +108,30 @@ class Launch:
                 ``url_for("lineitems", line_item_id, "scores")``.
         """
         rest = "".join(f"/{quote(segment, safe='')}" for segment in segments)
-        return f"{self._settings.url}/api/{endpoint.strip('/')}{rest}"
+        return f"{self._account.settings.url}/api/{endpoint.strip('/')}{rest}"
+
+    def handoff_url(self, path: str = "/") -> str:
+        """An address that carries this launch out of its frame: it works once, for a minute, and
+        gives the tab that opens it a cookie of its own.
+
+        Args:
+            path: below the tool's mount point, beginning with a slash, as the app's router knows
+                it; it may have a query and a fragment.
+
+        Returns:
+            A path on the tool's own host, for a link with ``target="_blank"`` or a redirect.
+
+        Raises:
+            ValueError: ``path`` does not begin with a slash, or launch paths are switched off.
+        """
+        if self._account.settings.launch_path is None:
+            raise ValueError("there are no handoffs without launch paths (launch_path is None)")
+        if not path.startswith("/"):
+            raise ValueError("path must begin with a slash")
+        address, mark, fragment = path.partition("#")
+        joint = "&" if "?" in address else "?"
+        token = self._account.handoffs.make(self.id)
+        return f"{self.path}{address}{joint}{handoffs.PARAMETER}={token}{mark}{fragment}"
 
     def __repr__(self) -> str:
         return f"<Launch {self.id}>"

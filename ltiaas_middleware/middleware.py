@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from . import access_logs
 from .api import Api
 from .authenticator import Authenticator
 from .gate import Gate
+from .handoffs import Handoffs
 from .keys import LaunchIds
+from .launch import Account
 from .settings import Settings
 
 __all__ = ["Middleware"]
@@ -35,7 +38,8 @@ class Middleware:
         self.settings = settings
         ids = LaunchIds(settings.secrets)
         self._authenticator = Authenticator(settings, Api(settings), ids)
-        self._gate = Gate(settings, ids, self._authenticator)
+        account = Account(settings, Handoffs(settings.secrets, time.time))
+        self._gate = Gate(account, ids, self._authenticator)
         self._concerns = self._gate.concerns
         if settings.scrub_logs:
             access_logs.install()

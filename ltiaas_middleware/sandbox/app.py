@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -12,7 +11,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from werkzeug import Request, Response
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from . import tokens
+from . import control, guard, lms, tokens
 from .api import Api, Launch, read_body
 from .credentials import read_authorization
 from .errors import ApiError
@@ -75,6 +74,7 @@ class Sandbox:
         self._tool = _checked_tool(tool)
         self._lock = threading.Lock()
         self._ended: set[str] = set()
+        self._content: dict[str, list[dict[str, Any]]] = {}
         self._mint = Mint(api_key)
         self._api = Api(
             self.world,
@@ -212,6 +212,18 @@ class Sandbox:
             item = self.gradebook.column_of(seat.activity.id) if seat.activity else None
         return self.gradebook.column(item) if item else {}
 
+    # Content added through deep linking
+
+    def content_items(self, course: str) -> list[dict[str, Any]]:
+        """What deep linking has added to a course, oldest first."""
+        with self._lock:
+            return list(self._content.get(course, ()))
+
+    def add_content_items(self, course: str, items: list[dict[str, Any]]) -> None:
+        """Add what a deep-linking form brought back."""
+        with self._lock:
+            self._content.setdefault(course, []).extend(items)
+
     # WSGI
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -282,7 +294,14 @@ class Sandbox:
         return response
 
     def _answer_site(self, request: Request, path: str) -> Response:
-        return Response("Not here.", 404)
+        refused = guard.refusal(
+            request, self.own_hosts, from_anywhere=path == lms.DEEP_LINKING_RETURN
+        )
+        if refused is not None:
+            return ApiError(403, "NOT_YOUR_SANDBOX", refused).response()
+        if path.startswith("/sandbox/"):
+            return control.answer(self, request, path)
+        return lms.answer(self, request, path)
 
     def _seat(self, payload: dict[str, Any]) -> Seat:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import ApiError, invalid_body
+from .errors import invalid_body
 from .world import Course
 
 ACTIVITY_PROGRESS = ("Initiated", "Started", "InProgress", "Submitted", "Completed")

@@ -1,0 +1,60 @@
+"""Handoffs: a signed address that carries a launch out of its frame, once, within a minute.
+
+A partitioned cookie stays behind when a link of the iframe is opened in a new tab, and a sign-in
+elsewhere may refuse to be framed. A handoff proves that the tool itself sent the browser there.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import struct
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+
+from .keys import derive
+
+__all__ = ["PARAMETER", "VALID_FOR", "Handoffs"]
+
+#: The query parameter that carries one.
+PARAMETER = "ltiaas_handoff"
+#: Seconds.
+VALID_FOR = 60
+
+_HEAD = struct.Struct(">I8s")
+_MAC_SIZE = 16
+
+
+class Handoffs:
+    """Makes and checks handoff tokens.
+
+    Args:
+        secrets: the first makes tokens, all verify.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, secrets: Sequence[str], clock: Callable[[], float]) -> None:
+        self._keys = tuple(derive(secret, "handoff") for secret in secrets)
+        self._clock = clock
+
+    def make(self, launch_id: str) -> str:
+        """A token for one launch: 38 characters of base64url."""
+        head = _HEAD.pack(int(self._clock()) + VALID_FOR, os.urandom(8))
+        return urlsafe_b64encode(head + _mac(self._keys[0], head, launch_id)).decode().rstrip("=")
+
+    def check(self, token: str, launch_id: str) -> bool:
+        """Whether ``token`` was made for this launch and its minute is not over. That it is used
+        only once is for the caller to see to."""
+        try:
+            raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            head, mac = raw[: _HEAD.size], raw[_HEAD.size :]
+            until, _ = _HEAD.unpack(head)
+        except (ValueError, struct.error):
+            return False
+        if not self._clock() < until <= self._clock() + VALID_FOR + 1:
+            return False
+        return any(hmac.compare_digest(_mac(key, head, launch_id), mac) for key in self._keys)
+
+
+def _mac(key: bytes, head: bytes, launch_id: str) -> bytes:
+    return hmac.digest(key, head + launch_id.encode(), "sha256")[:_MAC_SIZE]
