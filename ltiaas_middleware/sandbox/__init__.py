@@ -1,7 +1,7 @@
 """A local LTIAAS account with an LMS, to develop and test a tool against.
 
-It shares no code with the middleware, so that a mistake cannot hide by being made twice. What it does is held to
-`wire.md`; where a page of it is silent, the module concerned says so.
+It shares no code with the middleware, so that a mistake cannot hide by being made twice. What it
+does is held to `wire.md`; where a page of it is silent, the module concerned says so.
 """
 
 from .app import DEFAULT_API_KEY as DEFAULT_API_KEY

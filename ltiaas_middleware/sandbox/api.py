@@ -45,7 +45,9 @@ class Call:
 
     method: str
     segments: tuple[str, ...]
-    """Of the path behind `/api`, split before percent-decoding, so that an encoded slash stays inside one."""
+    """Of the path behind `/api`, split before percent-decoding, so that an encoded slash stays
+    inside one.
+    """
     query: dict[str, str]
     body: Any
     credential: Credential
@@ -388,8 +390,8 @@ class Api:
             return paging.query_of(call.query["url"], collection)
         return {name: value for name, value in call.query.items() if name != "after"}
 
-    # Registrations and platforms. Their documents are not described in `wire.md`; what stands here is the least
-    # that a tool can work with.
+    # Registrations and platforms. Their documents are not described in `wire.md`; what stands here
+    # is the least that a tool can work with.
 
     def _registration(self, call: Call) -> Response:
         with self._lock:
@@ -472,7 +474,7 @@ def read_body(request: Request) -> Any:
             bodyReceived=data.decode("utf-8", "replace"),
         )
     try:
-        return json.loads(data)
+        return json.loads(data, parse_constant=_no_constant)
     except ValueError:
         raise ApiError(
             400,
@@ -480,6 +482,10 @@ def read_body(request: Request) -> Any:
             "The body is not JSON.",
             bodyReceived=data.decode("utf-8", "replace"),
         ) from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _filters(query: dict[str, str], *names: str) -> dict[str, str]:

@@ -45,8 +45,8 @@ class Sandbox:
     """A local LTIAAS account with an LMS. Also a WSGI app, to be served by `SandboxServer`.
 
     - `tool`: the tool's launch address, to which launches are redirected. May be set at any time.
-    - `api_key`: of the account. All signing keys derive from it, so that a restart with the same key honours the
-      launches of the run before.
+    - `api_key`: of the account. All signing keys derive from it, so that a restart with the same
+      key honours the launches of the run before.
     - `clock`: seconds since the epoch; tests put their own in to reach the end of a launch.
 
     Everything here may be called from any thread while the sandbox is being served.
@@ -106,8 +106,8 @@ class Sandbox:
     ) -> str:
         """A new ltik, as LTIAAS makes at each launch (`wire.md`, "The launch redirect").
 
-        By default of the first course's instructor in its first activity. Raises `ValueError`, listing what there
-        is, for a name that the world does not have.
+        By default of the first course's instructor in its first activity. Raises `ValueError`,
+        listing what there is, for a name that the world does not have.
         """
         return self.issue_for(self.world.seat(course, activity, user, deep_linking))
 
@@ -125,14 +125,16 @@ class Sandbox:
         )
 
     def launch_url(self, ltik: str, query: str = "") -> str:
-        """The tool's address as the launch redirect gives it: its own query kept, then `query`, then the ltik."""
+        """The tool's address as the launch redirect gives it: its own query kept, then `query`,
+        then the ltik.
+        """
         scheme, netloc, path, own, fragment = urlsplit(self._tool)
         # Kept byte for byte, except what may not stand in a URL.
         parts = [own, quote(query.lstrip("?"), safe=_QUERY_SAFE), f"ltik={ltik}"]
         return urlunsplit((scheme, netloc, path, "&".join(filter(None, parts)), fragment))
 
     def expire(self, ltik: str) -> None:
-        """Put an ltik past its 24 hours. Raises `ValueError` for one that is not of this sandbox."""
+        """Put an ltik past its 24 hours. Raises `ValueError` for one that is not this sandbox's."""
         try:
             jti = self._mint.payload(ltik)["jti"]
         except InvalidToken:
@@ -141,21 +143,24 @@ class Sandbox:
             self._ended.add(jti)
 
     def revoke(self, ltik: str) -> None:
-        """End a launch before its time. On the wire it cannot be told from an expired one (`wire.md`, "Errors")."""
+        """End a launch before its time. On the wire it cannot be told from an expired one
+        (`wire.md`, "Errors").
+        """
         self.expire(ltik)
 
     def verify(self, ltik: str) -> Launch:
-        """The launch that an ltik stands for. Raises `InvalidToken` when it is over or never was."""
+        """The launch that an ltik stands for. Raises `InvalidToken` if it is over or never was."""
         payload = self._mint.read("launch", ltik, now=self._now())
         with self._lock:
             if payload["jti"] in self._ended:
                 raise InvalidToken("ended by hand")
         return Launch(self._seat(payload), payload["iat"], payload["jti"])
 
-    # The handshake between the LMS's launch and LTIAAS's redirect, which stands in for OpenID Connect
+    # The handshake between the LMS's launch and LTIAAS's redirect, which stands in for OpenID
+    # Connect
 
     def handshake(self, seat: Seat) -> str:
-        """What the LMS sends along to `/lti/launch`: who launches what, signed, for five minutes."""
+        """What the LMS sends to `/lti/launch`: who launches what, signed, for five minutes."""
         return self._mint.token(
             "handshake", _seat_claims(seat), now=self._now(), lifetime=_HANDSHAKE
         )
@@ -183,11 +188,12 @@ class Sandbox:
     ) -> None:
         """Switch a misbehaviour on (`faults.OPTIONS` lists them with their options).
 
-        `endpoint` is a prefix of the path (None: every call to the API), `times` the number of requests to spoil
-        (None: until `behave`). Several may be on at once: delays add up, and of the rest the one that was switched on
-        first and fits comes first. Raises `ValueError`, listing what there is, for an unknown name or option.
+        `endpoint` is a prefix of the path (None: every call to the API), `times` the number of
+        requests to spoil (None: until `behave`). Several may be on at once: delays add up, and of
+        the rest the one that was switched on first and fits comes first. Raises `ValueError`,
+        listing what there is, for an unknown name or option.
         """
-        self.faults.add(name, endpoint=endpoint, times=times, **options)
+        self.faults.switch_on({"name": name, "endpoint": endpoint, "times": times, **options})
 
     def behave(self) -> None:
         """End all misbehaviour. Requests that are being held up are answered."""
@@ -198,11 +204,12 @@ class Sandbox:
     def scores(
         self, activity: str | None = None, *, line_item: str | None = None
     ) -> dict[str, dict[str, Any]]:
-        """One column of the gradebook, by user id: the last score submitted (keys as on the wire, None where it
-        left one out) and how many there were (`submissions`).
+        """One column of the gradebook, by user id: the last score submitted (keys as on the wire,
+        None where it left one out) and how many there were (`submissions`).
 
-        The column is an activity's first one (by default, the first activity's), or the line item with that id.
-        Empty when the column has been deleted. Raises `ValueError` for an activity that the world does not have.
+        The column is an activity's first one (by default, the first activity's), or the line item
+        with that id. Empty when the column has been deleted. Raises `ValueError` for an activity
+        that the world does not have.
         """
         if line_item is not None:
             items = (self.gradebook.item(course, line_item) for course in self.world.courses)
@@ -319,7 +326,9 @@ class Sandbox:
 
 
 def raw_path(environ: WSGIEnvironment) -> str:
-    """The path as it came over the wire, still percent-encoded; an absolute request target loses its origin."""
+    """The path as it came over the wire, still percent-encoded; an absolute request target loses
+    its origin.
+    """
     target: str = (
         environ.get("REQUEST_URI") or environ.get("RAW_URI") or quote(environ.get("PATH_INFO", "/"))
     )

@@ -1,7 +1,7 @@
 """The ID token of a launch, as LTIAAS gives it and as the LMS sent it (`wire.md`, "The ID token").
 
-Fields that `wire.md` does not know stand in every ID token, because such fields are added over time and must
-survive a tool's reading.
+Fields that `wire.md` does not know stand in every ID token, because such fields are added over time
+and must survive a tool's reading.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ _SHAPES = {
 
 @dataclass(frozen=True, repr=False)
 class Credential:
-    """What an `Authorization` header holds. `scheme` is None without a header or for an unknown scheme."""
+    """What an `Authorization` header holds. `scheme` is None without a header or for an unknown
+    scheme.
+    """
 
     scheme: str | None
     well_formed: bool = False
@@ -32,7 +34,9 @@ class Credential:
 
 
 def read_authorization(header: str | None) -> Credential:
-    """The credential in a header's value. Never fails: what is wrong with it is for the endpoint to say."""
+    """The credential in a header's value. Never fails: what is wrong with it is for the endpoint to
+    say.
+    """
     word = (header or "").split(" ", 1)[0]
     if header is None or word not in _SHAPES:
         return Credential(None)

@@ -12,7 +12,9 @@ UNAUTHORIZED_LTIK = "INVALID_LTIK_AUTH_AUTHORIZATION_HEADER"
 
 
 class ApiError(Exception):
-    """An answer other than success. `details` holds what `wire.md` allows next to message and description."""
+    """An answer other than success. `details` holds what `wire.md` allows next to message and
+    description.
+    """
 
     def __init__(
         self, status: int, message: str, description: str | None = None, **details: Any
@@ -68,7 +70,9 @@ def not_found(what: str) -> ApiError:
 
 
 def invalid_body(errors: list[dict[str, str]], body: object) -> ApiError:
-    """The body breaks a documented rule; `errors` says which, one mapping of field and message each."""
+    """The body breaks a documented rule; `errors` says which, one mapping of field and message
+    each.
+    """
     return ApiError(
         400, "VALIDATION_ERROR", "The request body is not valid.", bodyReceived=body, errors=errors
     )

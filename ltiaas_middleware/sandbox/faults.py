@@ -1,13 +1,13 @@
 """The ways in which the sandbox can be told to misbehave.
 
-A fault that holds a request up ends with the request's client, with `behave`, and with the server: it looks for
-all three several times a second.
+A fault that holds a request up ends with the request's client, with `behave`, and with the server:
+it looks for all three several times a second.
 """
 
 from __future__ import annotations
 
 import functools
-import select
+import selectors
 import socket
 import struct
 import threading
@@ -24,6 +24,8 @@ from .errors import ApiError, expired_ltik, json_response, wrong_api_key
 
 _TICK = 0.05
 """Seconds between two looks at whether a stalled request is still wanted."""
+
+_LONGEST = 86400
 
 BOMB_SIZE = 200_000_000
 """Bytes that the gzip bomb decompresses to."""
@@ -67,7 +69,9 @@ DESCRIPTIONS: Mapping[str, str] = {
 
 @dataclass(eq=False)
 class Fault:
-    """A misbehaviour that is switched on. `left` counts the requests that it still has to meet, None for all."""
+    """A misbehaviour that is switched on. `left` counts the requests that it still has to meet,
+    None for all.
+    """
 
     name: str
     options: Mapping[str, Any]
@@ -96,23 +100,28 @@ class Faults:
         with self._lock:
             return iter(list(self._active))
 
-    def add(
-        self, name: str, *, endpoint: str | None = None, times: int | None = None, **options: Any
-    ) -> Fault:
-        """Switch a misbehaviour on. Raises `ValueError` for a name, option or value that does not exist."""
-        if name not in OPTIONS:
+    def switch_on(self, settings: Mapping[str, Any]) -> None:
+        """Switch a misbehaviour on: its `name`, optionally `endpoint` and `times`, and its options.
+
+        Raises `ValueError` for a name, an option or a value that does not exist.
+        """
+        options = dict(settings)
+        name, endpoint = options.pop("name", None), options.pop("endpoint", None)
+        times = options.pop("times", None)
+        if not isinstance(name, str) or name not in OPTIONS:
             raise ValueError(f"no misbehaviour {name!r}; there are {', '.join(OPTIONS)}")
         known = OPTIONS[name]
         for option in options:
             if option not in known:
                 takes = ", ".join(known) or "none"
                 raise ValueError(f"{name} takes no option {option!r} (it takes: {takes})")
-        if times is not None and (not isinstance(times, int) or times < 1):
+        if not isinstance(endpoint, (str, type(None))):
+            raise ValueError("endpoint is the beginning of a path, or None for every call")
+        if times is not None and (type(times) is not int or times < 1):
             raise ValueError("times is a whole number from 1, or None for every request")
         fault = Fault(name, _checked({**known, **options}), endpoint, times)
         with self._lock:
             self._active.append(fault)
-        return fault
 
     def end(self, name: str | None = None) -> None:
         """Switch off one misbehaviour, or all; requests that are being held up are let go."""
@@ -141,9 +150,11 @@ class Faults:
 
 
 def read_faults(descriptions: Iterable[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Faults as given on a command line (`name` or `name:option=value,option=value`) or as mappings.
+    """Faults as given on a command line (`name` or `name:option=value,option=value`) or as
+    mappings.
 
-    Each becomes the keyword arguments of `Faults.add`. Raises `ValueError` for text of another shape.
+    Each becomes what `Faults.switch_on` takes. Raises `ValueError` for text of another
+    shape.
     """
     read: list[dict[str, Any]] = []
     for description in descriptions:
@@ -171,14 +182,18 @@ def _value(text: str) -> Any:
 
 
 def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    for name in ("seconds", "retry_after"):
-        value = options.get(name, 0)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-            raise ValueError(f"{name} is a number of seconds, not {value!r}")
+    seconds = options.get("seconds", 0)
+    if type(seconds) not in (int, float) or not 0 <= seconds <= _LONGEST:
+        raise ValueError(f"seconds is a number from 0 to {_LONGEST}, not {seconds!r}")
+    after = options.get("retry_after", 0)
+    # Text is let through: a date is allowed, and what is not allowed is worth testing with.
+    if type(after) not in (int, float, str) or "\n" in str(after) or "\r" in str(after):
+        raise ValueError(f"retry_after is a number of seconds, or a header's text, not {after!r}")
     status = options.get("status", 200)
-    if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
+    if type(status) is not int or not 200 <= status <= 599:
         raise ValueError(f"status is a number from 200 to 599, not {status!r}")
-    if not isinstance(options.get("location", ""), str):
+    location = options.get("location", "/")
+    if not isinstance(location, str) or not location or not location.isprintable():
         raise ValueError("redirect needs location=, the address to send the client to")
     return options
 
@@ -216,10 +231,12 @@ class Patience:
         if connection is None:
             return False
         try:
-            if not select.select([connection], [], [], 0)[0]:
-                return False
-            # Past the TLS layer on purpose: an SSLSocket cannot peek. A TLS client says goodbye with an alert
-            # (record type 21) before it closes.
+            with selectors.DefaultSelector() as selector:
+                selector.register(connection, selectors.EVENT_READ)
+                if not selector.select(0):
+                    return False
+            # Past the TLS layer on purpose: an SSLSocket cannot peek. A TLS client says goodbye
+            # with an alert (record type 21) before it closes.
             waiting = socket.socket.recv(connection, 1, socket.MSG_PEEK)
         except (OSError, ValueError):
             return True
@@ -227,11 +244,11 @@ class Patience:
 
 
 def spoiled(fault: Fault, response: Response, patience: Patience) -> Response:
-    """The answer that `fault` makes of `response`; a reset closes the connection and raises `Gone`."""
+    """What `fault` makes of `response`. A reset ends the connection and raises `Gone`."""
     name, options = fault.name, fault.options
     if name == "rate_limit":
         limited = ApiError(429, "RATE_LIMITED", "Too many requests.").response()
-        limited.headers["Retry-After"] = str(options["retry_after"])
+        limited.headers["Retry-After"] = _header(options["retry_after"])
         return limited
     if name == "status":
         return _proxy_page(options["status"])
@@ -268,13 +285,17 @@ def spoiled(fault: Fault, response: Response, patience: Patience) -> Response:
     return cut
 
 
+def _header(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
 def reset(connection: socket.socket | None) -> None:
     """End a connection with RST, as a machine that crashed would."""
     if connection is None:
         return
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    # Detached first: the server's own file objects would otherwise keep the descriptor open, and its orderly
-    # shutdown would send FIN before RST.
+    # Detached first: the server's own file objects would otherwise keep the descriptor open, and
+    # its orderly shutdown would send FIN before RST.
     socket.close(connection.detach())
 
 

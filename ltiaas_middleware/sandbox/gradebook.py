@@ -21,7 +21,9 @@ COLUMN_KEYS = (
 
 @dataclass
 class Entry:
-    """The last score of one user in one line item. `number` orders them by first submission, for paging."""
+    """The last score of one user in one line item. `number` orders them by first submission, for
+    paging.
+    """
 
     number: int
     score: dict[str, Any]
@@ -117,7 +119,9 @@ class Gradebook:
                 entry.submissions += 1
 
     def results(self, item: LineItem) -> list[tuple[int, dict[str, Any]]]:
-        """What the LMS gives back: each user's result, scaled to the column's maximum, with its number."""
+        """What the LMS gives back: each user's result, scaled to the column's maximum, with its
+        number.
+        """
         with self._lock:
             return [
                 (entry.number, _result(item, user_id, entry.score))

@@ -1,7 +1,7 @@
 """What was asked of the API, for tests and for the curious. No secret ever stands in it.
 
-A request is entered when it arrives and completed when its answer is decided, so that a test can wait for a
-request which the sandbox is still holding up.
+A request is entered when it arrives and completed when its answer is decided, so that a test can
+wait for a request which the sandbox is still holding up.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ _TOKENS = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*|sk-[\w-]{20,}")
 class JournalEntry:
     """One request to the API.
 
-    `at` is in seconds by the sandbox's clock. `path` and `query` are as received, percent-encoding and all
-    (secrets excepted). `scheme` is the first word of `Authorization` where it is one that `wire.md` knows, and
-    `well_formed` says whether the whole header was, byte for byte, what `wire.md` prescribes for that scheme.
-    `ltik_id` is a digest of the ltik or service key that came along (see `token_digest`). `body` is the JSON
-    received, if any. `status` is None while the request is unanswered, and stays None for a connection that was
-    reset. `fault` names the misbehaviour it met, several joined with `+`.
+    `at` is in seconds by the sandbox's clock. `path` and `query` are as received, percent-encoding
+    and all (secrets excepted). `scheme` is the first word of `Authorization` where it is one that
+    `wire.md` knows, and `well_formed` says whether the whole header was, byte for byte, what
+    `wire.md` prescribes for that scheme. `ltik_id` is a digest of the ltik or service key that came
+    along (see `token_digest`). `body` is the JSON received, if any. `status` is None while the
+    request is unanswered, and stays None for a connection that was reset. `fault` names the
+    misbehaviour it met, several joined with `+`.
     """
 
     at: float
@@ -94,9 +95,11 @@ class Journal:
         *,
         answered: bool = False,
     ) -> list[JournalEntry]:
-        """Wait until at least `n` requests for `path` have arrived (or, if told so, have been answered).
+        """Wait until at least `n` requests for `path` have arrived (or, if told so, have been
+        answered).
 
-        Gives their entries back. Raises `TimeoutError` after `timeout` seconds, saying how many there were.
+        Gives their entries back. Raises `TimeoutError` after `timeout` seconds, saying how many
+        there were.
         """
 
         def there() -> list[JournalEntry]:

@@ -1,7 +1,7 @@
 """Pages of an LMS collection, with the links that `wire.md` ("Paging") describes.
 
-Rows are numbered for good, and a page starts after a number: whatever is added or deleted between two pages, none
-of the other rows is repeated or left out.
+Rows are numbered for good, and a page starts after a number: whatever is added or deleted between
+two pages, none of the other rows is repeated or left out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from urllib.parse import parse_qsl, urlencode
 from .errors import ApiError
 
 DEFAULT_LIMIT = 20
-"""Rows on a page where the tool names no limit: few enough that a tool which never asks for the next one shows it."""
+"""Rows on a page where the tool names no limit: few enough that a tool which never asks for the
+next one shows it.
+"""
 
 MAXIMUM_LIMIT = 100
 

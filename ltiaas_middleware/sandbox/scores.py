@@ -1,4 +1,6 @@
-"""What a score and a line item must look like (`wire.md`, "The three authorization schemes", below the table)."""
+"""What a score and a line item must look like (`wire.md`, "The three authorization schemes", below
+the table).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ GRADING_PROGRESS = ("FullyGraded", "Pending", "PendingManual", "Failed", "NotRea
 
 
 def read_score(body: object) -> dict[str, Any]:
-    """A score with its nulls left out and `userId` as text; unknown keys stay. Raises `ApiError`."""
+    """A score without its nulls and with `userId` as text; unknown keys stay. Raises `ApiError`."""
     score = _object(body)
     errors = []
     user_id = score.get("userId")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import ssl
@@ -16,6 +17,7 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from .app import Sandbox
 from .faults import read_faults
 
+_EVERY_ADDRESS = ("0.0.0.0", "")  # noqa: S104 (compared with, not bound)
 _TLS_HANDSHAKE = 10.0
 """Seconds that a client may take over its TLS handshake."""
 _GRACE = 2.0
@@ -25,9 +27,10 @@ _GRACE = 2.0
 class SandboxServer:
     """A sandbox behind a listening socket, served by daemon threads.
 
-    `port` 0 takes a free one. `ssl_context` (an `ssl.SSLContext`, or the paths of a certificate chain and its key)
-    makes it https. `public_url` is the origin under which browsers and the tool reach the sandbox, where that is
-    not the socket's own address (behind a proxy, or in a container).
+    `port` 0 takes a free one. `ssl_context` (an `ssl.SSLContext`, or the paths of a certificate
+    chain and its key) makes it https. `public_url` is the origin under which browsers and the tool
+    reach the sandbox, where that is not the socket's own address (behind a proxy, or in a
+    container).
 
     Starting raises `OSError` when the address cannot be had.
     """
@@ -54,12 +57,14 @@ class SandboxServer:
 
     @property
     def url(self) -> str:
-        """The sandbox's origin. Raises `RuntimeError` when a free port was asked for and none is taken yet."""
+        """The sandbox's origin. Raises `RuntimeError` when a free port was asked for and none is
+        taken yet.
+        """
         if self._public_url:
             return self._public_url
         if not self.port:
             raise RuntimeError("the sandbox has no address before it is started")
-        shown = "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host
+        shown = "127.0.0.1" if self.host in _EVERY_ADDRESS else self.host
         shown = "::1" if shown == "::" else shown
         host = f"[{shown}]" if ":" in shown else shown
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
@@ -82,7 +87,9 @@ class SandboxServer:
         return self
 
     def stop(self) -> None:
-        """Stop serving. Requests that are still being held up are cut off. Harmless when stopped already."""
+        """Stop serving. Requests that are still being held up are cut off. Harmless when stopped
+        already.
+        """
         server, thread = self._server, self._thread
         self._server = self._thread = None
         if server is not None and thread is not None:
@@ -133,8 +140,8 @@ class _Handler(WSGIRequestHandler):
 class _Server(ThreadedWSGIServer):
     def __init__(self, host: str, app: Sandbox, fd: int, tls: ssl.SSLContext | None) -> None:
         super().__init__(host, 0, app, handler=_Handler, fd=fd)
-        # Not handed to Werkzeug's own constructor: that would do the handshake in the accepting thread, where one
-        # silent client would stop everybody else's.
+        # Not handed to Werkzeug's own constructor: that would do the handshake in the accepting
+        # thread, where one silent client would stop everybody else's.
         self.ssl_context = tls
         self.stopping = threading.Event()
         self._changed = threading.Condition()
@@ -166,11 +173,9 @@ class _Server(ThreadedWSGIServer):
         self.shutdown()
         with self._changed:
             for connection in self._open:
-                try:
-                    # The plain socket's, under TLS too: the other thread may be in the middle of a record.
+                with contextlib.suppress(OSError):  # Gone already.
+                    # The plain socket's, under TLS too: the other thread may be in a record.
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
-                except OSError:
-                    pass  # Gone already.
             self._changed.wait_for(lambda: not self._open, _GRACE)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -189,13 +194,14 @@ def serve(
 ) -> None:
     """Serve a sandbox in the foreground, until Ctrl-C or SIGTERM.
 
-    Prints the address to open, and the two variables that a tool needs. `faults` are switched on at the start, each as
-    `read_faults` takes them. `ready` is called once it listens. Raises `ValueError` for a tool, key or fault that
-    cannot be, and `OSError` when the address cannot be had.
+    Prints the address to open, and the two variables that a tool needs. `faults` are switched on at
+    the start, each as `read_faults` takes them. `ready` is called once it listens. Raises
+    `ValueError` for a tool, key or fault that cannot be, and `OSError` when the address cannot be
+    had.
     """
     sandbox = Sandbox(tool=tool, api_key=api_key)
     for fault in read_faults(faults):
-        sandbox.misbehave(**fault)
+        sandbox.faults.switch_on(fault)
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:

@@ -1,8 +1,8 @@
 """ltiks, service keys and the other signed values, all made with one key derived from the API key.
 
-Nothing is kept: a token carries what it stands for, so that a restarted sandbox still honours the launches of
-the one before it. HS256 is written out here, on the standard library, because the middleware under test must
-not share an implementation with what it is tested against.
+Nothing is kept: a token carries what it stands for, so that a restarted sandbox still honours the
+launches of the one before it. HS256 is written out here, on the standard library, because the
+middleware under test must not share an implementation with what it is tested against.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Mint:
         self._key = hashlib.sha256(b"ltiaas sandbox\0" + api_key.encode()).digest()
 
     def token(self, kind: str, claims: dict[str, Any], *, now: float, lifetime: float) -> str:
-        """A compact HS256 JWS with `claims`, its kind, a random `jti`, `iat` and `exp` (both in seconds)."""
+        """A compact HS256 JWS with `claims`, its kind, a random `jti`, `iat` and `exp` (both in
+        seconds).
+        """
         payload = {
             "iss": "ltiaas-sandbox",
             "kind": kind,
@@ -60,14 +62,17 @@ class Mint:
         signed, _, signature = token.rpartition(".")
         header, _, body = signed.partition(".")
         expected = self._signature(signed)
-        # The signature is compared as text: several texts decode to the same bytes, and only one is ours.
+        # The signature is compared as text: several texts decode to the same bytes, and only one is
+        # ours.
         if header != _HEADER or not hmac.compare_digest(expected.encode(), signature.encode()):
             raise InvalidToken("not signed by this sandbox")
         payload: dict[str, Any] = json.loads(_decode(body))
         return payload
 
     def service_key(self, *ids: str) -> str:
-        """The opaque key that stands for (platform, context, resource link): the same one each time."""
+        """The opaque key that stands for (platform, context, resource link): the same one each
+        time.
+        """
         mac = hmac.new(self._key, _json(["service-key", *ids]), hashlib.sha512).digest()
         return f"sk-{_encode(mac)}"
 

@@ -1,7 +1,8 @@
 """The people, courses and learning platforms that the sandbox starts with.
 
-Nothing here changes while the sandbox runs (what does is in `gradebook`), and nothing depends on the
-address that it listens on: ids and LMS URLs are the same after every restart, as they would be in an LMS.
+Nothing here changes while the sandbox runs (what does is in `gradebook`), and nothing depends on
+the address that it listens on: ids and LMS URLs are the same after every restart, as they would be
+in an LMS.
 
 The platforms differ on purpose, so that a tool meets every shape of `wire.md`, "The ID token":
 
@@ -45,7 +46,7 @@ class User:
 
     @property
     def wire_id(self) -> str | int:
-        """The id as it goes over the wire: some platforms send numbers (`wire.md`, "The ID token")."""
+        """The id on the wire: some platforms send numbers (`wire.md`, "The ID token")."""
         return int(self.id) if self.numeric_id else self.id
 
     @property
@@ -70,7 +71,9 @@ class Platform:
     grades: bool = False
     deep_linking: bool = False
     sparse: bool = False
-    """ID tokens leave out what the documented samples leave out, and spell what they spell otherwise."""
+    """ID tokens leave out what the documented samples leave out, and spell what they spell
+    otherwise.
+    """
 
     @property
     def legacy(self) -> bool:
@@ -109,7 +112,9 @@ class Course:
 
     @property
     def line_items_url(self) -> str:
-        """The LMS's address of the course's line items. Its query is as Moodle's, to be kept in every id."""
+        """The LMS's address of the course's line items. Its query is as Moodle's, to be kept in
+        every id.
+        """
         return f"{self.platform.url}/lti/services/courses/{self.id}/lineitems?type_id=7"
 
     def line_item_url(self, number: int) -> str:
@@ -133,7 +138,9 @@ class Course:
 
 @dataclass(frozen=True)
 class Seat:
-    """Where a launch stands: a course, an activity in it (none in a deep-linking launch) and a user."""
+    """Where a launch stands: a course, an activity in it (none in a deep-linking launch) and a
+    user.
+    """
 
     course: Course
     activity: Activity | None
@@ -175,8 +182,8 @@ class World:
         user: str | None = None,
         deep_linking: bool = False,
     ) -> Seat:
-        """The place and person of a launch; what is left out is the first course, its first activity, its
-        instructor. An activity given without its course brings the course with it.
+        """The place and person of a launch; what is left out is the first course, its first
+        activity, its instructor. An activity given without its course brings the course with it.
 
         Raises `ValueError`, listing what there is, for a name that the world does not have.
         """
@@ -325,7 +332,8 @@ def default_world() -> World:
                     Activity("sketchbook", "Sketchbook", "A page for each week."),
                     Activity("portfolio", "Portfolio", "Opened from the school's front page."),
                 ),
-                # The same user id as at Northfield, and another person: ids are unique per platform.
+                # The same user id as at Northfield, and another person: ids are unique per
+                # platform.
                 (
                     User("ada", ("Instructor",), "Ada", "Lindqvist"),
                     User("pupil-1", ("Learner",)),
