@@ -10,7 +10,7 @@ def test_a_teacher_sees_the_roster(ltiaas_sandbox, monkeypatch):
 ```
 
 pytest finds this module by its entry point. Loading it costs nothing: the sandbox is imported only
-where a test asks for it, and nothing is set anywhere: which tool is told about the sandbox, and how,
+where a test asks for it, and nothing is set anywhere: which tool is told of the sandbox, and how,
 is the test's own business.
 """
 

@@ -187,15 +187,19 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"seconds is a number from 0 to {_LONGEST}, not {seconds!r}")
     after = options.get("retry_after", 0)
     # Text is let through: a date is allowed, and what is not allowed is worth testing with.
-    if type(after) not in (int, float, str) or "\n" in str(after) or "\r" in str(after):
+    if type(after) not in (int, float, str) or not _fits_header(after):
         raise ValueError(f"retry_after is a number of seconds, or a header's text, not {after!r}")
     status = options.get("status", 200)
     if type(status) is not int or not 200 <= status <= 599:
         raise ValueError(f"status is a number from 200 to 599, not {status!r}")
     location = options.get("location", "/")
-    if not isinstance(location, str) or not location or not location.isprintable():
+    if not isinstance(location, str) or not location or not _fits_header(location):
         raise ValueError("redirect needs location=, the address to send the client to")
     return options
+
+
+def _fits_header(value: object) -> bool:
+    return str(value).isascii() and str(value).isprintable()
 
 
 class Gone(ConnectionAbortedError):

@@ -1,0 +1,338 @@
+"""Each misbehaviour as a client sees it, and how each ends."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+import trustme
+
+from ltiaas_middleware.sandbox import Sandbox, SandboxServer
+from ltiaas_middleware.sandbox.faults import BOMB_SIZE, DESCRIPTIONS, OPTIONS, read_faults
+
+from .conftest import Caller, refused
+
+HEADER = "INVALID_LTIK_AUTH_AUTHORIZATION_HEADER"
+TOKEN = "/api/idtoken"
+
+
+def raw_request(server: SandboxServer, path: str, authorization: str) -> socket.socket:
+    """A connection on which a request was sent, and nothing read."""
+    parts = urlsplit(server.url)
+    assert parts.hostname
+    connection = socket.create_connection((parts.hostname, parts.port or 0), timeout=10)
+    head = f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: {authorization}\r\n\r\n"
+    connection.sendall(head.encode())
+    return connection
+
+
+def idle(server: SandboxServer) -> bool:
+    """Whether the server has let go of every connection, within a few seconds."""
+    running = server._server
+    assert running is not None
+    with running._changed:
+        return running._changed.wait_for(lambda: not running._open, 5)
+
+
+def test_every_misbehaviour_is_described() -> None:
+    assert set(OPTIONS) == set(DESCRIPTIONS)
+
+
+def test_a_bad_name_is_an_error_that_lists_the_good_ones(sandbox: Sandbox) -> None:
+    with pytest.raises(ValueError, match="no misbehaviour 'sulk'; there are delay, rate_limit"):
+        sandbox.misbehave("sulk")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("delay", {"minutes": 1}, "it takes: seconds"),
+        ("refuse", {"seconds": 1}, "it takes: none"),
+        ("delay", {"seconds": -1}, "seconds is a number"),
+        ("delay", {"seconds": "1"}, "seconds is a number"),
+        ("delay", {"seconds": float("nan")}, "seconds is a number"),
+        ("rate_limit", {"retry_after": "1\r\nX: y"}, "retry_after is"),
+        ("rate_limit", {"retry_after": None}, "retry_after is"),
+        ("status", {"status": 700}, "status is"),
+        ("status", {"status": True}, "status is"),
+        ("redirect", {}, "needs location="),
+        ("redirect", {"location": "http://x/\r\n"}, "needs location="),
+        ("delay", {"times": 0}, "times is"),
+        ("delay", {"times": True}, "times is"),
+        ("delay", {"endpoint": 5}, "endpoint is"),
+    ],
+)
+def test_an_option_that_cannot_be_is_an_error(
+    sandbox: Sandbox, name: str, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        sandbox.misbehave(name, **options)
+    assert list(sandbox.faults) == []
+
+
+def test_times_and_endpoint_bound_a_misbehaviour(teacher: Caller, sandbox: Sandbox) -> None:
+    sandbox.misbehave("status", status=500, endpoint="/api/idtoken", times=2)
+    assert teacher.get("/api/memberships").status_code == 200
+    assert [teacher.get(TOKEN).status_code for _ in range(3)] == [500, 500, 200]
+
+
+def test_without_times_it_lasts_until_told_otherwise(teacher: Caller, sandbox: Sandbox) -> None:
+    sandbox.misbehave("refuse")
+    assert {teacher.get(TOKEN).status_code for _ in range(4)} == {401}
+    sandbox.behave()
+    assert teacher.get(TOKEN).status_code == 200
+
+
+def test_of_two_answers_the_first_switched_on_comes_first(
+    teacher: Caller, sandbox: Sandbox
+) -> None:
+    sandbox.misbehave("status", status=500, times=1)
+    sandbox.misbehave("status", status=503, times=1)
+    assert [teacher.get(TOKEN).status_code for _ in range(3)] == [500, 503, 200]
+
+
+def test_a_delay_goes_together_with_another(teacher: Caller, sandbox: Sandbox) -> None:
+    sandbox.misbehave("refuse", times=1)
+    sandbox.misbehave("delay", seconds=0.2, times=1)
+    began = time.monotonic()
+    assert teacher.get(TOKEN).status_code == 401
+    assert time.monotonic() - began >= 0.2
+    assert sandbox.journal[-1].fault == "delay+refuse"
+
+
+def test_rate_limit(teacher: Caller, sandbox: Sandbox) -> None:
+    for value, header in ((7, "7"), (2.0, "2"), ("Fri, 31 Dec 2027 23:59:59 GMT",) * 2):
+        sandbox.misbehave("rate_limit", retry_after=value, times=1)
+        answer = teacher.get(TOKEN)
+        refused(answer, 429, "RATE_LIMITED")
+        assert answer.headers["Retry-After"] == header
+
+
+@pytest.mark.parametrize("status", [502, 599, 418, 200])
+def test_status_has_a_proxys_html_page(teacher: Caller, sandbox: Sandbox, status: int) -> None:
+    sandbox.misbehave("status", status=status)
+    answer = teacher.get(TOKEN)
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert "nginx" in answer.text
+
+
+def test_a_status_without_a_body_has_none(teacher: Caller, sandbox: Sandbox) -> None:
+    sandbox.misbehave("status", status=204)
+    assert teacher.get(TOKEN).content == b""
+
+
+def test_refuse_and_bad_api_key(teacher: Caller, sandbox: Sandbox) -> None:
+    sandbox.misbehave("refuse", times=1)
+    refused(teacher.get(TOKEN), 401, HEADER, "Invalid or expired ltik.")
+    sandbox.misbehave("bad_api_key", times=1)
+    refused(teacher.get(TOKEN), 401, HEADER, "Invalid API key")
+
+
+def test_reset_is_a_reset_and_not_an_end(teacher: Caller, sandbox: Sandbox) -> None:
+    sandbox.misbehave("reset", times=2)
+    with pytest.raises(requests.ConnectionError, match="reset"):
+        teacher.get(TOKEN)
+    with raw_request(teacher.server, TOKEN, teacher.authorization or "") as connection:
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+    assert idle(teacher.server)
+    assert sandbox.journal[-1].status is None
+    assert sandbox.journal[-1].answered
+    assert teacher.get(TOKEN).status_code == 200
+
+
+def test_truncated_promises_more_than_it_sends(teacher: Caller, sandbox: Sandbox) -> None:
+    sandbox.misbehave("truncated", times=1)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
+        teacher.get(TOKEN)
+
+
+def test_not_json_and_wrong_type(teacher: Caller, sandbox: Sandbox) -> None:
+    sandbox.misbehave("not_json", times=1)
+    answer = teacher.get(TOKEN)
+    assert answer.status_code == 200
+    with pytest.raises(requests.exceptions.JSONDecodeError):
+        answer.json()
+    sandbox.misbehave("wrong_type", times=1)
+    answer = teacher.get(TOKEN)
+    assert answer.status_code == 200
+    assert isinstance(answer.json(), list)
+
+
+def test_no_user_takes_the_users_id_and_leaves_the_rest(call: Caller, sandbox: Sandbox) -> None:
+    teacher, legacy = call.launched(), call.launched(course="chemistry")
+    sandbox.misbehave("no_user")
+    token = teacher.get(TOKEN).json()
+    assert "id" not in token["user"]
+    assert token["user"]["name"] == "Ada Moreau"
+    assert "sub" not in teacher.get(f"{TOKEN}?raw=true").json()
+    assert "user_id" not in legacy.get(f"{TOKEN}?raw=true").json()
+    assert teacher.get("/api/memberships").json()["members"][0]["userId"] == "ada"
+    refused(call.with_ltik("gone").get(TOKEN), 401, HEADER)
+
+
+def test_redirect_goes_wherever_it_is_told(teacher: Caller, sandbox: Sandbox) -> None:
+    sandbox.misbehave("redirect", location="https://elsewhere.example/api/idtoken")
+    answer = teacher.get(TOKEN)
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == "https://elsewhere.example/api/idtoken"
+
+
+def test_a_gzip_bomb_is_small_on_the_wire_and_json_of_200_mb_inside(
+    teacher: Caller, sandbox: Sandbox
+) -> None:
+    sandbox.misbehave("gzip_bomb", times=1)
+    answer = teacher.get(TOKEN, stream=True)
+    assert answer.headers["Content-Encoding"] == "gzip"
+    packed = answer.raw.read(decode_content=False)
+    assert len(packed) < 2_000_000
+    unpacker = zlib.decompressobj(31)
+    size = len(begun := unpacker.decompress(packed, 1000))
+    while part := unpacker.decompress(unpacker.unconsumed_tail, 10_000_000):
+        size, end = size + len(part), part[-2:]
+    assert unpacker.eof
+    assert size == BOMB_SIZE
+    assert begun.startswith(b'{"padding": "')
+    assert end == b'"}'
+
+
+def test_drip_sends_one_byte_at_a_time_and_all_of_them(teacher: Caller, sandbox: Sandbox) -> None:
+    expected = teacher.get(TOKEN).json()
+    sandbox.misbehave("drip", seconds=0.0, times=1)
+    with raw_request(teacher.server, TOKEN, teacher.authorization or "") as connection:
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert json.loads(body) == expected
+    sandbox.misbehave("drip", seconds=0.2)
+    answer = teacher.get(TOKEN, stream=True)
+    assert len(answer.raw.read1(100)) == 1
+    answer.close()
+    assert idle(teacher.server)
+
+
+def test_endless_goes_on_until_the_client_leaves(teacher: Caller, sandbox: Sandbox) -> None:
+    sandbox.misbehave("endless")
+    answer = teacher.get(TOKEN, stream=True)
+    received = sum(len(answer.raw.read(65536)) for _ in range(20))
+    assert received > 1_000_000
+    answer.close()
+    assert idle(teacher.server)
+
+
+def test_endless_ends_when_told_to_behave(teacher: Caller, sandbox: Sandbox) -> None:
+    sandbox.misbehave("endless")
+    answer = teacher.get(TOKEN, stream=True)
+    answer.raw.read(1000)
+    sandbox.behave()
+    while answer.raw.read(65536):
+        pass
+    assert idle(teacher.server)
+
+
+def test_a_delayed_request_is_in_the_journal_before_it_is_answered(
+    teacher: Caller, sandbox: Sandbox
+) -> None:
+    sandbox.misbehave("delay", seconds=60)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(teacher.get, TOKEN)
+        (entry,) = sandbox.journal.wait_for(1, TOKEN)
+        assert (entry.answered, entry.status, entry.fault) == (False, None, "delay")
+        sandbox.behave()
+        assert answer.result().status_code == 200
+    (entry,) = sandbox.journal.wait_for(1, TOKEN, answered=True)
+    assert entry.status == 200
+
+
+def test_ending_one_misbehaviour_leaves_the_others(teacher: Caller, sandbox: Sandbox) -> None:
+    sandbox.misbehave("refuse")
+    sandbox.misbehave("status", status=500)
+    sandbox.faults.end("refuse")
+    assert teacher.get(TOKEN).status_code == 500
+
+
+def test_a_stalled_request_ends_with_its_client(teacher: Caller, sandbox: Sandbox) -> None:
+    sandbox.misbehave("delay", seconds=600)
+    with raw_request(teacher.server, TOKEN, teacher.authorization or ""):
+        sandbox.journal.wait_for(1)
+    assert idle(teacher.server)
+
+
+def test_a_stalled_request_whose_client_still_talks_goes_on(
+    teacher: Caller, sandbox: Sandbox
+) -> None:
+    sandbox.misbehave("delay", seconds=0.3)
+    with raw_request(teacher.server, TOKEN, teacher.authorization or "") as connection:
+        sandbox.journal.wait_for(1)
+        connection.sendall(b"x")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+def test_a_stalled_tls_request_ends_with_its_client(sandbox: Sandbox) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    sandbox.misbehave("delay", seconds=600)
+    header = f"LTIK-AUTH-V2 {sandbox.api_key}:{sandbox.issue()}"
+    with SandboxServer(sandbox, ssl_context=context) as server:
+        address = ("127.0.0.1", server.port)
+        with socket.create_connection(address) as plain:
+            with trusting.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+                connection.sendall(
+                    f"GET {TOKEN} HTTP/1.1\r\nHost: x\r\nAuthorization: {header}\r\n\r\n".encode()
+                )
+                sandbox.journal.wait_for(1)
+                # A goodbye without an end of the connection.
+                connection.settimeout(0.1)
+                with pytest.raises((TimeoutError, ssl.SSLError)):
+                    connection.unwrap()
+                assert idle(server)
+
+
+@pytest.mark.parametrize("fault", ["delay", "drip", "endless"])
+def test_stopping_is_quick_whatever_is_being_held_up(sandbox: Sandbox, fault: str) -> None:
+    options = {} if fault == "endless" else {"seconds": 600}
+    sandbox.misbehave(fault, **options)
+    server = SandboxServer(sandbox).start()
+    header = f"LTIK-AUTH-V2 {sandbox.api_key}:{sandbox.issue()}"
+    connections = [raw_request(server, TOKEN, header) for _ in range(10)]
+    sandbox.journal.wait_for(10)
+    began = time.monotonic()
+    server.stop()
+    assert time.monotonic() - began < 1
+    for connection in connections:
+        connection.close()
+    assert not any("process_request_thread" in thread.name for thread in threading.enumerate())
+
+
+def test_faults_are_read_from_a_command_line() -> None:
+    assert read_faults(
+        [
+            "reset",
+            "delay:seconds=0.5,endpoint=/api/idtoken,times=2",
+            "redirect: location=https://x.example/ ",
+            {"name": "refuse"},
+        ]
+    ) == [
+        {"name": "reset"},
+        {"name": "delay", "seconds": 0.5, "endpoint": "/api/idtoken", "times": 2},
+        {"name": "redirect", "location": "https://x.example/"},
+        {"name": "refuse"},
+    ]
+    with pytest.raises(ValueError, match="'seconds' in 'delay:seconds' is not option=value"):
+        read_faults(["delay:seconds"])
