@@ -79,6 +79,9 @@ class LTIAASMiddleware(Middleware):
                 app_send = _decorated(send, decision)
         before = current.get()
         if launch is not before:
+            if launch is None:
+                # An outer middleware's launch stays; anything else belongs to another request.
+                launch = scope.get("ltiaas.launch")
             current.set(launch)
         try:
             await self.app(app_scope, receive, app_send)
@@ -119,7 +122,7 @@ class _Request:
         path: str = scope["path"]
         root: str = scope.get("root_path", "")
         # By the specification the path begins with root_path; some servers leave it away.
-        if root and path.startswith(root):
+        if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
             path = path[len(root) :]
         self.path = path
         self.query: str = scope["query_string"].decode("latin-1")

@@ -229,6 +229,7 @@ class Gate:
             location += "?" + quote(query, safe=_QUERY_SAFE, encoding="latin-1")
         headers = [
             ("Location", location),
+            ("Content-Type", "text/plain; charset=utf-8"),
             ("Cache-Control", "no-store"),
             ("Referrer-Policy", "no-referrer"),
         ]

@@ -73,6 +73,10 @@ class LTIAASMiddleware(Middleware):
         """Call the app with its launch in place, and leave nothing behind on this thread."""
         before = current.get()
         if launch is not before:
+            if launch is None:
+                # An outer middleware's launch stays; what else is there was left by a server that
+                # did not close a body, or belongs to the request that this one is made inside of.
+                launch = environ.get("ltiaas.launch")
             current.set(launch)
         try:
             body = self.app(environ, start_response)
@@ -93,8 +97,11 @@ class LTIAASMiddleware(Middleware):
     ) -> Iterable[bytes]:
         request = _Request(environ)
         answer = self._gate.launch_required(request)
-        # With exc_info: the app may have called start_response before it raised.
-        return _send(answer, request.method, start_response, sys.exc_info())
+        try:
+            return _send(answer, request.method, start_response)
+        except Exception:  # noqa: BLE001 - each server has an exception of its own for it
+            # The app had called start_response already; with exc_info it may be called again.
+            return _send(answer, request.method, start_response, sys.exc_info())
 
 
 class _Request:
@@ -134,13 +141,14 @@ class _Request:
 class _Body:
     """The app's body, iterated and closed with the launch in place."""
 
-    __slots__ = ("_body", "_instead", "_iterator", "_launch")
+    __slots__ = ("_begun", "_body", "_instead", "_iterator", "_launch")
 
     def __init__(self, body: Iterable[bytes], launch: Launch | None, instead: Any) -> None:
         self._body = body
         self._launch = launch
         self._instead = instead
         self._iterator: Iterator[bytes] | None = None
+        self._begun = False
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -151,9 +159,13 @@ class _Body:
         try:
             if self._iterator is None:
                 self._iterator = iter(self._body)
-            return next(self._iterator)
+            chunk = next(self._iterator)
+            self._begun = True
+            return chunk
         except LaunchRequired:
-            # A generator app runs its first lines only now; later, start_response re-raises.
+            # A generator app runs its first lines only now. Later, the status is out already.
+            if self._begun:
+                raise
             self._iterator = iter(self._instead())
             return next(self._iterator)
         finally:
