@@ -14,10 +14,13 @@ __all__ = [
     "CredentialError",
     "CredentialScopeError",
     "IdTokenError",
+    "InvalidRequest",
     "LTIAASError",
     "LaunchExpired",
     "LaunchRequired",
     "RateLimited",
+    "ServiceKeyStoreError",
+    "ServiceKeyUnreadable",
     "ServiceUnavailableForContext",
     "SettingsError",
     "UpstreamError",
@@ -46,6 +49,20 @@ class CredentialScopeError(LTIAASError):
 
 class IdTokenError(LTIAASError, ValueError):
     """What LTIAAS sent as an ID token is none: no object, or it names no user."""
+
+
+class InvalidRequest(LTIAASError, ValueError):
+    """What was asked of LTIAAS breaks a rule that is known here (a score without its maximum, a
+    date without a time zone). Nothing was sent."""
+
+
+class ServiceKeyStoreError(LTIAASError):
+    """The database of service keys cannot be used; the message says why, without its password."""
+
+
+class ServiceKeyUnreadable(ServiceKeyStoreError):
+    """A stored service key cannot be decrypted: its secret is gone from ``Settings.secret``, or
+    the row was tampered with. The next launch of the activity stores it afresh."""
 
 
 class LaunchRequired(Unauthorized, LTIAASError):

@@ -1,0 +1,101 @@
+"""Sends what ``exchange`` asks for with requests, bounded in time and in size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import requests
+
+from .api import new_session
+from .credentials import Credential
+from .exchange import Answer, Failure, Limits, Send
+
+__all__ = ["Transport", "new_session"]
+
+
+class Transport:
+    """Safe to use from many threads.
+
+    Args:
+        session: as ``new_session`` makes it: it keeps no cookies and follows nothing by itself.
+        limits: timeouts and sizes.
+    """
+
+    def __init__(
+        self,
+        session: requests.Session,
+        limits: Limits,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._session = session
+        self._limits = limits
+        self._monotonic = monotonic
+
+    def send(self, step: Send, credential: Credential) -> Answer | Failure:
+        """Send it once. Whatever goes wrong on the way is a ``Failure``."""
+        if step.left <= 0:
+            return Failure("no time left", passing=False)
+        limits = self._limits
+        try:
+            response = self._session.request(
+                step.method,
+                step.url,
+                data=step.content,
+                headers={"Content-Type": "application/json"} if step.content else None,
+                auth=credential,
+                timeout=(
+                    min(limits.connect_timeout, step.left),
+                    min(limits.read_timeout, step.left),
+                ),
+                # A redirect would carry the call, and with it the header, somewhere else.
+                allow_redirects=False,
+                stream=True,
+                verify=limits.ca_bundle or True,
+            )
+        except requests.RequestException as error:
+            # Neither the message nor the chain: both hold the request, and that the header.
+            failure = _failure(error)
+        except (ValueError, OSError) as error:
+            # requests lets some of urllib3's and of the socket's pass as they are.
+            failure = Failure(f"the request failed ({type(error).__name__})")
+        else:
+            with response:
+                return self._answer(response, step)
+        return failure
+
+    def _answer(self, response: requests.Response, step: Send) -> Answer | Failure:
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return Failure("a compressed answer that was not asked for", passing=False)
+        parts: list[bytes] = []
+        size = 0
+        failure: Failure | None = None
+        try:
+            # read1 returns what one read of the socket brought, so that the deadline is looked at
+            # however slowly the rest drips in.
+            while part := response.raw.read1(65536):
+                parts.append(part)
+                size += len(part)
+                if size > self._limits.max_response_size:
+                    return Failure("an answer longer than max_response_size", passing=False)
+                if self._monotonic() >= step.until:
+                    return Failure("the answer took longer than the deadline", passing=False)
+        except Exception as error:  # noqa: BLE001 - urllib3 and http.client raise what they like
+            failure = Failure(f"the answer broke off ({type(error).__name__})")
+        if failure is not None:
+            return failure
+        expected = response.headers.get("Content-Length", "")
+        if expected.isdigit() and size < int(expected) and step.method != "HEAD":
+            return Failure("the answer broke off")
+        return Answer(response.status_code, b"".join(parts), response.headers.get("Retry-After"))
+
+
+def _failure(error: requests.RequestException) -> Failure:
+    if isinstance(error, requests.exceptions.SSLError):
+        return Failure("TLS: the certificate was not accepted", passing=False)
+    if isinstance(error, requests.Timeout):
+        return Failure("no answer in time")
+    if isinstance(error, requests.ConnectionError):
+        return Failure("no connection")
+    return Failure(f"the request failed ({type(error).__name__})", passing=False)
