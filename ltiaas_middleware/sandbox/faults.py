@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import selectors
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -239,12 +240,23 @@ class Patience:
                 selector.register(connection, selectors.EVENT_READ)
                 if not selector.select(0):
                     return False
-            # Past the TLS layer on purpose: an SSLSocket cannot peek. A TLS client says goodbye
-            # with an alert (record type 21) before it closes.
-            waiting = socket.socket.recv(connection, 1, socket.MSG_PEEK)
+            if isinstance(connection, ssl.SSLSocket):
+                return _said_goodbye(connection)
+            return not connection.recv(1, socket.MSG_PEEK)
         except (OSError, ValueError):
             return True
-        return waiting in (b"", b"\x15")
+
+
+def _said_goodbye(connection: ssl.SSLSocket) -> bool:
+    # TLS cannot be peeked into. What is read here is lost, which harms nobody: the request has been
+    # read to its end, and its connection will not be used for another.
+    connection.settimeout(0)
+    try:
+        return not connection.recv(1)
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return False
+    finally:
+        connection.settimeout(None)
 
 
 def spoiled(fault: Fault, response: Response, patience: Patience) -> Response:
