@@ -71,13 +71,13 @@ def _scrub_value(value: object) -> object:
 
 def _scrubbed(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """A mapping that scrubs what is read from it: gunicorn's makes up keys such as
-    ``{referer}i`` when they are asked for, so that it cannot be copied."""
+    ``{referer}i`` when they are asked for, so that a copy would not do."""
 
     class Scrubbed(dict[str, Any]):
         def __missing__(self, key: str) -> Any:
             return _scrub_value(arguments[key])
 
-    return Scrubbed()
+    return Scrubbed({key: _scrub_value(value) for key, value in arguments.items()})
 
 
 def install() -> None:

@@ -131,8 +131,13 @@ class Api:
         except requests.RequestException as error:
             # Neither the message nor the chain: both hold the request, and that the header.
             raise UpstreamError(_kind(error), path=path) from None
-        with response:
+        try:
             body = self._body(response, path, deadline)
+        except UpstreamError:
+            response.close()
+            raise
+        # Not closed: the connection goes back to the pool.
+        response.raw.release_conn()
         if response.status_code == 200:
             return body
         raise error_for(

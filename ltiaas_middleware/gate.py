@@ -121,12 +121,13 @@ class Serve(NamedTuple):
     def response_headers(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """The app's response headers with what the launch adds to them.
 
-        ``Referrer-Policy: same-origin`` unless the app set one: a launch path and an ltik in the
-        address are nobody else's business.
+        A ``Referrer-Policy`` unless the app set one: a launch path is no other site's business, and
+        an ltik in the address not even the tool's own log's.
         """
         added = list(headers)
         if not any(name.lower() == "referrer-policy" for name, _ in headers):
-            added.append(("Referrer-Policy", "same-origin"))
+            policy = "same-origin" if self.prefix else "strict-origin"
+            added.append(("Referrer-Policy", policy))
         if self.set_cookie is not None:
             added.append(("Set-Cookie", self.set_cookie))
         return added

@@ -149,7 +149,7 @@ def test_a_start_without_headers_is_taken(wrap):
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 204})
 
-    assert run(wrap(app), launched())[0]["headers"] == [(b"referrer-policy", b"same-origin")]
+    assert run(wrap(app), launched())[0]["headers"] == [(b"referrer-policy", b"strict-origin")]
 
 
 @BOTH
@@ -352,9 +352,7 @@ class TestWebsockets:
         async def app(scope, receive, send):
             raise AssertionError
 
-        given = self.socket(
-            query_string=b"ltik=broken", extensions={"websocket.http.response": {}}
-        )
+        given = self.socket(query_string=b"ltik=broken", extensions={"websocket.http.response": {}})
         start, body = run(wrap(app), given)
         assert (start["type"], start["status"]) == ("websocket.http.response.start", 400)
         assert body["type"] == "websocket.http.response.body"

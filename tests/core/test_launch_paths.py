@@ -50,6 +50,8 @@ def test_the_launch_path_is_moved_to_the_mount_point(tool, launch):
     assert (seen["mount"], seen["path"], seen["query"]) == (launch.prefix, "/launch", "a=1")
     assert (seen["launch"], seen["user"]) == (launch.id, "Ada")
     assert seen["launch_path"] == launch.prefix
+    reply = tool.navigate(launch.location, launch.cookie)
+    assert reply["Referrer-Policy"] == "same-origin"
 
 
 def test_the_same_launch_always_has_the_same_path(tool, launch, make_tool):

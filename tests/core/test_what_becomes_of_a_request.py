@@ -269,8 +269,15 @@ def test_an_app_may_set_its_own_referrer_policy(make_tool):
     assert tool.get(f"/?ltik={ltik()}").all("Referrer-Policy") == ["no-referrer"]
 
 
-def test_in_place_the_address_is_kept_from_other_sites(tool):
-    assert tool.get(f"/?ltik={ltik()}")["Referrer-Policy"] == "same-origin"
+def test_in_place_the_address_does_not_travel_as_a_referer(tool):
+    # Not no-referrer: it would turn a form's Origin into "null" (Fetch, "append a request Origin").
+    assert tool.get(f"/?ltik={ltik()}")["Referrer-Policy"] == "strict-origin"
+
+
+def test_10_000_tokens_of_the_wrong_shape_cause_no_call(tool, upstream):
+    for n in range(10_000):
+        assert tool.get(f"/?ltik=junk.{n}").status == 400
+    assert upstream.asked == []
 
 
 def test_a_changed_claim_reaches_no_other_request(upstream, make_tool):

@@ -89,7 +89,10 @@ def test_the_validators_find_nothing_in_our_own_answers(wrap, lint):
     assert client.get("/", buffered=True).status_code == 401
     assert client.get("/?ltik=x", buffered=True).status_code == 400
     assert client.get("/?ltik=x", headers={"Accept": "text/html"}, buffered=True).status_code == 400
-    assert client.get(f"/?ltik={ltik()}", headers={"Accept": "text/html"}, buffered=True).status_code == 303
+    assert (
+        client.get(f"/?ltik={ltik()}", headers={"Accept": "text/html"}, buffered=True).status_code
+        == 303
+    )
 
 
 class TestBodies:
