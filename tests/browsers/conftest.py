@@ -1,0 +1,75 @@
+"""Browsers and sites for the tests of this directory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .browser import Browser, missing, start
+from .sites import Certificates, Clock, Sites, serving
+
+ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "browsers"
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session", params=["chromium", "firefox"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which browser."""
+    lacking = missing(request.param)
+    if lacking:
+        pytest.skip(f"{request.param} cannot be driven on this machine; try: {lacking}")
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def running(
+    kind: str, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Browser]]:
+    """Browsers by profile: starting one takes seconds, so that tests share them."""
+    started: dict[str, Browser] = {}
+
+    def get(profile: str) -> Browser:
+        if profile not in started:
+            directory = tmp_path_factory.mktemp(f"{kind}-{profile}")
+            started[profile] = start(kind, profile, directory, certificates.ca_file)
+        return started[profile]
+
+    yield get
+    for browser in started.values():
+        browser.driver.quit()
+
+
+@pytest.fixture
+def browser(running: Callable[[str], Browser]) -> Callable[[str], Browser]:
+    """A browser with one empty tab, by profile (``browser.start``)."""
+
+    def get(profile: str = "usual") -> Browser:
+        found = running(profile)
+        found.tidy()
+        return found
+
+    return get
+
+
+@pytest.fixture
+def sites(certificates: Certificates) -> Iterator[Sites]:
+    """The LMS, the tool and somebody else's site."""
+    with serving(certificates, Clock(time.time)) as sites:
+        yield sites
+
+
+@pytest.fixture
+def picture(kind: str) -> Callable[[Browser, str], None]:
+    """Keeps a screenshot under ``artifacts/``, for a person to look at."""
+
+    def take(browser: Browser, name: str) -> None:
+        browser.screenshot(ARTIFACTS / f"{name}-{kind}.png")
+
+    return take
