@@ -13,7 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from . import control, guard, lms, tokens
 from .api import Api, Launch, read_body
-from .credentials import read_authorization
+from .credentials import Credential, read_authorization
 from .errors import ApiError
 from .faults import Fault, Faults, Gone, Patience, spoiled
 from .gradebook import Gradebook
@@ -276,7 +276,7 @@ class Sandbox:
         status: int | None = None
         try:
             patience = Patience.of(request.environ)
-            response = oversized or self._held_up(request, path, met, patience)
+            response = oversized or self._held_up(request, path, credential, met, patience)
             status = response.status_code
         except Gone:
             raise
@@ -288,17 +288,23 @@ class Sandbox:
         return response
 
     def _held_up(
-        self, request: Request, path: str, met: list[Fault], patience: Patience
+        self,
+        request: Request,
+        path: str,
+        credential: Credential,
+        met: list[Fault],
+        patience: Patience,
     ) -> Response:
         for fault in met:
             if fault.name == "delay":
                 patience.wait(fault.options["seconds"], fault)
-        credential = read_authorization(request.environ.get("HTTP_AUTHORIZATION"))
-        response = self._api.answer(request, path, credential, self.origin_for(request))
-        for fault in met:
-            if fault.name != "delay":
-                response = spoiled(fault, response, patience)
-        return response
+
+        def answer() -> Response:
+            return self._api.answer(request, path, credential, self.origin_for(request))
+
+        if met and met[-1].name != "delay":
+            return spoiled(met[-1], answer, patience)
+        return answer()
 
     def _answer_site(self, request: Request, path: str) -> Response:
         refused = guard.refusal(

@@ -16,9 +16,7 @@ class ApiError(Exception):
     description.
     """
 
-    def __init__(
-        self, status: int, message: str, description: str | None = None, **details: Any
-    ) -> None:
+    def __init__(self, status: int, message: str, description: str, **details: Any) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
@@ -27,10 +25,7 @@ class ApiError(Exception):
 
     def response(self) -> Response:
         """The error as LTIAAS sends it."""
-        details: dict[str, Any] = {"message": self.message}
-        if self.description is not None:
-            details["description"] = self.description
-        details.update(self.details)
+        details = {"message": self.message, "description": self.description, **self.details}
         response = json_response(
             {
                 "status": self.status,

@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -259,8 +259,13 @@ def _said_goodbye(connection: ssl.SSLSocket) -> bool:
         connection.settimeout(None)
 
 
-def spoiled(fault: Fault, response: Response, patience: Patience) -> Response:
-    """What `fault` makes of `response`. A reset ends the connection and raises `Gone`."""
+def spoiled(fault: Fault, answer: Callable[[], Response], patience: Patience) -> Response:
+    """What `fault` makes of the answer that a request would have had.
+
+    What answers with an error, a redirect or a reset does so instead of carrying the request out:
+    no score of a rate-limited request is in the gradebook. The others carry it out, and spoil the
+    answer. A reset ends the connection and raises `Gone`.
+    """
     name, options = fault.name, fault.options
     if name == "rate_limit":
         limited = ApiError(429, "RATE_LIMITED", "Too many requests.").response()
@@ -275,14 +280,15 @@ def spoiled(fault: Fault, response: Response, patience: Patience) -> Response:
     if name == "reset":
         reset(patience.connection)
         raise Gone("reset by the sandbox")
+    if name == "redirect":
+        return Response("", 302, {"Location": options["location"]})
+    response = answer()
     if name == "not_json":
         return Response("<!doctype html><title>Welcome</title><p>Welcome.", mimetype="text/html")
     if name == "wrong_type":
         return json_response(["not", "an", "object"])
     if name == "no_user":
         return _without_user(response)
-    if name == "redirect":
-        return Response("", 302, {"Location": options["location"]})
     if name == "gzip_bomb":
         return Response(
             gzip_bomb(), mimetype="application/json", headers={"Content-Encoding": "gzip"}
@@ -291,13 +297,9 @@ def spoiled(fault: Fault, response: Response, patience: Patience) -> Response:
         return Response(_endless(fault, patience), mimetype="application/json")
     body = response.get_data()
     if name == "drip":
-        dripping = Response(_drip(body, fault, patience), response.status)
-        dripping.headers.update(response.headers)
-        return dripping
-    # truncated
-    cut = Response(body[: len(body) // 2], response.status)
-    cut.headers.update(response.headers)
-    cut.headers["Content-Length"] = str(max(len(body), 100))
+        return Response(_drip(body, fault, patience), response.status, response.headers)
+    cut = Response(body[: len(body) // 2], response.status, response.headers)
+    cut.headers["Content-Length"] = str(max(len(body), 100))  # truncated
     return cut
 
 

@@ -170,7 +170,7 @@ def journal(entries: Sequence[JournalEntry]) -> str:
         f"<tr><td><time>{_e(_clock_time(entry.at))}</time></td>"
         f"<td><code>{_e(entry.method)}</code></td>"
         f'<td class="path"><code>{_e(_target(entry))}</code></td>'
-        f"<td>{_e(_credential(entry))}</td>"
+        f"<td><code>{_e(_credential(entry))}</code></td>"
         f"<td><code>{_e(entry.ltik_id or '—')}</code></td>"
         f"<td>{_status(entry)}</td><td>{_e(entry.fault or '—')}</td></tr>"
         for entry in reversed(entries)

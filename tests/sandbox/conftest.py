@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -112,7 +113,7 @@ def refused(
     document = response.json()
     assert set(document) == {"status", "error", "details"}
     assert document["status"] == status
-    assert document["error"] == requests.status_codes._codes[status][0].replace("_", " ").title()
+    assert document["error"] == HTTPStatus(status).phrase
     details: dict[str, Any] = document["details"]
     assert details["message"] == message
     if description is not None:

@@ -20,7 +20,7 @@ import trustme
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from ltiaas_middleware.sandbox.faults import BOMB_SIZE, DESCRIPTIONS, OPTIONS, read_faults
 
-from .conftest import Caller, refused
+from .conftest import SCORE, Caller, refused
 
 HEADER = "INVALID_LTIK_AUTH_AUTHORIZATION_HEADER"
 TOKEN = "/api/idtoken"
@@ -99,6 +99,35 @@ def test_of_two_answers_the_first_switched_on_comes_first(
     sandbox.misbehave("status", status=500, times=1)
     sandbox.misbehave("status", status=503, times=1)
     assert [teacher.get(TOKEN).status_code for _ in range(3)] == [500, 503, 200]
+
+
+@pytest.mark.parametrize(
+    ("name", "carried_out"),
+    [
+        ("rate_limit", False),
+        ("status", False),
+        ("refuse", False),
+        ("bad_api_key", False),
+        ("reset", False),
+        ("redirect", False),
+        ("truncated", True),
+        ("not_json", True),
+        ("wrong_type", True),
+        ("drip", True),
+        ("delay", True),
+    ],
+)
+def test_what_refuses_a_score_keeps_it_out_and_what_spoils_the_answer_does_not(
+    teacher: Caller, sandbox: Sandbox, name: str, carried_out: bool
+) -> None:
+    item = teacher.line_item()
+    options: dict[str, Any] = {"location": "/"} if name == "redirect" else {}
+    if name in ("delay", "drip"):
+        options = {"seconds": 0.0}
+    sandbox.misbehave(name, times=1, **options)
+    with contextlib.suppress(requests.ConnectionError):
+        teacher.post(f"{item}/scores", json=SCORE)
+    assert bool(sandbox.scores()) is carried_out
 
 
 def test_a_delay_goes_together_with_another(teacher: Caller, sandbox: Sandbox) -> None:
