@@ -67,9 +67,14 @@ class LTIAASMiddleware(Middleware):
         app_scope, app_send = scope, send
         if self._concerns(request.path, request.query):
             decision = self._gate.decide(request)
-            while isinstance(decision, Verify):
-                outcome = await self._authenticator.verify_async(decision.ltik, decision.launch_id)
-                decision = decision.resume(outcome)
+            while not isinstance(decision, (Serve, Answer)):
+                if isinstance(decision, Verify):
+                    outcome = await self._authenticator.verify_async(
+                        decision.ltik, decision.launch_id
+                    )
+                    decision = decision.resume(outcome)
+                else:
+                    decision = decision.resume(await self._authenticator.run_async(decision.call))
             if isinstance(decision, Answer):
                 await _send_answer(decision, scope, send)
                 return
@@ -163,9 +168,13 @@ def _decorated(send: Any, decision: Serve) -> Any:
 
     async def send_with_headers(message: Any) -> None:
         if message["type"] == "http.response.start":
-            headers: Iterable[tuple[bytes, bytes]] = message.get("headers", ())
-            text = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-            message = {**message, "headers": _encode(decision.response_headers(text))}
+            headers = list(message.get("headers", ()))
+            has_policy = False
+            for name, _ in headers:
+                if name == b"referrer-policy" or name.lower() == b"referrer-policy":
+                    has_policy = True
+            added = _encode(decision.response_headers(has_policy=has_policy))
+            message = {**message, "headers": headers + added}
         await send(message)
 
     return send_with_headers

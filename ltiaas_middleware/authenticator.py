@@ -128,6 +128,17 @@ class Authenticator:
         """Note that the browser keeps this launch's cookie: its path alone opens it no more."""
         entry.confirmed = True
 
+    #: Whether launches are shared with other workers.
+    shares = False
+
+    def recall(self, launch_id: str) -> CachedLaunch | None:
+        """A launch as all workers together know it. May wait; for use off the event loop."""
+        return self.known(launch_id)
+
+    async def run_async(self, call: Callable[[], Any]) -> Any:
+        """Run a call that may wait, in a thread of the pool."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
     def use_once(self, token: str) -> bool:
         """Whether this is the first use of a handoff token."""
         with self._lock:

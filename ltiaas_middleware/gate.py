@@ -8,17 +8,17 @@ The rules, which nothing here may break:
 - What is not of an ltik's shape never leads to a call to LTIAAS, and neither does a header that was
   not enabled.
 
-``decide`` returns ``Serve`` (hand on to the app), an ``Answer`` (do not), or ``Verify``: ask LTIAAS
-about this ltik, then call ``resume`` with the outcome, which returns one of the first two.
+``decide`` returns ``Serve`` (hand on to the app), an ``Answer`` (do not), or something to wait for,
+``Verify`` or ``Blocking``, whose ``resume`` takes what came of it and returns the next decision.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hmac import compare_digest
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 from . import handoffs
@@ -30,13 +30,23 @@ from .launch import Account, Launch
 from .refusals import Answer, Refusal, refusal, refusal_for, render
 from .settings import is_loopback
 
-__all__ = ["Gate", "HeaderName", "Request", "Serve", "Verify", "mount_path", "raw_path"]
+__all__ = [
+    "Blocking",
+    "Gate",
+    "HeaderName",
+    "Request",
+    "Serve",
+    "Verify",
+    "mount_path",
+    "raw_path",
+]
 
 _log = logging.getLogger("ltiaas_middleware")
 
 # A compact JWS (RFC 7515 section 7.1): three parts of base64url.
 _LTIK = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _LAUNCH_ID = re.compile(rf"[A-Za-z0-9_-]{{{LAUNCH_ID_LENGTH}}}")
+_SECURE = ("https", "wss")
 # RFC 9110 section 9.2.1.
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 # What may stand in a path as it is (RFC 3986 section 3.3).
@@ -115,33 +125,45 @@ class Serve(NamedTuple):
     path: str
     prefix: str = ""
     query: str | None = None
-    headers: tuple[tuple[HeaderName, str], ...] = ()
+    headers: Sequence[tuple[HeaderName, str]] = ()
     set_cookie: str | None = None
 
-    def response_headers(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The app's response headers with what the launch adds to them.
+    def response_headers(self, *, has_policy: bool) -> list[tuple[str, str]]:
+        """What the launch adds to the app's response headers.
 
         A ``Referrer-Policy`` unless the app set one: a launch path is no other site's business, and
         an ltik in the address not even the tool's own log's.
+
+        Args:
+            has_policy: whether the app set a ``Referrer-Policy``.
         """
-        added = list(headers)
-        if not any(name.lower() == "referrer-policy" for name, _ in headers):
-            policy = "same-origin" if self.prefix else "strict-origin"
-            added.append(("Referrer-Policy", policy))
+        added = []
+        if not has_policy:
+            added.append(_SAME_ORIGIN if self.prefix else _STRICT_ORIGIN)
         if self.set_cookie is not None:
             added.append(("Set-Cookie", self.set_cookie))
         return added
 
 
 class Verify(NamedTuple):
-    """Ask LTIAAS about an ltik, then ``resume``."""
+    """Ask LTIAAS about an ltik, then ``resume`` with the outcome."""
 
     ltik: str
-    launch_id: str | None
-    resume: Callable[[Outcome], Serve | Answer]
+    launch_id: str
+    resume: Callable[[Outcome], Decision]
 
 
-Decision = Serve | Answer | Verify
+class Blocking(NamedTuple):
+    """Make a call that may wait for a shared store, off the event loop, then ``resume``."""
+
+    call: Callable[[], Any]
+    resume: Callable[[Any], Decision]
+
+
+Decision: TypeAlias = "Serve | Answer | Verify | Blocking"
+
+_SAME_ORIGIN = ("Referrer-Policy", "same-origin")
+_STRICT_ORIGIN = ("Referrer-Policy", "strict-origin")
 
 
 class Gate:
@@ -161,11 +183,17 @@ class Gate:
         self._known = authenticator.known
         # NUL stands in no path, so that without launch paths nothing begins with it.
         self._prefix = f"{settings.launch_path}/" if settings.launch_path else "\0"
+        self._id_from = len(self._prefix)
+        self._id_to = self._id_from + LAUNCH_ID_LENGTH
         self._sources = tuple(
             ([_AUTHORIZATION] if settings.bearer else [])
             + ([HeaderName.of(settings.header)] if settings.header else [])
         )
         self._everywhere = bool(self._sources or settings.require)
+        self._cookie_names = {
+            scheme: ("__Secure-" if scheme in _SECURE else "") + settings.cookie_name
+            for scheme in ("http", "https", "ws", "wss")
+        }
         self._warned_plain_http = False
 
     def concerns(self, path: str, query: str) -> bool:
@@ -178,21 +206,25 @@ class Gate:
         launch_id = None
         if path.startswith(self._prefix):
             launch_id, path = self._launch_path(path)
-        in_query, query = _without(request.query, "ltik")
-        in_headers = [
-            value for source in self._sources if (value := self._carried(request, source))
-        ]
-        if len(in_query) > 1 or len({*in_query, *in_headers}) > 1:
-            return self._refuse(request, "malformed_ltik")
-        for ltik in in_query or in_headers:
+        in_query: list[str] = []
+        in_headers: list[str] = []
+        if "ltik" in request.query:
+            in_query, query = _without(request.query, "ltik")
+        if self._sources:
+            carried = (self._carried(request, source) for source in self._sources)
+            in_headers = [value for value in carried if value]
+        if in_query or in_headers:
+            if len(in_query) > 1 or len({*in_query, *in_headers}) > 1:
+                return self._refuse(request, "malformed_ltik")
+            ltik = (in_query or in_headers)[0]
             if len(ltik) > self._settings.max_ltik_length or not _LTIK.fullmatch(ltik):
                 return self._refuse(request, "malformed_ltik")
-        if in_query:
-            return self._with_ltik(request, in_query[0], path, launch_id, query)
+            if in_query:
+                return self._with_ltik(request, ltik, path, launch_id, query)
+            if launch_id is None:
+                return self._with_ltik(request, ltik, path, None, None)
         if launch_id is not None:
             return self._on_launch_path(request, launch_id, path, in_headers)
-        if in_headers:
-            return self._with_ltik(request, in_headers[0], path, None, None)
         return self._without_launch(request, path)
 
     # -- an ltik that the request itself brings ---------------------------------------------------
@@ -205,26 +237,26 @@ class Gate:
                 # A program that names two launches at once means neither for sure.
                 return self._refuse(request, "malformed_ltik")
             launch_id = None
-        own_id = launch_id or self._ids.of(ltik)
 
-        def resume(outcome: Outcome) -> Serve | Answer:
+        def resume(outcome: Outcome) -> Decision:
             if isinstance(outcome, ApiError):
                 return self._failed(request, outcome)
             if query is not None and self._settings.launch_path and _captures(request):
                 return self._redirect(request, outcome, path, query)
-            prefix = f"{self._prefix}{launch_id}" if launch_id else ""
-            launch = Launch(outcome, self._account, request.mount + prefix)
-            return Serve(launch, path, prefix, query, self._hidden(request, cookie=bool(prefix)))
+            return self._serve(request, outcome, path, launch_id, query)
 
-        return self._ask(own_id, ltik, resume)
+        own_id = launch_id or self._ids.of(ltik)
+        entry = self._known(own_id)
+        if entry is not None and not self._authenticator.needs_asking(entry):
+            return resume(entry)
+        return Verify(ltik, own_id, resume)
 
     def _redirect(self, request: Request, entry: CachedLaunch, path: str, query: str) -> Answer:
         """303 to the launch path, with the cookie and without what opened it."""
         raw_path = request.raw_path()
         if path is not request.path:
             # The address stands below a launch path already: this launch's, or another one's.
-            inside = raw_path.startswith(self._prefix)
-            raw_path = raw_path[len(self._prefix) + LAUNCH_ID_LENGTH :] if inside else ""
+            raw_path = raw_path[self._id_to :] if raw_path.startswith(self._prefix) else ""
         location = f"{request.mount}{self._prefix}{entry.id}{raw_path or '/'}"
         if query:
             location += "?" + quote(query, safe=_QUERY_SAFE, encoding="latin-1")
@@ -243,71 +275,110 @@ class Gate:
 
     def _launch_path(self, path: str) -> tuple[str | None, str]:
         """(launch id, rest of the path); an address of another shape is the app's own."""
-        start = len(self._prefix)
-        launch_id, rest = path[start : start + LAUNCH_ID_LENGTH], path[start + LAUNCH_ID_LENGTH :]
-        if _LAUNCH_ID.fullmatch(launch_id) and rest[:1] in ("", "/"):
+        launch_id, rest = path[self._id_from : self._id_to], path[self._id_to :]
+        if _LAUNCH_ID.fullmatch(launch_id) and (not rest or rest[0] == "/"):
             return launch_id, rest or "/"
         return None, path
 
     def _on_launch_path(
         self, request: Request, launch_id: str, path: str, in_headers: list[str]
     ) -> Decision:
+        if not in_headers and _is_forged(request):
+            return self._refuse(request, "cross_site")
         entry = self._known(launch_id)
-        if in_headers:
-            proof = self._proof(in_headers, launch_id, entry)
-            if proof is None:
-                return self._refuse(request, "malformed_ltik")
-        else:
-            if _is_forged(request):
-                return self._refuse(request, "cross_site")
-            proof = self._proof(self._cookies(request), launch_id, entry)
-        set_cookie = None
-        handoff, query = _without(request.query, handoffs.PARAMETER)
-        if handoff and _captures(request):
-            if proof is None and (entry is None or not self._handed_off(handoff, launch_id)):
-                return self._refuse(request, "launch_unknown")
-            if entry is not None:
-                return self._redirect(request, entry, path, query)
+        proof = self._proof(in_headers or self._cookies(request), launch_id, entry)
         if proof is None:
-            if entry is None:
-                return self._refuse(request, "launch_unknown")
-            if entry.confirmed:
-                if self._settings.strict_launch_path or not _is_own_new_tab(request):
-                    return self._refuse(request, "launch_unknown")
-                set_cookie = self._cookie(request, entry)
-        elif entry is not None and not entry.confirmed and not in_headers:
+            if in_headers:
+                return self._refuse(request, "malformed_ltik")
+            return self._without_proof(request, launch_id, path, entry)
+        # A header proves as much as the cookie, but not that the browser keeps one.
+        confirms = not in_headers
+        if entry is None or self._authenticator.needs_asking(entry):
+            return Verify(proof, launch_id, self._opener(request, launch_id, path, confirms))
+        if confirms and not entry.confirmed:
             self._authenticator.confirm(entry)
+        return self._open(request, entry, path, launch_id)
 
-        prefix = f"{self._prefix}{launch_id}"
-        mount = request.mount
-        headers = self._hidden(request, cookie=True)
-
-        if entry is not None and not self._authenticator.needs_asking(entry):
-            return Serve(
-                Launch(entry, self._account, mount + prefix),
-                path,
-                prefix,
-                None,
-                headers,
-                set_cookie,
-            )
-
-        def resume(outcome: Outcome) -> Serve | Answer:
+    def _opener(
+        self, request: Request, launch_id: str, path: str, confirms: bool
+    ) -> Callable[[Outcome], Decision]:
+        def resume(outcome: Outcome) -> Decision:
             if isinstance(outcome, ApiError):
                 return self._failed(request, outcome)
-            if proof is not None and not in_headers:
+            if confirms and not outcome.confirmed:
                 self._authenticator.confirm(outcome)
-            launch = Launch(outcome, self._account, mount + prefix)
-            return Serve(launch, path, prefix, None, headers, set_cookie)
+            return self._open(request, outcome, path, launch_id)
 
-        ltik = proof if proof is not None else entry.ltik if entry is not None else ""
-        return Verify(ltik, launch_id, resume)
+        return resume
 
-    def _handed_off(self, tokens: list[str], launch_id: str) -> bool:
-        """Whether a handoff of this launch is used here for the first time."""
-        token = tokens[0]
-        handoffs = self._account.handoffs
-        return handoffs.check(token, launch_id) and self._authenticator.use_once(token)
+    def _open(self, request: Request, entry: CachedLaunch, path: str, launch_id: str) -> Decision:
+        """The launch is proved: serve it, or lead on to where the address shows no handoff."""
+        if handoffs.PARAMETER in request.query and _captures(request):
+            query = _without(request.query, handoffs.PARAMETER)[1]
+            return self._redirect(request, entry, path, query)
+        return self._serve(request, entry, path, launch_id, None)
+
+    def _without_proof(
+        self, request: Request, launch_id: str, path: str, entry: CachedLaunch | None
+    ) -> Decision:
+        """The path alone: until its cookie came back, for a handoff, or for a tab of the tool's."""
+
+        def resume(entry: CachedLaunch | None) -> Decision:
+            if entry is None:
+                return self._refuse(request, "launch_unknown")
+            tokens = _without(request.query, handoffs.PARAMETER)[0]
+            if tokens and _captures(request):
+                return self._hand_off(request, tokens[0], entry, path)
+            new_tab = entry.confirmed
+            if new_tab and (self._settings.strict_launch_path or not _is_own_new_tab(request)):
+                return self._refuse(request, "launch_unknown")
+            if self._authenticator.needs_asking(entry):
+                return Verify(
+                    entry.ltik, launch_id, self._opener(request, launch_id, path, confirms=False)
+                )
+            cookie = self._cookie(request, entry) if new_tab else None
+            return self._serve(request, entry, path, launch_id, None, cookie)
+
+        if self._authenticator.shares and (entry is None or not entry.confirmed):
+            # Another worker may know the launch, or that its cookie has come back.
+            return Blocking(lambda: self._authenticator.recall(launch_id), resume)
+        return resume(entry)
+
+    def _hand_off(self, request: Request, token: str, entry: CachedLaunch, path: str) -> Decision:
+        if not self._account.handoffs.check(token, entry.id):
+            return self._refuse(request, "launch_unknown")
+
+        def resume(first_use: bool) -> Decision:
+            if not first_use:
+                return self._refuse(request, "launch_unknown")
+            query = _without(request.query, handoffs.PARAMETER)[1]
+            return self._redirect(request, entry, path, query)
+
+        return Blocking(lambda: self._authenticator.use_once(token), resume)
+
+    def _serve(
+        self,
+        request: Request,
+        entry: CachedLaunch,
+        path: str,
+        launch_id: str | None,
+        query: str | None,
+        set_cookie: str | None = None,
+    ) -> Serve:
+        """Hand on to the app, without what carried the ltik: what the app is not shown, its error
+        reports cannot tell."""
+        headers: list[tuple[HeaderName, str]] = []
+        for source in self._sources:
+            if self._carried(request, source):
+                headers.append((source, ""))
+        prefix = ""
+        if launch_id is not None:
+            prefix = self._prefix + launch_id
+            cookies = request.header(_COOKIE)
+            if cookies:
+                headers.append((_COOKIE, self._other_cookies(request, cookies)))
+        launch = Launch(entry, self._account, request.mount + prefix)
+        return Serve(launch, path, prefix, query, headers, set_cookie)
 
     def _proof(self, offered: list[str], launch_id: str, entry: CachedLaunch | None) -> str | None:
         """The one of the offered ltiks that this launch id was made from."""
@@ -325,16 +396,6 @@ class Gate:
 
     # -- what stands in headers -------------------------------------------------------------------
 
-    def _hidden(self, request: Request, *, cookie: bool) -> tuple[tuple[HeaderName, str], ...]:
-        """The headers that carried the ltik, as the app is to see them: what it is not shown, its
-        error reports cannot tell."""
-        hidden = [(source, "") for source in self._sources if self._carried(request, source)]
-        if cookie and (header := request.header(_COOKIE)):
-            start = self._cookie_name(request) + "="
-            pairs = [pair for pair in header.split(";") if not pair.lstrip().startswith(start)]
-            hidden.append((_COOKIE, ";".join(pairs).strip()))
-        return tuple(hidden)
-
     def _carried(self, request: Request, source: HeaderName) -> str:
         value = request.header(source)
         if source is not _AUTHORIZATION:
@@ -347,17 +408,17 @@ class Gate:
         header = request.header(_COOKIE)
         if not header:
             return []
-        wanted = self._cookie_name(request)
-        found = []
-        for pair in header.split(";"):
-            name, _, value = pair.strip().partition("=")
-            if name == wanted:
-                found.append(value)
-        return found
+        start = self._cookie_names[request.scheme] + "="
+        pairs = (pair.strip() for pair in header.split(";"))
+        return [pair[len(start) :] for pair in pairs if pair.startswith(start)]
 
-    def _cookie_name(self, request: Request) -> str:
-        name = self._settings.cookie_name
-        return f"__Secure-{name}" if request.scheme in ("https", "wss") else name
+    def _other_cookies(self, request: Request, header: str) -> str:
+        """A ``Cookie`` header without the launch's own."""
+        start = self._cookie_names[request.scheme] + "="
+        if ";" not in header:
+            return "" if header.startswith(start) else header
+        pairs = header.split(";")
+        return ";".join(pair for pair in pairs if not pair.lstrip().startswith(start)).strip()
 
     def _cookie(self, request: Request, entry: CachedLaunch) -> str | None:
         """The launch's cookie; None where no browser would keep it.
@@ -366,11 +427,11 @@ class Gate:
         ``Partitioned`` (wire.md, "Where the browser gets in the way"). On plain http only a tool on
         the developer's own machine has one, and there LMS and tool are one site.
         """
-        name = self._cookie_name(request)
+        name = self._cookie_names[request.scheme]
         left = max(0, int(self._authenticator.seconds_left(entry)))
         path = f"{request.mount}{self._prefix}{entry.id}"
         cookie = f"{name}={entry.ltik}; Path={path}; Max-Age={left}; HttpOnly"
-        if request.scheme in ("https", "wss"):
+        if request.scheme in _SECURE:
             return f"{cookie}; Secure; SameSite=None; Partitioned"
         try:
             host = urlsplit(f"//{request.header(_HOST)}").hostname or ""
@@ -388,14 +449,6 @@ class Gate:
         return None
 
     # -- the rest ---------------------------------------------------------------------------------
-
-    def _ask(
-        self, launch_id: str, ltik: str, resume: Callable[[Outcome], Serve | Answer]
-    ) -> Decision:
-        entry = self._known(launch_id)
-        if entry is not None and not self._authenticator.needs_asking(entry):
-            return resume(entry)
-        return Verify(ltik, launch_id, resume)
 
     def _without_launch(self, request: Request, path: str) -> Serve | Answer:
         require = self._settings.require

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from .authenticator import Outcome
 from .errors import LaunchRequired
 from .gate import HeaderName, Serve, Verify, mount_path, raw_path
 from .launch import Launch, current
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = ["LTIAASMiddleware"]
+
+_POLICY_LENGTH = len("referrer-policy")
 
 
 class LTIAASMiddleware(Middleware):
@@ -53,9 +54,12 @@ class LTIAASMiddleware(Middleware):
             return self._run(environ, start_response, None)
         request = _Request(environ)
         decision = self._gate.decide(request)
-        while isinstance(decision, Verify):
-            outcome: Outcome = self._authenticator.verify(decision.ltik, decision.launch_id)
-            decision = decision.resume(outcome)
+        while not isinstance(decision, (Serve, Answer)):
+            if isinstance(decision, Verify):
+                outcome = self._authenticator.verify(decision.ltik, decision.launch_id)
+                decision = decision.resume(outcome)
+            else:
+                decision = decision.resume(decision.call())
         if isinstance(decision, Answer):
             return _send(decision, request.method, start_response)
         if decision.launch is None:
@@ -63,7 +67,12 @@ class LTIAASMiddleware(Middleware):
         _apply(decision, environ)
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-            return start_response(status, decision.response_headers(headers), *exc_info)
+            has_policy = False
+            for name, _ in headers:
+                if len(name) == _POLICY_LENGTH and name.lower() == "referrer-policy":
+                    has_policy = True
+            added = decision.response_headers(has_policy=has_policy)
+            return start_response(status, headers + added, *exc_info)
 
         return self._run(environ, start, decision.launch)
 
