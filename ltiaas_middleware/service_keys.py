@@ -54,7 +54,7 @@ _log = logging.getLogger("ltiaas_middleware")
 
 _metadata = sa.MetaData()
 
-#: The schema is documented in docs/outside-a-launch.md; a change here needs an entry in ``_UPGRADES``.
+#: Documented in docs/outside-a-launch.md; a change here needs an entry in ``_UPGRADES``.
 _keys = sa.Table(
     "ltiaas_service_keys",
     _metadata,
@@ -264,7 +264,12 @@ class ServiceKeyStore:
 
     @classmethod
     def from_env(
-        cls, env: Mapping[str, str] | None = None, *, create: bool = True, **overrides: Any
+        cls,
+        env: Mapping[str, str] | None = None,
+        *,
+        create: bool = True,
+        limits: Limits | None = None,
+        **overrides: Any,
     ) -> ServiceKeyStore:
         """The store that ``LTIAAS_SERVICE_KEYS`` names, with the account's settings from the
         environment too.
@@ -272,6 +277,7 @@ class ServiceKeyStore:
         Args:
             env: the environment to read; ``os.environ`` by default.
             create: as of the store itself.
+            limits: as of the store itself.
             overrides: settings given in code; they win. ``service_keys`` is the database.
 
         Raises:
@@ -281,7 +287,7 @@ class ServiceKeyStore:
         database = overrides.pop("service_keys", None) or env.get("LTIAAS_SERVICE_KEYS", "").strip()
         if not database:
             raise _unusable("is not set: set it to a database, such as sqlite:///keys.sqlite3")
-        return cls(database, Settings.from_env(env, **overrides), create=create)
+        return cls(database, Settings.from_env(env, **overrides), create=create, limits=limits)
 
     # Writing
 
