@@ -204,29 +204,28 @@ def _fits_header(value: object) -> bool:
 
 
 class Gone(ConnectionAbortedError):
-    """The client, or the server, went away while a request was being held up."""
+    """The connection ended while a request was being held up, at either of its ends."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """Waits on behalf of one request, for as long as someone wants it."""
+    """Waits on behalf of one request, for as long as its connection stands.
+
+    A stopping server cuts its connections: it needs no word of its own here.
+    """
 
     connection: socket.socket | None
-    stopping: threading.Event
 
     @classmethod
     def of(cls, environ: Mapping[str, Any]) -> Patience:
         """For a request that this sandbox's server, or a plain WSGI caller, hands over."""
-        return cls(
-            environ.get("werkzeug.socket"),
-            environ.get("ltiaas.sandbox.stopping") or threading.Event(),
-        )
+        return cls(environ.get("werkzeug.socket"))
 
     def wait(self, seconds: float, fault: Fault) -> None:
         """Hold up until the time is over or the fault is ended. Raises `Gone`."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            if self.stopping.is_set() or self._hung_up():
+            if self._hung_up():
                 raise Gone("nobody is waiting for this answer any more")
             if fault.ended.wait(min(left, _TICK)):
                 return
@@ -312,9 +311,7 @@ def reset(connection: socket.socket | None) -> None:
     if connection is None:
         return
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    # Detached first: the server's own file objects would otherwise keep the descriptor open, and
-    # its orderly shutdown would send FIN before RST.
-    socket.close(connection.detach())
+    connection.close()
 
 
 def _proxy_page(status: int) -> Response:

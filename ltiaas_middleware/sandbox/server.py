@@ -121,11 +121,6 @@ class _Handler(WSGIRequestHandler):
 
     server: _Server
 
-    def make_environ(self) -> dict[str, Any]:
-        environ = super().make_environ()
-        environ["ltiaas.sandbox.stopping"] = self.server.stopping
-        return environ
-
     def connection_dropped(
         self, error: BaseException, environ: Mapping[str, Any] | None = None
     ) -> None:

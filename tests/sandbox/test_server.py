@@ -144,6 +144,18 @@ def test_a_client_that_says_nothing_holds_nobody_else_up(
     assert capfd.readouterr().err == ""
 
 
+def test_a_client_that_never_finishes_its_handshake_is_let_go(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ltiaas_middleware.sandbox.server._TLS_HANDSHAKE", 0.1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with SandboxServer(sandbox, ssl_context=context) as server:
+        address = ("127.0.0.1", server.port)
+        with socket.create_connection(address, timeout=5) as silent:
+            assert silent.recv(1) == b""
+
+
 def test_nothing_is_logged_because_ltiks_stand_in_urls(
     call: Caller, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
