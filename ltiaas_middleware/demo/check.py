@@ -29,7 +29,7 @@ _OTHER_COURSE, _OTHER_ACTIVITY, _OTHER_USER = "history", "essay", "noor"
 _SCORE = 80
 # What the tool's middleware may take to verify a launch here. Every server is on this machine: who
 # needs longer is being held up.
-_TOOL = {"connect_timeout": 1.0, "read_timeout": 2.0, "deadline": 3.0}
+_TOOL: dict[str, Any] = {"connect_timeout": 1.0, "read_timeout": 2.0, "deadline": 3.0}
 _PATIENCE = 3.0
 # Longer than the tool takes to give up, so that the tool's own answer is what the check sees.
 _TIMEOUT = 15.0
