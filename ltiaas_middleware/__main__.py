@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -211,9 +210,8 @@ def _port(text: str) -> int:
 
 def _cannot_listen(error: OSError, option: str, where: str = "") -> int:
     place = f" on {where}" if where else ""
-    # By its number: the text of some errors goes on about how Python tried.
-    named = error.errno is not None and not isinstance(error, socket.gaierror)
-    why = os.strerror(error.errno) if named else error.strerror or "the address cannot be had"
+    # socket.create_server appends how it tried.
+    why = (error.strerror or "the address cannot be had").partition(" (while")[0]
     print(f"Cannot listen{place}: {why}. Choose another with {option}.", file=sys.stderr)
     return 1
 
