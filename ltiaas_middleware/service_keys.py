@@ -22,10 +22,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 import requests
 import sqlalchemy as sa
@@ -49,6 +49,8 @@ __all__ = [
     "ServiceKeyStore",
     "StoredServiceKey",
 ]
+
+T = TypeVar("T")
 
 _log = logging.getLogger("ltiaas_middleware")
 
@@ -327,6 +329,7 @@ class ServiceKeyStore:
             False where a later launch's key is stored already.
 
         Raises:
+            CredentialError: no header can be built from this key.
             ServiceKeyStoreError: the database cannot be used.
         """
         return self._write(place, _Launch(_micros(launched_at), service_key))
@@ -427,24 +430,7 @@ class ServiceKeyStore:
         Raises:
             ServiceKeyStoreError: the database cannot be used, or a newer release has migrated it.
         """
-        with self._failing_clearly(), self._locked() as connection:
-            _schema.create(connection, checkfirst=True)
-            found = connection.scalar(sa.select(_schema.c.version).where(_schema.c.part == _PART))
-            newest = 1 + len(_UPGRADES)
-            if found is None:
-                _keys.create(connection, checkfirst=True)
-                connection.execute(_schema.insert().values(part=_PART, version=newest))
-            elif found > newest:
-                raise ServiceKeyStoreError(
-                    f"the tables are of version {found}, made by a newer release of "
-                    f"ltiaas-middleware; this one knows {newest}"
-                )
-            elif found < newest:
-                for upgrade in _UPGRADES[found - 1 :]:
-                    upgrade(connection)
-                connection.execute(
-                    _schema.update().where(_schema.c.part == _PART).values(version=newest)
-                )
+        self._transact(self._migrate)
         self._ready = True
 
     def forget(
@@ -501,6 +487,26 @@ class ServiceKeyStore:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a ServiceKeyStore holds connections and is not pickled")
+
+    def _migrate(self, connection: sa.Connection) -> None:
+        self._alone(connection)
+        _schema.create(connection, checkfirst=True)
+        found = connection.scalar(sa.select(_schema.c.version).where(_schema.c.part == _PART))
+        newest = 1 + len(_UPGRADES)
+        if found is None:
+            _keys.create(connection, checkfirst=True)
+            connection.execute(_schema.insert().values(part=_PART, version=newest))
+        elif found > newest:
+            raise ServiceKeyStoreError(
+                f"the tables are of version {found}, made by a newer release of "
+                f"ltiaas-middleware; this one knows {newest}"
+            )
+        elif found < newest:
+            for upgrade in _UPGRADES[found - 1 :]:
+                upgrade(connection)
+            connection.execute(
+                _schema.update().where(_schema.c.part == _PART).values(version=newest)
+            )
 
     # The waiting room and its thread
 
@@ -566,6 +572,7 @@ class ServiceKeyStore:
     # The database
 
     def _write(self, place: Place, launch: _Launch) -> bool:
+        self._credential_of(launch.key)
         self._be_ready()
         row = {
             "digest": place.digest,
@@ -588,14 +595,11 @@ class ServiceKeyStore:
                 _keys.c.launched_at > int((self._clock() + _SKEW) * 1_000_000),
             ),
         )
-        with self._failing_clearly(), self._engine.begin() as connection:
-            return bool(connection.execute(statement).rowcount > 0)
+        return self._changes(statement) > 0
 
     def _rows(self, query: sa.Select[Any]) -> list[_Row]:
         self._be_ready()
-        with self._failing_clearly(), self._engine.connect() as connection:
-            found = connection.execute(query).all()
-        return [_Row(*row) for row in found]
+        return self._transact(lambda one: [_Row(*row) for row in one.execute(query)])
 
     def _open(self, row: _Row) -> Opened | None:
         # Two rows that changed places would still open, each as the other: its name tells.
@@ -606,9 +610,7 @@ class ServiceKeyStore:
     def _seal_again(self, row: _Row, content: bytes) -> bool:
         sealed = self._sealer.seal(content, row.digest.encode())
         unchanged = (_keys.c.digest == row.digest) & (_keys.c.sealed == row.sealed)
-        with self._failing_clearly(), self._engine.begin() as connection:
-            done = connection.execute(_keys.update().where(unchanged).values(sealed=sealed))
-        return bool(done.rowcount > 0)
+        return self._changes(_keys.update().where(unchanged).values(sealed=sealed)) > 0
 
     def _forget(self, chosen: Callable[[Place], bool], where: sa.ColumnElement[bool]) -> int:
         self._be_ready()
@@ -618,9 +620,13 @@ class ServiceKeyStore:
             self._changed.wait_for(
                 lambda: self._writing is None or not chosen(self._writing), timeout=_LAST_CALL
             )
-        with self._failing_clearly(), self._engine.begin() as connection:
-            gone: int = connection.execute(_keys.delete().where(where)).rowcount
-        return gone
+        return self._changes(_keys.delete().where(where))
+
+    def _changes(self, statement: sa.UpdateBase) -> int:
+        """How many rows a statement changed."""
+        # Without the option, SQLAlchemy gives no count of an INSERT's rows on every driver.
+        counting = statement.execution_options(preserve_rowcount=True)
+        return self._transact(lambda one: int(one.execute(counting).rowcount))
 
     def _be_ready(self) -> None:
         if not self._ready:
@@ -636,34 +642,23 @@ class ServiceKeyStore:
     def _on_postgresql(self) -> bool:
         return self._engine.dialect.name == "postgresql"
 
-    @contextmanager
-    def _locked(self) -> Iterator[sa.Connection]:
-        """A transaction that only one process at a time is in."""
-        if self._on_postgresql:
-            with self._engine.begin() as connection:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-                yield connection
-            return
-        with self._engine.connect() as plain:
-            connection = plain.execution_options(isolation_level="AUTOCOMMIT")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
-
-    @contextmanager
-    def _failing_clearly(self) -> Iterator[None]:
-        why = None
+    def _transact(self, work: Callable[[sa.Connection], T]) -> T:
+        """What ``work`` gives, in a transaction of its own."""
         try:
-            yield
+            with self._engine.begin() as connection:
+                return work(connection)
         except SQLAlchemyError as error:
             # Raised outside: the chain holds statements and connection arguments.
             why = _why(error, self._engine.url.password)
-        if why is not None:
-            raise ServiceKeyStoreError(why)
+        raise ServiceKeyStoreError(why)
+
+    def _alone(self, connection: sa.Connection) -> None:
+        """Let one process at a time go on from here, until the end of the transaction."""
+        if self._on_postgresql:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        else:
+            # The driver itself begins none before DDL, and a deferred one before anything else.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     # For StoredServiceKey
 
@@ -674,8 +669,11 @@ class ServiceKeyStore:
                 "this service key cannot be opened with any of the secrets; the activity's next "
                 "launch stores it afresh"
             )
+        return self._credential_of(opened.content.decode())
+
+    def _credential_of(self, service_key: str) -> ServiceKeyCredential:
         settings = self._settings
-        return ServiceKeyCredential(settings.url, settings.api_key, opened.content.decode())
+        return ServiceKeyCredential(settings.url, settings.api_key, service_key)
 
     def _api(self, credential: ServiceKeyCredential) -> ApiSession:
         with self._lock:
