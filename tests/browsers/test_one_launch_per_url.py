@@ -281,6 +281,11 @@ def test_under_strict_launch_path_only_the_handoff_leaves_the_frame(
     other.open(handoff)
     other.page("This page opens from your course", framed=False)
 
+    # One that a script fetches when it is needed, as docs/launch-paths.md has it.
+    person.show(activity)
+    person.new_tab_after(lambda: person.click("#leave"))
+    assert person.page("Two", framed=False).launch == launch
+
     # A fellow student, who has a launch of their own, can be on a page of the tool's own origin.
     other.open(sites.activity(user="chen"))
     other.page("Launched")

@@ -23,6 +23,7 @@ _PAGE = """<!doctype html>
 <a id="handoff" target="_blank" href="{{ launch.handoff_url('/two') }}">Leave the frame</a></p>
 <form method="post" action="{{ url_for('score') }}">
 <input name="points" value="{{ points }}"><button id="save">Save</button></form>
+<button id="leave" data-from="{{ url_for('leave') }}">Leave by script</button>
 <button id="fetch" data-to="{{ url_for('score') }}">Save by script</button>
 <img alt="" src="{{ elsewhere }}/pixel">
 <script>
@@ -30,6 +31,10 @@ document.querySelector("#fetch").addEventListener("click", async () => {
   const body = new URLSearchParams(new FormData(document.querySelector("form")));
   const answer = await fetch(document.querySelector("#fetch").dataset.to, {method: "POST", body});
   document.querySelector("h1").textContent = answer.ok ? "Saved by script" : answer.status;
+});
+document.querySelector("#leave").addEventListener("click", async event => {
+  const from = event.target.dataset.from, tab = window.open("", "_blank");
+  tab.location = await (await fetch(from)).text();
 });
 </script>
 </body>
@@ -76,6 +81,10 @@ def make_app(elsewhere: str, ca_file: str) -> Flask:
     @app.get("/saved")
     def saved() -> str:
         return page("Saved")
+
+    @app.get("/leave")
+    def leave() -> str:
+        return require_launch().handoff_url("/two")
 
     @app.post("/score")
     def score() -> Response:
