@@ -180,7 +180,7 @@ class Check:
         answer = self._send("POST", action, data=sent)
         if answer.status != 303:
             raise StepFailed(
-                f"the tool answers {answer.status}: {answer.said()} {self._answered()}"
+                f"the tool answers {answer.status}: {answer.said()} {self._answered('POST')}"
             )
         target = urljoin(action, answer.headers.get("Location", ""))
         if not target.startswith(self._launch_path()):
@@ -275,10 +275,10 @@ class Check:
         if missing:
             raise StepFailed(f"the page says nothing of {missing[0]!r}: {page.said()}")
 
-    def _answered(self) -> str:
-        """What LTIAAS answered last, if it failed: whose fault it is."""
+    def _answered(self, method: str = "GET") -> str:
+        """The last of LTIAAS's answers that was none: whose fault it is."""
         for entry in reversed(list(self._demo.sandbox.journal)):
-            if entry.fault or (entry.status or 500) >= 400:
+            if entry.method == method and (entry.fault or (entry.status or 500) >= 400):
                 status = "no whole answer" if entry.status is None else str(entry.status)
                 told = f" (told to misbehave: {entry.fault})" if entry.fault else ""
                 return f"(LTIAAS to {entry.method} {_endpoint(entry.path)}: {status}{told})"
