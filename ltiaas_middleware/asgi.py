@@ -57,6 +57,11 @@ class LTIAASMiddleware(Middleware):
             path_includes_root = not _is_falcon(app)
         self._path_includes_root = path_includes_root
 
+    @property
+    def routes(self) -> Any:
+        """The app's own: Starlette's ``Mount`` looks here to build URLs into what it mounts."""
+        return self.app.routes
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, websocket, or whatever else the server has; that passes untouched."""
         if scope["type"] not in _SERVED:
@@ -103,6 +108,9 @@ class LTIAASMiddleware(Middleware):
         served["ltiaas.launch"] = decision.launch
         if decision.prefix:
             served["root_path"] = root + decision.prefix
+            if "router" in scope and "app_root_path" in scope:
+                mounted = root.removeprefix(scope["app_root_path"].rstrip("/"))
+                served["router"] = _MountedRouter(scope["router"], mounted, decision.prefix)
         if self._path_includes_root:
             served["path"] = root + decision.prefix + decision.path
         else:
@@ -178,6 +186,31 @@ def _decorated(send: Any, decision: Serve) -> Any:
         await send(message)
 
     return send_with_headers
+
+
+class _MountedRouter:
+    """Starlette's outermost router, as an app that it has mounted sees it in a launch.
+
+    ``url_for`` always asks the outermost router, which knows the way to the mounted app and
+    nothing of the launch path that follows.
+    """
+
+    __slots__ = ("_mounted", "_prefix", "_router")
+
+    def __init__(self, router: Any, mounted: str, prefix: str) -> None:
+        self._router = router
+        self._mounted = mounted
+        self._prefix = prefix
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> Any:
+        url = self._router.url_path_for(name, **path_params)
+        if not f"{url}/".startswith(f"{self._mounted}/"):
+            return url  # Beside the mounted app there is no launch.
+        path = f"{self._mounted}{self._prefix}{url[len(self._mounted) :]}"
+        return type(url)(path=path, protocol=url.protocol, host=url.host)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._router, name)
 
 
 async def _send_answer(answer: Answer, scope: Any, send: Any) -> None:
