@@ -141,7 +141,7 @@ def line_items(
         ApiError: LTIAAS refused or failed, at any page.
     """
     query = _query(
-        resourceLinkId=resource_link_id, resourceId=resource_id, tag=tag, limit=_limit(limit)
+        tag=tag, resourceId=resource_id, resourceLinkId=resource_link_id, limit=_limit(limit)
     )
     return _pages("lineitems", query, "lineItems", LineItem.parse)
 
