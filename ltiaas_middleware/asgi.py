@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .errors import LaunchRequired
-from .gate import HeaderName, Serve, Verify, mount_path, raw_path
+from .gate import Serve, Verify
 from .launch import current
 from .middleware import Middleware
 from .refusals import Answer
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["LTIAASMiddleware"]
 
 _SERVED = ("http", "websocket")
+_POLICY = b"referrer-policy"
 
 
 class LTIAASMiddleware(Middleware):
@@ -67,11 +68,11 @@ class LTIAASMiddleware(Middleware):
         if scope["type"] not in _SERVED:
             await self.app(scope, receive, send)
             return
-        request = _Request(scope)
+        path, query = _path(scope), scope["query_string"].decode("latin-1")
         launch = None
         app_scope, app_send = scope, send
-        if self._concerns(request.path, request.query):
-            decision = self._gate.decide(request)
+        if self._concerns(path, query):
+            decision = self._gate.decide(path, query, _Variables(scope, path))
             while not isinstance(decision, (Serve, Answer)):
                 if isinstance(decision, Verify):
                     outcome = await self._authenticator.verify_async(
@@ -86,7 +87,7 @@ class LTIAASMiddleware(Middleware):
             launch = decision.launch
             if launch is not None:
                 app_scope = self._scope(scope, decision)
-                app_send = _decorated(send, decision)
+                app_send = _with_headers(send, decision)
         before = current.get()
         if launch is not before:
             if launch is None:
@@ -96,7 +97,8 @@ class LTIAASMiddleware(Middleware):
         try:
             await self.app(app_scope, receive, app_send)
         except LaunchRequired:
-            if not await _answered(self._gate.launch_required(request), scope, send):
+            answer = self._gate.launch_required(_Variables(scope, path))
+            if not await _answered(answer, scope, send):
                 raise
         finally:
             if launch is not before:
@@ -117,72 +119,83 @@ class LTIAASMiddleware(Middleware):
             served["path"] = decision.path
         if decision.query is not None:
             served["query_string"] = decision.query.encode("latin-1")
-        for name, value in decision.headers:
-            kept = [pair for pair in served["headers"] if pair[0] != name.asgi]
+        for key, value in decision.headers:
+            name = _HEADERS[key]
+            kept = [pair for pair in served["headers"] if pair[0] != name]
             if value:
-                kept.append((name.asgi, value.encode("latin-1")))
+                kept.append((name, value.encode("latin-1")))
             served["headers"] = kept
         return served
 
 
-class _Request:
-    """``gate.Request`` for a ``scope``."""
+class _Variables:
+    """``gate.Variables`` for a ``scope``."""
 
-    __slots__ = ("_scope", "path", "query")
+    __slots__ = ("_path", "_scope")
 
-    def __init__(self, scope: Any) -> None:
+    def __init__(self, scope: Any, path: str) -> None:
         self._scope = scope
-        path: str = scope["path"]
-        root: str = scope.get("root_path", "")
-        # By the specification the path begins with root_path; some servers leave it away.
-        if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
-            path = path[len(root) :]
-        self.path = path
-        self.query: str = scope["query_string"].decode("latin-1")
+        self._path = path
 
-    @property
-    def method(self) -> str:
-        return str(self._scope.get("method", "GET"))
-
-    @property
-    def websocket(self) -> bool:
-        return bool(self._scope["type"] == "websocket")
-
-    @property
-    def scheme(self) -> str:
-        return str(self._scope.get("scheme", "http"))
-
-    @property
-    def mount(self) -> str:
-        root = self._scope.get("root_path", "")
-        return mount_path(root, "utf-8") if root else ""
-
-    def raw_path(self) -> str:
-        arrived = self._scope.get("raw_path") or b""
-        return raw_path(arrived.decode("latin-1"), self.mount, self.path, "utf-8")
-
-    def header(self, name: HeaderName) -> str:
-        wanted = name.asgi
-        values = [value for key, value in self._scope["headers"] if key == wanted]
-        if not values:
-            return ""
-        # HTTP/2 sends cookies in pieces (RFC 9113 section 8.2.3); all else is joined by commas.
-        joined = (b"; " if wanted == b"cookie" else b",").join(values)
-        return joined.decode("latin-1")
+    def get(self, key: str, default: Any = None, /) -> Any:
+        scope = self._scope
+        wanted = _HEADERS.get(key)
+        if wanted is None:
+            wanted = _HEADERS[key] = _header(key)
+        if wanted:
+            values = [value for name, value in scope["headers"] if name == wanted]
+            if not values:
+                return default
+            if len(values) == 1:
+                return values[0].decode("latin-1")
+            # HTTP/2 sends cookies in pieces (RFC 9113 section 8.2.3); all else is joined by commas.
+            return (b"; " if wanted == b"cookie" else b",").join(values).decode("latin-1")
+        if key == "REQUEST_METHOD":
+            # A websocket's handshake is a GET (RFC 6455 section 4.1).
+            return scope.get("method", "GET")
+        if key == "wsgi.url_scheme":
+            return scope.get("scheme", "ws" if scope["type"] == "websocket" else "http")
+        if key == "SCRIPT_NAME":
+            return scope.get("root_path", "").encode().decode("latin-1")
+        if key == "PATH_INFO":
+            return self._path.encode("utf-8", "surrogateescape").decode("latin-1")
+        if key == "REQUEST_URI":
+            return (scope.get("raw_path") or b"").decode("latin-1")
+        return default
 
 
-def _decorated(send: Any, decision: Serve) -> Any:
-    """``send`` with the gate's response headers added."""
+# The ASGI name of each header that was asked for, by its CGI variable; b"" for other variables.
+# The gate asks for a fixed few, so that this does not grow.
+_HEADERS: dict[str, bytes] = {}
+
+
+def _header(key: str) -> bytes:
+    if not key.startswith("HTTP_"):
+        return b""
+    return key[5:].replace("_", "-").lower().encode("ascii")
+
+
+def _path(scope: Any) -> str:
+    """The path below the mount point. By the specification it begins with ``root_path``; some
+    servers leave that away."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+        return path[len(root) :]
+    return path
+
+
+def _with_headers(send: Any, decision: Serve) -> Any:
+    """``send`` that adds the gate's response headers to the app's."""
 
     async def send_with_headers(message: Any) -> None:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", ()))
-            has_policy = False
-            for name, _ in headers:
-                if name == b"referrer-policy" or name.lower() == b"referrer-policy":
-                    has_policy = True
-            added = _encode(decision.response_headers(has_policy=has_policy))
-            message = {**message, "headers": headers + added}
+            if not any(name.lower() == _POLICY for name, _ in headers):
+                headers += _encode([decision.policy])
+            if decision.set_cookie is not None:
+                headers += _encode([("Set-Cookie", decision.set_cookie)])
+            message = {**message, "headers": headers}
         await send(message)
 
     return send_with_headers

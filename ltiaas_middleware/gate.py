@@ -8,8 +8,10 @@ The rules, which nothing here may break:
 - What is not of an ltik's shape never leads to a call to LTIAAS, and neither does a header that was
   not enabled.
 
-``decide`` returns ``Serve`` (hand on to the app), an ``Answer`` (do not), or something to wait for,
-``Verify`` or ``Blocking``, whose ``resume`` takes what came of it and returns the next decision.
+A request is given as CGI variables (RFC 3875 section 4.1), as WSGI has them; the ASGI adapter
+translates. ``decide`` returns ``Serve`` (hand on to the app), an ``Answer`` (do not), or something
+to wait for, ``Verify`` or ``Blocking``, whose ``resume`` takes what came of it and returns the next
+decision.
 """
 
 from __future__ import annotations
@@ -27,18 +29,15 @@ from .cache import CachedLaunch
 from .errors import ApiError
 from .keys import LAUNCH_ID_LENGTH, LaunchIds
 from .launch import Account, Launch
-from .refusals import Answer, Refusal, refusal, refusal_for, render
+from .refusals import Answer, refusal, refusal_for, render
 from .settings import is_loopback
 
 __all__ = [
     "Blocking",
     "Gate",
-    "HeaderName",
-    "Request",
     "Serve",
+    "Variables",
     "Verify",
-    "mount_path",
-    "raw_path",
 ]
 
 _log = logging.getLogger("ltiaas_middleware")
@@ -46,7 +45,10 @@ _log = logging.getLogger("ltiaas_middleware")
 # A compact JWS (RFC 7515 section 7.1): three parts of base64url.
 _LTIK = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _LAUNCH_ID = re.compile(rf"[A-Za-z0-9_-]{{{LAUNCH_ID_LENGTH}}}")
+# Characters that hold an HS256 signature (43) and some of what it signs.
+_SIGNATURE = 64
 _SECURE = ("https", "wss")
+_WEBSOCKET = ("ws", "wss")
 # RFC 9110 section 9.2.1.
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 # What may stand in a path as it is (RFC 3986 section 3.3).
@@ -55,57 +57,11 @@ _PATH_SAFE = "/:@!$&'()*+,;=~-._"
 _QUERY_SAFE = "/?:@!$&'()*+,;=~-._%[]{}|^`\"<>\\#"
 
 
-class HeaderName(NamedTuple):
-    """A request header by the names that WSGI and ASGI know it by."""
+class Variables(Protocol):
+    """A request's CGI variables, as in a WSGI ``environ`` (PEP 3333): texts, whose characters stand
+    for bytes (latin-1). A websocket's ``wsgi.url_scheme`` is ``ws`` or ``wss``."""
 
-    wsgi: str
-    asgi: bytes
-
-    @classmethod
-    def of(cls, name: str) -> HeaderName:
-        return cls("HTTP_" + name.upper().replace("-", "_"), name.lower().encode("ascii"))
-
-
-_ACCEPT = HeaderName.of("Accept")
-_AUTHORIZATION = HeaderName.of("Authorization")
-_COOKIE = HeaderName.of("Cookie")
-_HOST = HeaderName.of("Host")
-_FETCH_DEST = HeaderName.of("Sec-Fetch-Dest")
-_FETCH_MODE = HeaderName.of("Sec-Fetch-Mode")
-_FETCH_SITE = HeaderName.of("Sec-Fetch-Site")
-
-
-class Request(Protocol):
-    """What the gate asks of a request; each adapter has one."""
-
-    @property
-    def method(self) -> str:
-        """``"GET"``; of a websocket too, whose handshake is one (RFC 6455 section 4.1)."""
-
-    @property
-    def websocket(self) -> bool: ...
-
-    @property
-    def scheme(self) -> str:
-        """That the browser used, as far as the server knows: http, https, ws, wss."""
-
-    @property
-    def path(self) -> str:
-        """Decoded, below the mount point."""
-
-    @property
-    def query(self) -> str:
-        """As it arrived, latin-1."""
-
-    @property
-    def mount(self) -> str:
-        """The mount point (``SCRIPT_NAME``, ``root_path``), encoded, no slash at its end."""
-
-    def raw_path(self) -> str:
-        """The path below the mount point, percent-encoded: as it arrived, where that is known."""
-
-    def header(self, name: HeaderName) -> str:
-        """A header's value, several joined by commas (cookies: semicolons); "" where missing."""
+    def get(self, key: str, default: Any = None, /) -> Any: ...
 
 
 class Serve(NamedTuple):
@@ -116,33 +72,19 @@ class Serve(NamedTuple):
         path: for the app to see.
         prefix: to be moved from the path to the mount point, such as ``/lti/<id>``; or "".
         query: for the app to see; None where it stands as it is.
-        headers: request headers as the app is to see them, without the ltik: (name, value), where
-            "" takes the header away.
+        headers: request headers as the app is to see them, without the ltik: pairs of a CGI
+            variable and its value, where "" takes the header away.
+        policy: a response header to be added unless the app sets it.
         set_cookie: a ``Set-Cookie`` for the response, or None.
     """
 
     launch: Launch | None
     path: str
-    prefix: str = ""
-    query: str | None = None
-    headers: Sequence[tuple[HeaderName, str]] = ()
-    set_cookie: str | None = None
-
-    def response_headers(self, *, has_policy: bool) -> list[tuple[str, str]]:
-        """What the launch adds to the app's response headers.
-
-        A ``Referrer-Policy`` unless the app set one: a launch path is no other site's business, and
-        an ltik in the address not even the tool's own log's.
-
-        Args:
-            has_policy: whether the app set a ``Referrer-Policy``.
-        """
-        added = []
-        if not has_policy:
-            added.append(_SAME_ORIGIN if self.prefix else _STRICT_ORIGIN)
-        if self.set_cookie is not None:
-            added.append(("Set-Cookie", self.set_cookie))
-        return added
+    prefix: str
+    query: str | None
+    headers: Sequence[tuple[str, str]]
+    policy: tuple[str, str]
+    set_cookie: str | None
 
 
 class Verify(NamedTuple):
@@ -162,8 +104,10 @@ class Blocking(NamedTuple):
 
 Decision: TypeAlias = "Serve | Answer | Verify | Blocking"
 
-_SAME_ORIGIN = ("Referrer-Policy", "same-origin")
-_STRICT_ORIGIN = ("Referrer-Policy", "strict-origin")
+# A launch path is no other site's business, and an ltik in the address not even the tool's own
+# log's. Not no-referrer: it would turn the Origin of the tool's own forms into "null".
+_LAUNCH_PATH_POLICY = ("Referrer-Policy", "same-origin")
+_IN_PLACE_POLICY = ("Referrer-Policy", "strict-origin")
 
 
 class Gate:
@@ -185,65 +129,79 @@ class Gate:
         self._prefix = f"{settings.launch_path}/" if settings.launch_path else "\0"
         self._id_from = len(self._prefix)
         self._id_to = self._id_from + LAUNCH_ID_LENGTH
+        custom = "HTTP_" + settings.header.upper().replace("-", "_") if settings.header else None
         self._sources = tuple(
-            ([_AUTHORIZATION] if settings.bearer else [])
-            + ([HeaderName.of(settings.header)] if settings.header else [])
+            source
+            for source in ("HTTP_AUTHORIZATION" if settings.bearer else None, custom)
+            if source
         )
         self._everywhere = bool(self._sources or settings.require)
-        self._cookie_names = {
-            scheme: ("__Secure-" if scheme in _SECURE else "") + settings.cookie_name
-            for scheme in ("http", "https", "ws", "wss")
-        }
+        self._secure_cookie = f"__Secure-{settings.cookie_name}="
+        self._plain_cookie = f"{settings.cookie_name}="
         self._warned_plain_http = False
 
     def concerns(self, path: str, query: str) -> bool:
         """Whether a request has to be looked at. Most have not, and this is all that they pay."""
         return "ltik" in query or path.startswith(self._prefix) or self._everywhere
 
-    def decide(self, request: Request) -> Decision:
-        """What becomes of a request that ``concerns`` says yes to."""
-        path = request.path
+    def decide(self, path: str, query: str, environ: Variables) -> Decision:
+        """What becomes of a request that ``concerns`` says yes to.
+
+        Args:
+            path: decoded, below the mount point; what of it the app is to see is a part of it.
+            query: as it arrived.
+            environ: all else.
+        """
         launch_id = None
         if path.startswith(self._prefix):
             launch_id, path = self._launch_path(path)
-        in_query: list[str] = []
-        in_headers: list[str] = []
-        if "ltik" in request.query:
-            in_query, query = _without(request.query, "ltik")
-        if self._sources:
-            carried = (self._carried(request, source) for source in self._sources)
-            in_headers = [value for value in carried if value]
-        if in_query or in_headers:
-            if len(in_query) > 1 or len({*in_query, *in_headers}) > 1:
-                return self._refuse(request, "malformed_ltik")
-            ltik = (in_query or in_headers)[0]
-            if len(ltik) > self._settings.max_ltik_length or not _LTIK.fullmatch(ltik):
-                return self._refuse(request, "malformed_ltik")
-            if in_query:
-                return self._with_ltik(request, ltik, path, launch_id, query)
-            if launch_id is None:
-                return self._with_ltik(request, ltik, path, None, None)
+        if "ltik" in query or self._sources:
+            in_query, other_query = _without(query, "ltik")
+            in_headers = self._in_headers(environ)
+            if in_query or in_headers:
+                ltik = (in_query or in_headers)[0]
+                if (
+                    len(in_query) > 1
+                    or len({*in_query, *in_headers}) > 1
+                    or len(ltik) > self._settings.max_ltik_length
+                    or not _LTIK.fullmatch(ltik)
+                ):
+                    return self._refuse(environ, "malformed_ltik")
+                if in_query:
+                    return self._with_ltik(environ, ltik, path, launch_id, other_query)
+                if launch_id is None:
+                    return self._with_ltik(environ, ltik, path, None, None)
+                return self._on_launch_path(environ, launch_id, path, query, ltik)
         if launch_id is not None:
-            return self._on_launch_path(request, launch_id, path, in_headers)
-        return self._without_launch(request, path)
+            return self._on_launch_path(environ, launch_id, path, query, None)
+        return self._without_launch(environ, path)
+
+    def launch_required(self, environ: Variables) -> Answer:
+        """The answer where an app lets ``LaunchRequired`` through."""
+        return self._refuse(environ, "launch_required")
 
     # -- an ltik that the request itself brings ---------------------------------------------------
 
     def _with_ltik(
-        self, request: Request, ltik: str, path: str, launch_id: str | None, query: str | None
+        self,
+        environ: Variables,
+        ltik: str,
+        path: str,
+        launch_id: str | None,
+        other_query: str | None,
     ) -> Decision:
         if launch_id is not None and not self._ids.match(ltik, launch_id):
-            if not _captures(request):
+            if not _captures(environ):
                 # A program that names two launches at once means neither for sure.
-                return self._refuse(request, "malformed_ltik")
+                return self._refuse(environ, "malformed_ltik")
             launch_id = None
 
         def resume(outcome: Outcome) -> Decision:
             if isinstance(outcome, ApiError):
-                return self._failed(request, outcome)
-            if query is not None and self._settings.launch_path and _captures(request):
-                return self._redirect(request, outcome, path, query)
-            return self._serve(request, outcome, path, launch_id, query)
+                return self._failed(environ, outcome)
+            if other_query is not None and self._settings.launch_path and _captures(environ):
+                return self._redirect(environ, outcome, other_query)
+            return self._serve(environ, outcome, path, launch_id, other_query)
 
         own_id = launch_id or self._ids.of(ltik)
         entry = self._known(own_id)
@@ -251,13 +209,14 @@ class Gate:
             return resume(entry)
         return Verify(ltik, own_id, resume)
 
-    def _redirect(self, request: Request, entry: CachedLaunch, path: str, query: str) -> Answer:
+    def _redirect(self, environ: Variables, entry: CachedLaunch, query: str) -> Answer:
         """303 to the launch path, with the cookie and without what opened it."""
-        raw_path = request.raw_path()
-        if path is not request.path:
+        mount = _mount(environ)
+        path = _raw_path(environ, mount)
+        if self._launch_path(path)[0] is not None:
             # The address stands below a launch path already: this launch's, or another one's.
-            raw_path = raw_path[self._id_to :] if raw_path.startswith(self._prefix) else ""
-        location = f"{request.mount}{self._prefix}{entry.id}{raw_path or '/'}"
+            path = path[self._id_to :] or "/"
+        location = f"{mount}{self._prefix}{entry.id}{path}"
         if query:
             location += "?" + quote(query, safe=_QUERY_SAFE, encoding="latin-1")
         headers = [
@@ -266,7 +225,7 @@ class Gate:
             ("Cache-Control", "no-store"),
             ("Referrer-Policy", "no-referrer"),
         ]
-        cookie = self._cookie(request, entry)
+        cookie = self._cookie(environ, entry)
         if cookie is not None:
             headers.append(("Set-Cookie", cookie))
         return Answer(303, tuple(headers))
@@ -275,116 +234,129 @@ class Gate:
 
     def _launch_path(self, path: str) -> tuple[str | None, str]:
         """(launch id, rest of the path); an address of another shape is the app's own."""
-        launch_id, rest = path[self._id_from : self._id_to], path[self._id_to :]
-        if _LAUNCH_ID.fullmatch(launch_id) and (not rest or rest[0] == "/"):
-            return launch_id, rest or "/"
+        if path.startswith(self._prefix):
+            launch_id, rest = path[self._id_from : self._id_to], path[self._id_to :]
+            # What is known is of the shape.
+            if self._known(launch_id) is not None or _LAUNCH_ID.fullmatch(launch_id):
+                if rest.startswith("/"):
+                    return launch_id, rest
+                if not rest:
+                    return launch_id, "/"
         return None, path
 
     def _on_launch_path(
-        self, request: Request, launch_id: str, path: str, in_headers: list[str]
+        self, environ: Variables, launch_id: str, path: str, query: str, in_header: str | None
     ) -> Decision:
-        if not in_headers and _is_forged(request):
-            return self._refuse(request, "cross_site")
         entry = self._known(launch_id)
-        proof = self._proof(in_headers or self._cookies(request), launch_id, entry)
-        if proof is None:
-            if in_headers:
-                return self._refuse(request, "malformed_ltik")
-            return self._without_proof(request, launch_id, path, entry)
+        cookies, other_cookies = self._cookies(environ)
+        if in_header is not None:
+            proof = self._proof((in_header,), launch_id, entry)
+            if proof is None:
+                return self._refuse(environ, "malformed_ltik")
+        else:
+            if _is_forged(environ):
+                return self._refuse(environ, "cross_site")
+            proof = self._proof(cookies, launch_id, entry)
+            if proof is None:
+                return self._without_proof(environ, launch_id, path, query, other_cookies, entry)
         # A header proves as much as the cookie, but not that the browser keeps one.
-        confirms = not in_headers
+        confirms = in_header is None
         if entry is None or self._authenticator.needs_asking(entry):
-            return Verify(proof, launch_id, self._opener(request, launch_id, path, confirms))
+            return Verify(
+                proof,
+                launch_id,
+                self._opener(environ, launch_id, path, query, other_cookies, confirms=confirms),
+            )
         if confirms and not entry.confirmed:
             self._authenticator.confirm(entry)
-        return self._open(request, entry, path, launch_id)
+        return self._open(environ, entry, path, query, launch_id, other_cookies)
 
     def _opener(
-        self, request: Request, launch_id: str, path: str, confirms: bool
+        self,
+        environ: Variables,
+        launch_id: str,
+        path: str,
+        query: str,
+        other_cookies: str,
+        *,
+        confirms: bool,
     ) -> Callable[[Outcome], Decision]:
         def resume(outcome: Outcome) -> Decision:
             if isinstance(outcome, ApiError):
-                return self._failed(request, outcome)
+                return self._failed(environ, outcome)
             if confirms and not outcome.confirmed:
                 self._authenticator.confirm(outcome)
-            return self._open(request, outcome, path, launch_id)
+            return self._open(environ, outcome, path, query, launch_id, other_cookies)
 
         return resume
 
-    def _open(self, request: Request, entry: CachedLaunch, path: str, launch_id: str) -> Decision:
+    def _open(
+        self,
+        environ: Variables,
+        entry: CachedLaunch,
+        path: str,
+        query: str,
+        launch_id: str,
+        other_cookies: str,
+    ) -> Decision:
         """The launch is proved: serve it, or lead on to where the address shows no handoff."""
-        if handoffs.PARAMETER in request.query and _captures(request):
-            query = _without(request.query, handoffs.PARAMETER)[1]
-            return self._redirect(request, entry, path, query)
-        return self._serve(request, entry, path, launch_id, None)
+        if query and handoffs.PARAMETER in query and _captures(environ):
+            return self._redirect(environ, entry, _without(query, handoffs.PARAMETER)[1])
+        return self._serve_path(environ, entry, path, launch_id, other_cookies, None)
 
     def _without_proof(
-        self, request: Request, launch_id: str, path: str, entry: CachedLaunch | None
+        self,
+        environ: Variables,
+        launch_id: str,
+        path: str,
+        query: str,
+        other_cookies: str,
+        entry: CachedLaunch | None,
     ) -> Decision:
         """The path alone: until its cookie came back, for a handoff, or for a tab of the tool's."""
 
         def resume(entry: CachedLaunch | None) -> Decision:
             if entry is None:
-                return self._refuse(request, "launch_unknown")
-            tokens = _without(request.query, handoffs.PARAMETER)[0]
-            if tokens and _captures(request):
-                return self._hand_off(request, tokens[0], entry, path)
+                return self._refuse(environ, "launch_unknown")
+            tokens, other_query = _without(query, handoffs.PARAMETER)
+            if tokens and _captures(environ):
+                return self._hand_off(environ, tokens[0], entry, other_query)
             new_tab = entry.confirmed
-            if new_tab and (self._settings.strict_launch_path or not _is_own_new_tab(request)):
-                return self._refuse(request, "launch_unknown")
+            if new_tab and (self._settings.strict_launch_path or not _is_own_new_tab(environ)):
+                return self._refuse(environ, "launch_unknown")
             if self._authenticator.needs_asking(entry):
-                return Verify(
-                    entry.ltik, launch_id, self._opener(request, launch_id, path, confirms=False)
+                opener = self._opener(
+                    environ, launch_id, path, query, other_cookies, confirms=False
                 )
-            cookie = self._cookie(request, entry) if new_tab else None
-            return self._serve(request, entry, path, launch_id, None, cookie)
+                return Verify(entry.ltik, launch_id, opener)
+            cookie = self._cookie(environ, entry) if new_tab else None
+            return self._serve_path(environ, entry, path, launch_id, other_cookies, cookie)
 
         if self._authenticator.shares and (entry is None or not entry.confirmed):
             # Another worker may know the launch, or that its cookie has come back.
             return Blocking(lambda: self._authenticator.recall(launch_id), resume)
         return resume(entry)
 
-    def _hand_off(self, request: Request, token: str, entry: CachedLaunch, path: str) -> Decision:
+    def _hand_off(
+        self, environ: Variables, token: str, entry: CachedLaunch, other_query: str
+    ) -> Decision:
         if not self._account.handoffs.check(token, entry.id):
-            return self._refuse(request, "launch_unknown")
+            return self._refuse(environ, "launch_unknown")
 
         def resume(first_use: bool) -> Decision:
             if not first_use:
-                return self._refuse(request, "launch_unknown")
-            query = _without(request.query, handoffs.PARAMETER)[1]
-            return self._redirect(request, entry, path, query)
+                return self._refuse(environ, "launch_unknown")
+            return self._redirect(environ, entry, other_query)
 
         return Blocking(lambda: self._authenticator.use_once(token), resume)
 
-    def _serve(
-        self,
-        request: Request,
-        entry: CachedLaunch,
-        path: str,
-        launch_id: str | None,
-        query: str | None,
-        set_cookie: str | None = None,
-    ) -> Serve:
-        """Hand on to the app, without what carried the ltik: what the app is not shown, its error
-        reports cannot tell."""
-        headers: list[tuple[HeaderName, str]] = []
-        for source in self._sources:
-            if self._carried(request, source):
-                headers.append((source, ""))
-        prefix = ""
-        if launch_id is not None:
-            prefix = self._prefix + launch_id
-            cookies = request.header(_COOKIE)
-            if cookies:
-                headers.append((_COOKIE, self._other_cookies(request, cookies)))
-        launch = Launch(entry, self._account, request.mount + prefix)
-        return Serve(launch, path, prefix, query, headers, set_cookie)
-
-    def _proof(self, offered: list[str], launch_id: str, entry: CachedLaunch | None) -> str | None:
+    def _proof(
+        self, offered: Sequence[str], launch_id: str, entry: CachedLaunch | None
+    ) -> str | None:
         """The one of the offered ltiks that this launch id was made from."""
         for ltik in offered:
             if entry is not None:
-                if ltik.isascii() and compare_digest(ltik, entry.ltik):
+                if _same(ltik, entry.ltik):
                     return ltik
             elif (
                 len(ltik) <= self._settings.max_ltik_length
@@ -394,47 +366,98 @@ class Gate:
                 return ltik
         return None
 
+    # -- what the app is given --------------------------------------------------------------------
+
+    # What carried the ltik is taken away: what the app is not shown, its error reports cannot tell.
+
+    def _serve(
+        self,
+        environ: Variables,
+        entry: CachedLaunch,
+        path: str,
+        launch_id: str | None,
+        other_query: str | None,
+    ) -> Serve:
+        """Hand on to the app what came with an ltik of its own."""
+        if launch_id is not None:
+            served = self._serve_path(
+                environ, entry, path, launch_id, self._cookies(environ)[1], None
+            )
+            return served._replace(query=other_query)
+        launch = Launch(entry, self._account, _mount(environ))
+        headers = self._without_sources(environ)
+        return Serve(launch, path, "", other_query, headers, _IN_PLACE_POLICY, None)
+
+    def _serve_path(
+        self,
+        environ: Variables,
+        entry: CachedLaunch,
+        path: str,
+        launch_id: str,
+        other_cookies: str,
+        set_cookie: str | None,
+    ) -> Serve:
+        """Hand on to the app what came on a launch path."""
+        prefix = self._prefix + launch_id
+        headers = [("HTTP_COOKIE", other_cookies)]
+        if self._sources:
+            headers += self._without_sources(environ)
+        launch = Launch(entry, self._account, _mount(environ) + prefix)
+        return Serve(launch, path, prefix, None, headers, _LAUNCH_PATH_POLICY, set_cookie)
+
+    def _without_sources(self, environ: Variables) -> list[tuple[str, str]]:
+        return [(source, "") for source in self._sources if self._carried(environ, source)]
+
+    def _without_launch(self, environ: Variables, path: str) -> Serve | Answer:
+        require = self._settings.require
+        if require is True or (callable(require) and require(path)):
+            return self._refuse(environ, "launch_required")
+        return Serve(None, path, "", None, (), _IN_PLACE_POLICY, None)
+
     # -- what stands in headers -------------------------------------------------------------------
 
-    def _carried(self, request: Request, source: HeaderName) -> str:
-        value = request.header(source)
-        if source is not _AUTHORIZATION:
+    def _in_headers(self, environ: Variables) -> list[str]:
+        values = (self._carried(environ, source) for source in self._sources)
+        return [value for value in values if value]
+
+    @staticmethod
+    def _carried(environ: Variables, source: str) -> str:
+        value: str = environ.get(source, "")
+        if source != "HTTP_AUTHORIZATION":
             return value.strip()
         scheme, _, token = value.partition(" ")
         return token.strip() if scheme.lower() == "bearer" else ""
 
-    def _cookies(self, request: Request) -> list[str]:
-        """All that came under the cookie's name: a sibling host may have planted more."""
-        header = request.header(_COOKIE)
-        if not header:
-            return []
-        start = self._cookie_names[request.scheme] + "="
-        pairs = (pair.strip() for pair in header.split(";"))
-        return [pair[len(start) :] for pair in pairs if pair.startswith(start)]
-
-    def _other_cookies(self, request: Request, header: str) -> str:
-        """A ``Cookie`` header without the launch's own."""
-        start = self._cookie_names[request.scheme] + "="
+    def _cookies(self, environ: Variables) -> tuple[Sequence[str], str]:
+        """All that came under the launch's cookie's name (a sibling host may have planted more),
+        and the header without them."""
+        header: str = environ.get("HTTP_COOKIE", "")
+        start = self._secure_cookie if _is_secure(environ) else self._plain_cookie
         if ";" not in header:
-            return "" if header.startswith(start) else header
-        pairs = header.split(";")
-        return ";".join(pair for pair in pairs if not pair.lstrip().startswith(start)).strip()
+            return ((header[len(start) :],), "") if header.startswith(start) else ((), header)
+        found, others = [], []
+        for pair in header.split(";"):
+            if pair.strip().startswith(start):
+                found.append(pair.strip()[len(start) :])
+            else:
+                others.append(pair)
+        return found, ";".join(others).strip()
 
-    def _cookie(self, request: Request, entry: CachedLaunch) -> str | None:
+    def _cookie(self, environ: Variables, entry: CachedLaunch) -> str | None:
         """The launch's cookie; None where no browser would keep it.
 
         ``SameSite=None`` needs ``Secure``, and a blocked third-party cookie is kept only with
         ``Partitioned`` (wire.md, "Where the browser gets in the way"). On plain http only a tool on
         the developer's own machine has one, and there LMS and tool are one site.
         """
-        name = self._cookie_names[request.scheme]
+        start = self._secure_cookie if _is_secure(environ) else self._plain_cookie
         left = max(0, int(self._authenticator.seconds_left(entry)))
-        path = f"{request.mount}{self._prefix}{entry.id}"
-        cookie = f"{name}={entry.ltik}; Path={path}; Max-Age={left}; HttpOnly"
-        if request.scheme in _SECURE:
+        path = f"{_mount(environ)}{self._prefix}{entry.id}"
+        cookie = f"{start}{entry.ltik}; Path={path}; Max-Age={left}; HttpOnly"
+        if start is self._secure_cookie:
             return f"{cookie}; Secure; SameSite=None; Partitioned"
         try:
-            host = urlsplit(f"//{request.header(_HOST)}").hostname or ""
+            host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname or ""
         except ValueError:
             host = ""
         if is_loopback(host):
@@ -448,52 +471,40 @@ class Gate:
             )
         return None
 
-    # -- the rest ---------------------------------------------------------------------------------
+    # -- refusals ---------------------------------------------------------------------------------
 
-    def _without_launch(self, request: Request, path: str) -> Serve | Answer:
-        require = self._settings.require
-        if require is True or (callable(require) and require(path)):
-            return self._refuse(request, "launch_required")
-        return Serve(None, request.path)
+    def _refuse(self, environ: Variables, code: str) -> Answer:
+        refused = refusal(code, wants_html=_is_navigation(environ))
+        return render(refused, self._settings.on_refusal)
 
-    def _refuse(self, request: Request, code: str) -> Answer:
-        return self.answer(refusal(code, wants_html=_is_navigation(request)))
-
-    def _failed(self, request: Request, error: ApiError) -> Answer:
-        return self.answer(refusal_for(error, wants_html=_is_navigation(request)))
-
-    def launch_required(self, request: Request) -> Answer:
-        """The answer where an app lets ``LaunchRequired`` through."""
-        return self._refuse(request, "launch_required")
-
-    def answer(self, refused: Refusal) -> Answer:
-        """The answer for a refusal."""
+    def _failed(self, environ: Variables, error: ApiError) -> Answer:
+        refused = refusal_for(error, wants_html=_is_navigation(environ))
         return render(refused, self._settings.on_refusal)
 
 
-def mount_path(path: str, encoding: str) -> str:
-    """A mount point, percent-encoded, as ``Request.mount`` gives it.
+def _mount(environ: Variables) -> str:
+    """The mount point, percent-encoded, without a slash at its end.
 
     With one slash before it: ``//host`` in a ``Location`` would be another site (RFC 3986
     section 4.2), and a mount point may have come from a header.
     """
+    path = environ.get("SCRIPT_NAME")
+    if not path:
+        return ""
     path = path.strip("/")
-    return "/" + quote(path, safe=_PATH_SAFE, encoding=encoding) if path else ""
+    return "/" + quote(path, safe=_PATH_SAFE, encoding="latin-1") if path else ""
 
 
-def raw_path(arrived: str, mount: str, path: str, encoding: str) -> str:
-    """The path below the mount point as it arrived, if that is known, else encoded anew.
-
-    Args:
-        arrived: the request's whole path, percent-encoded, or "".
-        mount: as ``Request.mount`` gives it.
-        path: decoded, below the mount point.
-        encoding: that ``path`` was decoded with.
-    """
+def _raw_path(environ: Variables, mount: str) -> str:
+    """The path below the mount point as it arrived, where the server tells, else encoded anew."""
+    path = environ.get("PATH_INFO", "")
+    # Neither is part of PEP 3333; most servers give one of them.
+    arrived = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+    arrived = arrived.partition("?")[0]
     for raw in (arrived.removeprefix(mount), arrived):
-        if raw.startswith("/") and unquote(raw, encoding=encoding) == path:
+        if raw.startswith("/") and unquote(raw, encoding="latin-1") == path:
             return quote(raw, safe=_PATH_SAFE + "%", encoding="latin-1")
-    return quote(path, safe=_PATH_SAFE, encoding=encoding)
+    return quote(path, safe=_PATH_SAFE, encoding="latin-1") or "/"
 
 
 def _without(query: str, parameter: str) -> tuple[list[str], str]:
@@ -510,32 +521,51 @@ def _without(query: str, parameter: str) -> tuple[list[str], str]:
     return found, "&".join(rest)
 
 
-def _is_navigation(request: Request) -> bool:
+def _same(offered: str, ltik: str) -> bool:
+    """Whether two ltiks are the same, in a time that tells nothing of how much of one is right.
+
+    The end is compared first, in constant time. It holds the signature (RFC 7515 section 7.1), so
+    that whoever gets past it has nothing left to learn from the rest.
+    """
+    end = offered[-_SIGNATURE:]
+    return end.isascii() and compare_digest(end, ltik[-_SIGNATURE:]) and offered == ltik
+
+
+def _is_secure(environ: Variables) -> bool:
+    return environ.get("wsgi.url_scheme") in _SECURE
+
+
+def _is_websocket(environ: Variables) -> bool:
+    return environ.get("wsgi.url_scheme") in _WEBSOCKET
+
+
+def _is_navigation(environ: Variables) -> bool:
     """Whether a person will look at the answer (Fetch Metadata; ``Accept`` for older browsers)."""
-    if request.websocket:
+    if _is_websocket(environ):
         return False
-    mode = request.header(_FETCH_MODE)
+    mode = environ.get("HTTP_SEC_FETCH_MODE")
     if mode:
         return mode in ("navigate", "nested-navigate")
-    return "text/html" in request.header(_ACCEPT)
+    return "text/html" in environ.get("HTTP_ACCEPT", "")
 
 
-def _captures(request: Request) -> bool:
-    return request.method == "GET" and _is_navigation(request)
+def _captures(environ: Variables) -> bool:
+    return environ.get("REQUEST_METHOD") == "GET" and _is_navigation(environ)
 
 
-def _is_own_new_tab(request: Request) -> bool:
+def _is_own_new_tab(environ: Variables) -> bool:
     """A top-level navigation that the browser says was begun by the tool's own page."""
     return (
-        request.method == "GET"
-        and request.header(_FETCH_SITE) == "same-origin"
-        and request.header(_FETCH_MODE) == "navigate"
-        and request.header(_FETCH_DEST) == "document"
+        environ.get("REQUEST_METHOD") == "GET"
+        and environ.get("HTTP_SEC_FETCH_SITE") == "same-origin"
+        and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
+        and environ.get("HTTP_SEC_FETCH_DEST") == "document"
     )
 
 
-def _is_forged(request: Request) -> bool:
+def _is_forged(environ: Variables) -> bool:
     """A change that another site's page asks for with this browser's cookies."""
-    return (request.method not in _SAFE_METHODS or request.websocket) and request.header(
-        _FETCH_SITE
-    ) == "cross-site"
+    if environ.get("REQUEST_METHOD") in _SAFE_METHODS and not _is_websocket(environ):
+        return False
+    site: str = environ.get("HTTP_SEC_FETCH_SITE", "")
+    return site == "cross-site"

@@ -17,7 +17,7 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from .errors import LaunchRequired
-from .gate import HeaderName, Serve, Verify, mount_path, raw_path
+from .gate import Serve, Verify
 from .launch import Launch, current
 from .middleware import Middleware
 from .refusals import Answer
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LTIAASMiddleware"]
 
-_POLICY_LENGTH = len("referrer-policy")
+_POLICY = "referrer-policy"
+_POLICY_LENGTH = len(_POLICY)
 
 
 class LTIAASMiddleware(Middleware):
@@ -50,10 +51,10 @@ class LTIAASMiddleware(Middleware):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        if not self._concerns(environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")):
+        path, query = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
+        if not self._concerns(path, query):
             return self._run(environ, start_response, None)
-        request = _Request(environ)
-        decision = self._gate.decide(request)
+        decision = self._gate.decide(path, query, environ)
         while not isinstance(decision, (Serve, Answer)):
             if isinstance(decision, Verify):
                 outcome = self._authenticator.verify(decision.ltik, decision.launch_id)
@@ -61,20 +62,11 @@ class LTIAASMiddleware(Middleware):
             else:
                 decision = decision.resume(decision.call())
         if isinstance(decision, Answer):
-            return _send(decision, request.method, start_response)
+            return _send(decision, environ, start_response)
         if decision.launch is None:
             return self._run(environ, start_response, None)
         _apply(decision, environ)
-
-        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-            has_policy = False
-            for name, _ in headers:
-                if len(name) == _POLICY_LENGTH and name.lower() == "referrer-policy":
-                    has_policy = True
-            added = decision.response_headers(has_policy=has_policy)
-            return start_response(status, headers + added, *exc_info)
-
-        return self._run(environ, start, decision.launch)
+        return self._run(environ, _with_headers(start_response, decision), decision.launch)
 
     def _run(
         self, environ: WSGIEnvironment, start_response: StartResponse, launch: Launch | None
@@ -104,47 +96,12 @@ class LTIAASMiddleware(Middleware):
     def _launch_required(
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        request = _Request(environ)
-        answer = self._gate.launch_required(request)
+        answer = self._gate.launch_required(environ)
         try:
-            return _send(answer, request.method, start_response)
+            return _send(answer, environ, start_response)
         except Exception:  # noqa: BLE001 - each server has an exception of its own for it
             # The app had called start_response already; with exc_info it may be called again.
-            return _send(answer, request.method, start_response, sys.exc_info())
-
-
-class _Request:
-    """``gate.Request`` for an ``environ``."""
-
-    __slots__ = ("_environ", "path", "query")
-    websocket = False
-
-    def __init__(self, environ: WSGIEnvironment) -> None:
-        self._environ = environ
-        self.path: str = environ.get("PATH_INFO", "")
-        self.query: str = environ.get("QUERY_STRING", "")
-
-    @property
-    def method(self) -> str:
-        return str(self._environ["REQUEST_METHOD"])
-
-    @property
-    def scheme(self) -> str:
-        return str(self._environ["wsgi.url_scheme"])
-
-    @property
-    def mount(self) -> str:
-        script_name = self._environ.get("SCRIPT_NAME", "")
-        return mount_path(script_name, "latin-1") if script_name else ""
-
-    def raw_path(self) -> str:
-        # Not part of PEP 3333; most servers give one of them.
-        arrived = self._environ.get("RAW_URI") or self._environ.get("REQUEST_URI") or ""
-        return raw_path(arrived.partition("?")[0], self.mount, self.path, "latin-1")
-
-    def header(self, name: HeaderName) -> str:
-        value: str = self._environ.get(name.wsgi, "")
-        return value
+            return _send(answer, environ, start_response, sys.exc_info())
 
 
 class _Body:
@@ -199,9 +156,9 @@ def _apply(decision: Serve, environ: WSGIEnvironment) -> None:
         environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "").rstrip("/") + decision.prefix
     for name, value in decision.headers:
         if value:
-            environ[name.wsgi] = value
+            environ[name] = value
         else:
-            del environ[name.wsgi]
+            environ.pop(name, None)
     if decision.query is not None:
         environ["QUERY_STRING"] = decision.query
         for key in ("RAW_URI", "REQUEST_URI"):
@@ -215,8 +172,26 @@ def _is_file_wrapper(body: object, environ: WSGIEnvironment) -> bool:
     return isinstance(wrapper, type) and isinstance(body, wrapper)
 
 
+def _with_headers(start_response: StartResponse, decision: Serve) -> StartResponse:
+    """``start_response`` that adds the gate's response headers to the app's."""
+    policy, set_cookie = decision.policy, decision.set_cookie
+
+    def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        for name, _ in headers:
+            if len(name) == _POLICY_LENGTH and name.lower() == _POLICY:
+                added = list(headers)
+                break
+        else:
+            added = [*headers, policy]
+        if set_cookie is not None:
+            added.append(("Set-Cookie", set_cookie))
+        return start_response(status, added, *exc_info)
+
+    return start
+
+
 def _send(
-    answer: Answer, method: str, start_response: StartResponse, *exc_info: Any
+    answer: Answer, environ: WSGIEnvironment, start_response: StartResponse, *exc_info: Any
 ) -> Iterable[bytes]:
     start_response(answer.status_line, answer.all_headers, *exc_info)
-    return [b"" if method == "HEAD" else answer.body]
+    return [b"" if environ["REQUEST_METHOD"] == "HEAD" else answer.body]
