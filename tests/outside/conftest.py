@@ -2,19 +2,22 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from werkzeug.serving import WSGIRequestHandler, make_server
 
-from ltiaas_middleware import Settings
+from ltiaas_middleware import ApiKeyCredential, LtikCredential, ServiceKeyCredential, Settings
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from ltiaas_middleware.service_keys import ServiceKeyStore
 
@@ -130,3 +133,44 @@ def open_store(database: str, settings: Settings) -> Iterator[Callable[..., Serv
 @pytest.fixture
 def store(open_store: Callable[..., ServiceKeyStore]) -> ServiceKeyStore:
     return open_store()
+
+
+class World:
+    """An LTIAAS that gives the answers it is told, for what the sandbox does not do."""
+
+    def __init__(self, url: str, answers: dict[str, tuple[bytes, dict[str, str]]]) -> None:
+        self.credential = LtikCredential(url, SECRET["api key"], "an.ltik.here")
+        self.service_key = ServiceKeyCredential(url, SECRET["api key"], SECRET["service key"])
+        self.account = ApiKeyCredential(url, SECRET["api key"])
+        self.cookies: list[str | None] = []
+        self._answers = answers
+
+    def __call__(self, path: str, document: Any, headers: dict[str, str] | None = None) -> None:
+        self._answers[path] = (json.dumps(document).encode(), headers or {})
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    answers: dict[str, tuple[bytes, dict[str, str]]] = {}
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        made.cookies.append(environ.get("HTTP_COOKIE"))
+        body, headers = answers.get(environ["PATH_INFO"], (b"", {}))
+        start_response("200 OK", [("Content-Type", "application/json"), *headers.items()])
+        return [body]
+
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    made = World(f"http://127.0.0.1:{server.port}", answers)
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: Any) -> None:
+        pass
