@@ -282,17 +282,3 @@ def werkzeug(
         return [sys.executable, "-c", _WERKZEUG, app, str(port), *(tls or ())]
 
     return running(command, env=env, probe=probe, tls=bool(tls))
-
-
-def script(
-    path: str,
-    *,
-    env: Mapping[str, str] | None = None,
-    probe: str | None = "/",
-) -> contextlib.AbstractContextManager[Server]:
-    """``python path``, from the root of the checkout; it listens on the port in ``PORT``."""
-    return running(
-        lambda port: [sys.executable, path],
-        env=lambda port: {**(env or {}), "PORT": str(port)},
-        probe=probe,
-    )

@@ -1,0 +1,109 @@
+# python examples/django_app.py runserver --noreload 5000
+"""An LTI tool in Django, in one file. In production: ``gunicorn examples.django_app:app``.
+
+Start a local LTIAAS first, and give the tool the two variables that it prints:
+
+    python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch
+"""
+
+import os
+import sys
+
+import requests
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.core.management import execute_from_command_line
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.template import engines
+from django.urls import path
+from django.views.decorators.http import require_POST
+
+from ltiaas_middleware import require_launch
+from ltiaas_middleware.wsgi import LTIAASMiddleware
+
+settings.configure(
+    ALLOWED_HOSTS=["127.0.0.1"],
+    ROOT_URLCONF=__name__,
+    SECRET_KEY=os.environ.get("SECRET_KEY", "only for the sandbox"),
+    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates"}],
+    USE_TZ=True,
+    WSGI_APPLICATION=f"{__name__}.app",
+    # No XFrameOptionsMiddleware: it would leave the LMS's frame blank. No CsrfViewMiddleware
+    # either: a launch's own path refuses what another site's page posts, and Django's cookie would
+    # be refused in the LMS's frame.
+    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
+)
+
+PAGE = """<!doctype html>
+<title>{{ token.launch.resource_link.title }}</title>
+<h1>Hello {{ token.user.name|default:"there" }}</h1>
+<p>{{ token.launch.context.title }}: {{ token.launch.resource_link.title }}</p>
+<p><a href="{% url 'roster' %}">Who else is in this course</a></p>
+<form method="post" action="{% url 'finish' %}"><button>Finish</button></form>
+"""
+ROSTER = """<!doctype html>
+<title>Roster</title>
+<ul>{% for member in members %}<li>{{ member.name|default:member.userId }}</li>{% endfor %}</ul>
+<p><a href="{% url 'start' %}">Back</a></p>
+"""
+
+
+def page(template, **values):
+    return HttpResponse(engines["django"].from_string(template).render(values))
+
+
+def start(request):
+    return page(PAGE, token=require_launch().id_token)
+
+
+def roster(request):
+    launch = require_launch()
+    if not launch.has_role("Instructor"):
+        raise PermissionDenied
+    reply = requests.get(launch.url_for("memberships"), auth=launch.credential, timeout=10)
+    reply.raise_for_status()
+    return page(ROSTER, members=reply.json()["members"])
+
+
+@require_POST
+def finish(request):
+    launch = require_launch()
+    column = launch.id_token.services.assignment_and_grades.line_item_id
+    if column is None:
+        return HttpResponse("The course keeps no grades for this activity.", status=409)
+    reply = requests.post(
+        launch.url_for("lineitems", column, "scores"),
+        json={
+            "userId": launch.id_token.user.id,
+            "scoreGiven": 8,  # Yours to work out.
+            "scoreMaximum": 10,
+            "activityProgress": "Completed",
+            "gradingProgress": "FullyGraded",
+        },
+        auth=launch.credential,
+        timeout=10,
+    )
+    reply.raise_for_status()
+    return redirect("start")  # Inside the launch, as {% url %} is.
+
+
+urlpatterns = [
+    path("launch", start, name="start"),
+    path("roster", roster, name="roster"),
+    path("finish", finish, name="finish"),
+]
+
+
+def needs_a_launch(path):
+    """Everything but the pages for the tool's own staff."""
+    return not path.startswith("/admin/")
+
+
+# Settings come from LTIAAS_URL and LTIAAS_API_KEY. Django would answer LaunchRequired with 500;
+# with require, whoever comes without a launch is answered 401 before Django is asked.
+app = LTIAASMiddleware(get_wsgi_application(), require=needs_a_launch)
+
+if __name__ == "__main__":
+    execute_from_command_line(sys.argv)

@@ -1,0 +1,70 @@
+# flask --app examples/flask_app.py run --port 5000
+"""An LTI tool in Flask.
+
+Start a local LTIAAS first, and give the tool the two variables that it prints:
+
+    python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch
+"""
+
+import requests
+from flask import Flask, abort, redirect, render_template_string, url_for
+
+from ltiaas_middleware import require_launch
+from ltiaas_middleware.wsgi import LTIAASMiddleware
+
+app = Flask(__name__)
+# Settings come from LTIAAS_URL and LTIAAS_API_KEY. Behind a proxy, Werkzeug's ProxyFix goes around
+# this, so that cookies and redirects are made for the address that the browser sees.
+app.wsgi_app = LTIAASMiddleware(app.wsgi_app)
+
+PAGE = """<!doctype html>
+<title>{{ token.launch.resource_link.title }}</title>
+<h1>Hello {{ token.user.name or "there" }}</h1>
+<p>{{ token.launch.context.title }}: {{ token.launch.resource_link.title }}</p>
+<p><a href="{{ url_for('roster') }}">Who else is in this course</a></p>
+<form method="post" action="{{ url_for('finish') }}"><button>Finish</button></form>
+"""
+ROSTER = """<!doctype html>
+<title>Roster</title>
+<ul>{% for member in members %}<li>{{ member.name or member.userId }}</li>{% endfor %}</ul>
+<p><a href="{{ url_for('launch') }}">Back</a></p>
+"""
+
+
+@app.get("/launch")
+def launch():
+    # Without a launch this is a 401: LaunchRequired is an HTTP error to Flask.
+    return render_template_string(PAGE, token=require_launch().id_token)
+
+
+@app.get("/roster")
+def roster():
+    launch = require_launch()
+    if not launch.has_role("Instructor"):
+        abort(403)
+    reply = requests.get(launch.url_for("memberships"), auth=launch.credential, timeout=10)
+    reply.raise_for_status()
+    return render_template_string(ROSTER, members=reply.json()["members"])
+
+
+@app.post("/finish")
+def finish():
+    launch = require_launch()
+    column = launch.id_token.services.assignment_and_grades.line_item_id
+    if column is None:
+        abort(409, "The course keeps no grades for this activity.")
+    reply = requests.post(
+        launch.url_for("lineitems", column, "scores"),
+        json={
+            "userId": launch.id_token.user.id,
+            "scoreGiven": 8,  # Yours to work out.
+            "scoreMaximum": 10,
+            "activityProgress": "Completed",
+            "gradingProgress": "FullyGraded",
+        },
+        auth=launch.credential,
+        timeout=10,
+    )
+    reply.raise_for_status()
+    # url_for stays inside the launch, and so does the redirect.
+    return redirect(url_for("launch"), 303)
