@@ -9,12 +9,21 @@ from starlette.routing import Mount
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from ltiaas_middleware import current_launch
+
 from .contract import MOUNT
 
 
 def wsgi_site(app: Any) -> Any:
     """Mounted by Werkzeug's dispatcher, or by a proxy that says `X-Forwarded-Prefix`."""
-    return ProxyFix(DispatcherMiddleware(app, {MOUNT: app}), x_prefix=1)
+    mounted = ProxyFix(DispatcherMiddleware(app, {MOUNT: app}), x_prefix=1)
+
+    def site(environ: Any, start_response: Any) -> Any:
+        # Out here, the request before on this thread must have left nothing.
+        assert current_launch() is None
+        return mounted(environ, start_response)
+
+    return site
 
 
 def asgi_site(app: Any) -> Any:
