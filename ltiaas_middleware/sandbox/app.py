@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 DEFAULT_API_KEY = "5a4d0b0c-1111-4000-8000-a11ce5a4db0c"
 """The API key of a sandbox that is given none: well known, and worth nothing anywhere else."""
 
+FAULTED = "ltiaas_sandbox.faulted"
+"""In `environ` where a fault spoils the answer: its connection is of no more use."""
+
 DEFAULT_TOOL = "http://127.0.0.1:5000/launch"
 
 _MAXIMUM_BODY = 10_000_000
@@ -303,6 +306,7 @@ class Sandbox:
             return self._api.answer(request, path, credential, self.origin_for(request))
 
         if met and met[-1].name != "delay":
+            request.environ[FAULTED] = True
             return spoiled(met[-1], answer, patience)
         return answer()
 

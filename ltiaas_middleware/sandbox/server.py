@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
-from .app import Sandbox
+from .app import FAULTED, Sandbox
 from .faults import read_faults
 
 _EVERY_ADDRESS = ("0.0.0.0", "")  # noqa: S104 (compared with, not bound)
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 _TLS_HANDSHAKE = 10.0
 """Seconds that a client may take over its TLS handshake."""
 _GRACE = 2.0
@@ -120,6 +124,43 @@ class _Handler(WSGIRequestHandler):
     """Werkzeug's handler, without an access log (ltiks stand in URLs)."""
 
     server: _Server
+    # Headers and body are sent apart; on a connection that is kept, Nagle's algorithm would hold
+    # the body back until the client's delayed acknowledgement.
+    disable_nagle_algorithm = True
+
+    def send_header(self, keyword: str, value: str) -> None:
+        # Werkzeug closes every connection, because it cannot tell whether a body was read to its
+        # end. LTIAAS keeps them; where there was no body, and no fault that ends with the
+        # connection, so does the sandbox.
+        # There is no environ where a request could not be read.
+        known = "environ" in vars(self)
+        if (keyword, value) == ("Connection", "close") and known and self._may_go_on():
+            return
+        super().send_header(keyword, value)
+
+    def make_environ(self) -> WSGIEnvironment:
+        self.environ = environ = super().make_environ()
+        if self._may_go_on():
+            # After an answer Werkzeug throws away what comes within ten milliseconds: here, the
+            # next request. It is shown an input that is at its end instead.
+            self.connection, self.rfile = self.server.readable, io.BytesIO()
+        return environ
+
+    def run_wsgi(self) -> None:
+        connection, rfile = self.connection, self.rfile
+        try:
+            super().run_wsgi()
+        finally:
+            self.connection, self.rfile = connection, rfile
+
+    def _may_go_on(self) -> bool:
+        return (
+            self.headers.get("Content-Length", "0") == "0"
+            and "Transfer-Encoding" not in self.headers
+            and self.headers.get("Connection", "").lower() != "close"
+            and not self.environ.get(FAULTED)
+            and not self.server.stopping.is_set()
+        )
 
     def connection_dropped(
         self, error: BaseException, environ: Mapping[str, Any] | None = None
@@ -139,6 +180,8 @@ class _Server(ThreadedWSGIServer):
         # thread, where one silent client would stop everybody else's.
         self.ssl_context = tls
         self.stopping = threading.Event()
+        self.readable, self._writing = socket.socketpair()
+        self._writing.send(b"!")
         self._changed = threading.Condition()
         self._open: set[socket.socket] = set()
 
@@ -172,6 +215,8 @@ class _Server(ThreadedWSGIServer):
                     # The plain socket's, under TLS too: the other thread may be in a record.
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
             self._changed.wait_for(lambda: not self._open, _GRACE)
+        self.readable.close()
+        self._writing.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not self.stopping.is_set():
