@@ -39,7 +39,8 @@ _URLS = Map(
         Rule("/score", endpoint="score", methods=["POST"]),
         Rule("/content", endpoint="content", methods=["POST"]),
         Rule("/style.css", endpoint="style", methods=["GET"]),
-    ]
+    ],
+    merge_slashes=False,
 )
 
 
@@ -70,8 +71,6 @@ class DemoTool:
         except LaunchRequired:
             raise  # The middleware has the page for it.
         except HTTPException as error:
-            if error.response is not None:
-                return error.get_response(environ)(environ, start_response)
             text = pages.problem(request.script_root, error.name, error.description or "")
             response = _page(text, error.code or 500)
         return response(environ, start_response)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from werkzeug import Request, Response
 
+from ltiaas_middleware.demo import calls
 from ltiaas_middleware.demo import check as module
 from ltiaas_middleware.demo import run
 from ltiaas_middleware.demo.check import check
@@ -87,7 +88,9 @@ def test_it_passes_quickly_and_says_every_step() -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_it_fails_honestly(fault: str) -> None:
+def test_it_fails_honestly(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if fault.startswith(("delay", "drip")):
+        monkeypatch.setattr(module, "_TOOL", {"read_timeout": 0.5, "deadline": 1.0})
     step, why = failed(fault)
     assert step == "launch"
     assert f"told to misbehave: {fault.partition(':')[0]}" in why
@@ -236,13 +239,13 @@ def test_a_wrong_or_a_doubled_score_is_found(monkeypatch: pytest.MonkeyPatch) ->
     assert (step, why) == ("score in the gradebook", "the LMS's gradebook has 40.0 of 100")
     monkeypatch.undo()
 
-    submit = tool.Calls.submit
+    submit = calls.Calls.submit
 
     def twice(self: Any, line_item: str, score: Any) -> None:
         submit(self, line_item, {**score, "userId": "ben"})
         submit(self, line_item, score)
 
-    monkeypatch.setattr(tool.Calls, "submit", twice)
+    monkeypatch.setattr(calls.Calls, "submit", twice)
     step, why = failed()
     assert (step, why) == (
         "score in the gradebook",

@@ -1,0 +1,335 @@
+"""The demo tool's pages, within launches of a real sandbox."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+import requests
+from werkzeug import Request, Response
+
+from ltiaas_middleware.demo import calls, pages
+from ltiaas_middleware.demo.run import Demo
+from ltiaas_middleware.sandbox import world
+
+from .scripted import answering, serving
+
+
+@dataclass
+class Tab:
+    """A browser's tab on a launch."""
+
+    session: requests.Session
+    page: requests.Response
+
+    @property
+    def text(self) -> str:
+        return self.page.text
+
+    def go(self, method: str, path: str, **data: str) -> requests.Response:
+        base = re.match(r".*/lti/[\w-]{22}", self.page.url)
+        assert base is not None
+        self.page = self.session.request(
+            method, base[0] + path, data=data or None, headers={"Accept": "text/html"}, timeout=10
+        )
+        return self.page
+
+
+def launched(demo: Demo, **seat: Any) -> Tab:
+    session = requests.Session()
+    ltik = demo.sandbox.issue(**seat)
+    page = session.get(
+        demo.sandbox.launch_url(ltik, "resource=1"), headers={"Accept": "text/html"}, timeout=10
+    )
+    assert page.status_code == 200
+    return Tab(session, page)
+
+
+def test_it_shows_who_is_there_and_where(demo: Demo) -> None:
+    text = launched(demo, activity="quiz-1", user="ada").text
+    for word in ("Ada Moreau", "Instructor", "BIO-101", "Introduction to Biology", "Quiz 1"):
+        assert word in text
+    # The roster's second page, and a name with an apostrophe in it.
+    assert "Amir Karimi" in text
+    assert "Quinn O&#x27;Neill" in text
+
+
+def test_it_may_be_framed_and_runs_no_script(demo: Demo) -> None:
+    page = launched(demo).page
+    assert "X-Frame-Options" not in page.headers
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors" not in policy
+    assert "script" not in page.text + policy
+    assert page.headers["Cache-Control"] == "no-store"
+
+
+def test_every_address_on_the_page_stays_in_the_launch(demo: Demo) -> None:
+    tab = launched(demo)
+    found = re.findall(r'(?:href|action|src)="([^"]*)"', tab.text)
+    assert found
+    for address in found:
+        assert re.match(r"/lti/[\w-]{22}/", address)
+    style = tab.session.get(urljoin(tab.page.url, found[0]), timeout=10)
+    assert style.headers["Content-Type"].startswith("text/css")
+    assert tab.go("GET", "/").url.endswith("/launch")
+
+
+def test_each_launch_has_its_own_colours(demo: Demo) -> None:
+    one, two = (re.search(r"--hue:\d+;--other:\d+", launched(demo).text) for _ in range(2))
+    assert one is not None
+    assert two is not None
+    assert one[0] != two[0]
+
+
+def test_an_anonymous_person_is_said_to_be_one(demo: Demo) -> None:
+    text = launched(demo, activity="quiz-1", user="f3b1c9d2-77aa").text
+    assert "The LMS keeps this person anonymous" in text
+    assert "Someone anonymous" in text
+
+
+def test_what_the_lms_does_not_offer_is_said_politely(demo: Demo) -> None:
+    text = launched(demo, activity="portfolio", user="pupil-1").text
+    assert "The LMS does not share its roster with this activity." in text
+    assert "The LMS keeps no grades for this activity." in text
+    assert "No course" in text
+    assert "<form" not in text
+    assert demo.sandbox.journal.count("/api/memberships") == 0
+    # No grades in this course, although its LMS has them elsewhere.
+    assert "keeps no grades" in launched(demo, activity="concert").text
+
+
+def test_a_teacher_gives_a_score_to_a_learner(demo: Demo) -> None:
+    tab = launched(demo, activity="quiz-1", user="ada")
+    tab.go("POST", "/score", learner="ben", score="82,5", comment="Well done")
+    assert tab.page.history[0].status_code == 303
+    assert "Saved: the score is in the gradebook." in tab.text
+    # 82.5 of 100, in a column of 10 points.
+    assert "8.25 / 10" in tab.text
+    score = demo.sandbox.scores("quiz-1")["ben"]
+    assert (score["scoreGiven"], score["comment"]) == (82.5, "Well done")
+    assert score["gradingProgress"] == "FullyGraded"
+
+
+def test_a_learner_scores_nobody_else_and_sees_no_one_elses(demo: Demo) -> None:
+    teacher = launched(demo, activity="quiz-1", user="ada")
+    teacher.go("POST", "/score", learner="chen", score="31.5")
+    tab = launched(demo, activity="quiz-1", user="ben")
+    assert "Nothing handed in yet." in tab.text
+    tab.go("POST", "/score", learner="chen", score="90")
+    scores = demo.sandbox.scores("quiz-1")
+    assert scores["ben"]["scoreGiven"] == 90
+    assert scores["chen"]["scoreGiven"] == 31.5
+    assert "9 / 10" in tab.text
+    assert "3.15" not in tab.text
+
+
+def test_a_teacher_of_an_lms_without_roster_scores_themselves(demo: Demo) -> None:
+    tab = launched(demo, activity="titration", user="1001")
+    assert "Without a roster, the score goes to yourself." in tab.text
+    tab.go("POST", "/score", score="50")
+    assert demo.sandbox.scores("titration")["1001"]["scoreGiven"] == 50
+
+
+@pytest.mark.parametrize("score", ["", "no", "-1", "100.1", "nan", "inf"])
+def test_a_score_that_is_none_is_refused_and_stays_in_the_form(demo: Demo, score: str) -> None:
+    tab = launched(demo, activity="quiz-1", user="ada")
+    tab.go("POST", "/score", learner="chen", score=score, comment="kept")
+    assert tab.page.status_code == 400
+    assert 'role="alert">A score is a number from 0 to 100.' in tab.text
+    assert 'value="kept"' in tab.text
+    assert '<option value="chen" selected>' in tab.text
+    assert demo.sandbox.scores("quiz-1") == {}
+
+
+def test_a_score_for_an_activity_without_grades_is_refused(demo: Demo) -> None:
+    tab = launched(demo, activity="sketchbook")
+    assert tab.go("POST", "/score", score="5").status_code == 409
+    assert "The LMS keeps no grades for this activity." in tab.text
+
+
+def test_a_user_whom_the_lms_does_not_know_is_refused_in_its_words(demo: Demo) -> None:
+    tab = launched(demo, activity="quiz-1", user="ada")
+    assert tab.go("POST", "/score", learner="nobody", score="5").status_code == 502
+    assert "Not saved. LTIAAS says: The LMS has no such user in this course." in tab.text
+
+
+def test_what_an_lms_sends_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    evil = '"><script>alert(1)</script>'
+    made = world.default_world()
+    biology = made.courses[0]
+    quiz = replace(biology.activities[0], title=evil)
+    ada = replace(biology.members[0], given_name=evil, roles=(*biology.members[0].roles, evil))
+    ben = replace(biology.members[1], id=evil, family_name=evil)
+    course = replace(biology, title=evil, label=evil, activities=(quiz,), members=(ada, ben))
+    monkeypatch.setattr(
+        "ltiaas_middleware.sandbox.app.default_world", lambda: world.World((course,))
+    )
+    with Demo(0, 0) as demo:
+        tab = launched(demo)
+        assert "<script" not in tab.text
+        tab.go("POST", "/score", learner=evil, score=evil, comment=evil)
+        assert "<script" not in tab.text
+        assert tab.text.count("&lt;script&gt;") > 8
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"name": "delay", "seconds": 30}, "did not answer in time"),
+        ({"name": "reset"}, "could not be reached"),
+        ({"name": "status", "status": 500}, "answered with an error (500)"),
+        ({"name": "rate_limit"}, "asked too much"),
+        ({"name": "bad_api_key"}, "does not accept this tool&#x27;s API key"),
+        ({"name": "refuse"}, "This launch is over."),
+        ({"name": "not_json"}, "answer could not be read"),
+        ({"name": "wrong_type"}, "answer could not be read"),
+        ({"name": "gzip_bomb"}, "answer could not be read"),
+        ({"name": "endless"}, "answer does not end"),
+        ({"name": "truncated"}, "answer "),
+        ({"name": "drip"}, "answer does not end"),
+        ({"name": "redirect", "location": "http://127.0.0.1:9/"}, "with an error (302)"),
+    ],
+)
+def test_a_failing_service_leaves_the_rest_of_the_page(
+    demo: Demo, fault: dict[str, Any], words: str
+) -> None:
+    demo.sandbox.faults.switch_on({**fault, "endpoint": "/api/memberships"})
+    tab = launched(demo, activity="quiz-1", user="ada")
+    assert "The roster is not there just now. LTIAAS" in tab.text or "refuse" in fault.values()
+    assert words in tab.text
+    assert "Ada Moreau" in tab.text
+
+
+def test_a_page_waits_no_longer_than_its_patience(demo: Demo) -> None:
+    demo.sandbox.misbehave("delay", seconds=30, endpoint="/api/memberships")
+    tab = launched(demo, activity="quiz-1", user="ada")
+    assert "The gradebook is not there just now. LTIAAS is too slow just now." in tab.text
+    assert "Not saved" not in tab.text
+    # The form is there all the same.
+    assert "Save score" in tab.text
+
+
+def test_a_service_that_the_lms_takes_back_is_said_so() -> None:
+    body = '{"details": {"message": "INACTIVE_SERVICE"}}'
+    answer = answering(Response(body, 403, mimetype="application/json"))
+    with serving(answer) as account, pytest.raises(calls.CallFailed, match="does not offer this"):
+        calls.Calls(_FakeLaunch(account)).members()  # type: ignore[arg-type]
+
+
+class _FakeLaunch:
+    """As much of a launch as a call needs."""
+
+    def __init__(self, account: str) -> None:
+        self._account = account
+        self.credential = None
+
+    def url_for(self, endpoint: str, *segments: str) -> str:
+        return f"{self._account}/api/{endpoint}"
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ('{"members": 1}', "could not be read"),
+        ('{"members": [], "next": "http://lms.example/next"}', "has no end"),
+    ],
+)
+def test_a_roster_of_another_shape_is_no_crash(document: str, words: str) -> None:
+    answer = Response(document, mimetype="application/json")
+    with serving(answering(answer)) as account, pytest.raises(calls.CallFailed, match=words):
+        calls.Calls(_FakeLaunch(account)).members()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ('{"target": "https://lms.example/"}', "could not be read"),
+        ('{"target": "javascript:alert(1)", "message": "a.b.c"}', "no web address"),
+    ],
+)
+def test_content_is_brought_to_a_web_address_only(document: str, words: str) -> None:
+    answer = Response(document, mimetype="application/json")
+    with serving(answering(answer)) as account, pytest.raises(calls.CallFailed, match=words):
+        calls.Calls(_FakeLaunch(account)).deep_linking([], "")  # type: ignore[arg-type]
+
+
+def test_a_broken_off_answer_is_said_to_be_one() -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        Request(environ).get_data()
+        return Response(
+            iter([b'{"members": [']), headers={"Content-Length": "500"}, direct_passthrough=True
+        )(environ, start_response)
+
+    with serving(app) as account, pytest.raises(calls.CallFailed, match="broke off"):
+        calls.Calls(_FakeLaunch(account)).members()  # type: ignore[arg-type]
+
+
+def test_content_is_chosen_without_script(demo: Demo) -> None:
+    tab = launched(demo, course="biology", deep_linking=True)
+    assert "Choose content" in tab.text
+    assert tab.go("POST", "/content", item="nothing").status_code == 400
+    assert "Choose one of these." in tab.text
+    tab.go("POST", "/content", item="exam")
+    assert "Practice exam" in tab.text
+    form = re.search(
+        r'action="([^"]+)">\s*<input type="hidden" name="JWT" value="([^"]+)"', tab.text
+    )
+    assert form is not None
+    assert demo.server.url in tab.page.headers["Content-Security-Policy"]
+    requests.post(form[1], data={"JWT": form[2]}, timeout=10).raise_for_status()
+    assert [item["title"] for item in demo.sandbox.content_items("biology")] == ["Practice exam"]
+
+
+def test_content_that_ltiaas_does_not_sign_is_said_to_be_none(demo: Demo) -> None:
+    tab = launched(demo, course="biology", deep_linking=True)
+    demo.sandbox.misbehave("status", status=503, endpoint="/api/deeplinking")
+    assert tab.go("POST", "/content", item="exam").status_code == 502
+    assert "LTIAAS answered with an error (503)." in tab.text
+
+
+def test_without_a_launch_there_is_a_way_to_one(demo: Demo) -> None:
+    home = requests.get(f"{demo.tool.url}/", timeout=10)
+    assert f'href="{demo.server.url}/"' in home.text
+    page = requests.get(f"{demo.tool.url}/launch", headers={"Accept": "text/html"}, timeout=10)
+    assert page.status_code == 401
+    assert "This page opens from your course" in page.text
+
+
+def test_addresses_that_there_are_not_are_answered_as_such(demo: Demo) -> None:
+    page = requests.get(f"{demo.tool.url}/nowhere", timeout=10)
+    assert page.status_code == 404
+    assert 'role="alert"' in page.text
+    assert requests.get(f"{demo.tool.url}/score", timeout=10).status_code == 405
+    tab = launched(demo)
+    assert tab.go("POST", "/score", score="1" * 70_000).status_code == 413
+
+
+def test_a_tool_without_an_lms_to_point_to_shows_no_link() -> None:
+    assert "<a" not in pages.home("", "")
+
+
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("https://lms.example/return?x=1", "https://lms.example"),
+        ("http://127.0.0.1:8400/x", "http://127.0.0.1:8400"),
+        ("ftp://lms.example/", ""),
+        ("https://lms.example;script-src/", ""),
+        ("https://[::1", ""),
+        ("", ""),
+    ],
+)
+def test_only_an_origin_gets_into_the_policy(address: str, origin: str) -> None:
+    assert pages.origin(address) == origin
+
+
+def test_odd_rosters_and_results_are_shown_as_they_can_be() -> None:
+    roster = pages.Roster(offered=True, members=[{"roles": "Learner"}, {"userId": 7, "name": 3}])
+    gradebook = pages.Gradebook(offered=True, results={"7": (None, 10)})
+    text = pages._roster_card("7", roster, gradebook, teaches=True)
+    assert "Anonymous (None)" in text
+    assert "– / 10" in text
