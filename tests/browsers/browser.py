@@ -29,7 +29,7 @@ __all__ = ["Browser", "Page", "missing", "start"]
 
 T = TypeVar("T")
 
-_WAITS = 20.0
+_WAITS = 15.0
 # What a page that is being replaced by the next one answers.
 _UNDER_WAY = (
     JavascriptException,
@@ -296,7 +296,7 @@ class Browser:
 
         waiting = WebDriverWait(self.driver, _WAITS, poll_frequency=0.05)
         try:
-            return waiting.until(attempt)  # type: ignore[arg-type, return-value]
+            return waiting.until(attempt)  # type: ignore[return-value]
         except WebDriverException as error:
             said = problem if isinstance(problem, str) else problem()
             raise AssertionError(said) from error
