@@ -13,6 +13,7 @@ from .handoffs import Handoffs
 from .keys import LaunchIds
 from .launch import Account
 from .settings import Settings
+from .stats import Stats, publish
 
 __all__ = ["Middleware"]
 
@@ -37,7 +38,17 @@ class Middleware:
         self.app = app
         self.settings = settings
         ids = LaunchIds(settings.secrets)
-        self._authenticator = Authenticator(settings, Api(settings), ids)
+        stats = Stats()
+        shared = None
+        if settings.cache != "memory":
+            # Only here, so that nobody needs the packages who does not share.
+            from .redis_cache import RedisStore
+
+            shared = RedisStore(settings, ids, stats)
+        self._authenticator = Authenticator(
+            settings, Api(settings), ids, shared=shared, stats=stats
+        )
+        publish(stats)
         account = Account(settings, Handoffs(settings.secrets, time.time))
         self._gate = Gate(account, ids, self._authenticator)
         self._concerns = self._gate.concerns
@@ -45,7 +56,7 @@ class Middleware:
             access_logs.install()
 
     def stats(self) -> dict[str, int]:
-        """Counters since the start of this process; the names are in docs/."""
+        """Counters since the start of this process; see ``stats.Stats`` and docs/deployment.md."""
         return self._authenticator.stats.snapshot()
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -27,6 +28,9 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # API key from the ltik (wire.md, "The three authorization schemes").
 _API_KEY = re.compile(r"[!-9;-~]+")
 _LAUNCH_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+# No braces, which mean something to a cluster, and nothing that would have to be escaped.
+_PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+_SECONDS = ("ttl", "connect_timeout", "read_timeout", "deadline", "max_wait", "cache_timeout")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -90,6 +94,8 @@ class Settings:
         read_timeout: seconds to wait for each piece of its answer.
         deadline: seconds for one verification altogether, repeats included.
         max_calls: calls to LTIAAS under way at once, in this process.
+        max_wait: seconds that a new launch may wait for its turn when ``max_calls`` are under way;
+            then it is answered 503.
         max_ltik_length: characters; a longer one is answered 400. The default still fits into a
             cookie (4 096 bytes with its name, RFC 6265 section 6.1).
         max_response_size: bytes of one answer of LTIAAS.
@@ -97,6 +103,13 @@ class Settings:
             proxy with one of its own. TLS is verified always.
         scrub_logs: take ltiks out of what the known access loggers write.
         cookie_name: of the launch's cookie, before the ``__Secure-`` that https adds.
+        cache: where launches are kept. "memory" is each process's own; the URL of a Redis or
+            Valkey server (``redis://``, ``rediss://`` for TLS, ``unix://``) shares them between
+            workers and machines, and needs the extra ``[redis]``. A ready client of redis-py's is
+            taken too (a cluster's, a Sentinel's master); its timeouts are then its own.
+        cache_prefix: what the names of all keys in Redis begin with; one of its own for each tool
+            that shares a Redis.
+        cache_timeout: seconds to wait for Redis, to connect and for each answer.
 
     Raises:
         SettingsError: a value is missing or unusable; the message names it.
@@ -117,17 +130,22 @@ class Settings:
     read_timeout: float = 5
     deadline: float = 10
     max_calls: int = 32
+    max_wait: float = 3
     max_ltik_length: int = 4000
     max_response_size: int = 1_048_576
     ca_bundle: str | None = None
     scrub_logs: bool = True
     cookie_name: str = "ltiaas-launch"
+    # Not shown: the URL may hold a password.
+    cache: Any = field(default="memory", repr=False)
+    cache_prefix: str = "ltiaas"
+    cache_timeout: float = 0.5
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
         set_(self, "url", _account_origin(self.url))
         set_(self, "api_key", _api_key(self.api_key))
-        for name in ("ttl", "connect_timeout", "read_timeout", "deadline"):
+        for name in _SECONDS:
             set_(self, name, _number(name, getattr(self, name), float))
         for name in ("max_launches", "max_calls", "max_ltik_length", "max_response_size"):
             set_(self, name, _number(name, getattr(self, name), int))
@@ -153,6 +171,9 @@ class Settings:
         if self.ca_bundle is not None and not os.path.isfile(self.ca_bundle):
             _refuse("ca_bundle", "names a file that is not there")
         set_(self, "secret", _secrets(self.secret))
+        set_(self, "cache", _cache(self.cache))
+        if not (isinstance(self.cache_prefix, str) and _PREFIX.fullmatch(self.cache_prefix)):
+            _refuse("cache_prefix", "must be of letters, digits and the characters . _ : -")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -251,6 +272,39 @@ def _number(name: str, value: Any, kind: type[int] | type[float]) -> int | float
     if not 0 < number < 1e9:
         _refuse(name, "must be greater than 0")
     return number
+
+
+def _cache(cache: Any) -> Any:
+    if cache == "memory":
+        return cache
+    for package in ("redis", "cryptography"):
+        if find_spec(package) is None:
+            _refuse(
+                "cache",
+                f"needs the package {package}: pip install 'ltiaas-middleware[redis]'",
+            )
+    if isinstance(cache, str):
+        from redis.connection import parse_url
+
+        try:
+            parse_url(cache)  # type: ignore[no-untyped-call]
+            usable = bool(urlsplit(cache).netloc or urlsplit(cache).path.strip("/"))
+        except ValueError:
+            usable = False
+        if not usable:
+            # The value is not repeated: it may hold a password.
+            _refuse(
+                "cache",
+                "must be 'memory' or an address of Redis: redis://host:6379/0, rediss://… for TLS, "
+                "or unix:///path/of/socket",
+            )
+        return cache
+    if not all(hasattr(cache, name) for name in ("mget", "eval", "pubsub", "pipeline")):
+        _refuse("cache", "must be 'memory', the URL of a Redis, or a client of redis-py's")
+    pool = getattr(cache, "connection_pool", None)
+    if pool is not None and pool.connection_kwargs.get("decode_responses"):
+        _refuse("cache", "must be a client without decode_responses: what is stored is bytes")
+    return cache
 
 
 def _secrets(secret: object) -> tuple[str, ...] | None:

@@ -257,7 +257,7 @@ class TestFreshness:
         assert authenticator.needs_asking(entry)
         assert authenticator.verify(token) is entry
         assert len(upstream.asked) == 3
-        assert authenticator.stats.stale == 2
+        assert authenticator.stats.stale_served == 2
 
     def test_a_wrong_api_key_does_not_end_a_verified_launch(self, authenticator, upstream, clock):
         token = ltik()
