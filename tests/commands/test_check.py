@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from werkzeug import Request, Response
 
-from ltiaas_middleware.demo import calls
+from ltiaas_middleware.demo import calls, run
 from ltiaas_middleware.demo import check as module
-from ltiaas_middleware.demo import run
 from ltiaas_middleware.demo.check import check
 from ltiaas_middleware.demo.run import Demo
 from ltiaas_middleware.demo.tool import DemoTool
