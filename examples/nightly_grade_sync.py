@@ -66,12 +66,13 @@ class Grade(NamedTuple):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def is_shown_by(self, result: Result) -> bool:
-        """Whether the LMS holds this very grade: it scales it to its own maximum, and rounds."""
+        """Whether the LMS holds this very grade: it scales it to its own maximum, and rounds. A
+        comment is a part of the grade; an LMS that gives none back is told again."""
         if result.user_id != self.score.user_id or result.score is None:
             return False
         given, of = self.score.score_given or 0, self.score.score_maximum or 1
         same_points = abs(result.score - given / of * (result.maximum or 1)) < 0.01
-        return same_points and result.comment in (None, self.score.comment)
+        return same_points and self.score.comment in (None, result.comment)
 
 
 class Failed(NamedTuple):

@@ -332,7 +332,10 @@ class ServiceKeyStore:
             CredentialError: no header can be built from this key.
             ServiceKeyStoreError: the database cannot be used.
         """
-        return self._write(place, _Launch(_micros(launched_at), service_key))
+        launch = _Launch(_micros(launched_at), service_key)
+        # A traceback with its locals ends up in an error tracker.
+        del service_key
+        return self._write(place, launch)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all that was recorded is written, or has failed.
