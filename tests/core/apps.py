@@ -50,7 +50,7 @@ def make_asgi() -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    """The wrapped apps, made when a server asks for them: importing this module needs no settings."""
+    """The wrapped apps, made when a server asks: importing this module needs no settings."""
     if name == "wsgi_app":
         return make_wsgi()
     if name == "asgi_app":

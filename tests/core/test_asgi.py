@@ -1,4 +1,4 @@
-"""The ASGI adapter is transparent (ASGI 3), and the launch is right wherever the app's code runs."""
+"""The ASGI adapter is transparent, and the launch is right wherever the app's code runs."""
 
 from __future__ import annotations
 

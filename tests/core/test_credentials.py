@@ -73,24 +73,26 @@ def test_what_could_smuggle_something_into_a_header_is_refused_and_not_shown(bad
 )
 def test_no_other_origin_is_signed_for(url):
     credential = LtikCredential(ORIGIN, KEY, LTIK)
-    request = requests.Request("GET", url)
+    request = requests.Request("GET", url, auth=credential)
     with pytest.raises(CredentialScopeError) as caught:
-        request.auth = credential
         request.prepare()
     assert KEY not in str(caught.value)
-    with httpx.Client(transport=httpx.MockTransport(lambda r: httpx.Response(200))) as client:
-        with pytest.raises(CredentialScopeError):
-            client.get(url, auth=credential)
+    transport = httpx.MockTransport(lambda request: httpx.Response(200))
+    with httpx.Client(transport=transport) as client, pytest.raises(CredentialScopeError):
+        client.get(url, auth=credential)
 
 
 def test_an_unclear_address_is_not_signed_for():
     class Odd:
         url = "https://evil.example\\@your.ltiaas.com/"
-        headers: dict[str, str] = {}
 
+        def __init__(self):
+            self.headers = {}
+
+    odd = Odd()
     with pytest.raises(CredentialScopeError, match="unclear"):
-        LtikCredential(ORIGIN, KEY, LTIK)(Odd())
-    assert Odd.headers == {}
+        LtikCredential(ORIGIN, KEY, LTIK)(odd)
+    assert odd.headers == {}
 
 
 @pytest.mark.parametrize("client", ["requests", "httpx"])

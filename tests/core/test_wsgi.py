@@ -1,4 +1,4 @@
-"""The WSGI adapter is transparent (PEP 3333), and the launch is right wherever the app's code runs."""
+"""The WSGI adapter is transparent, and the launch is right wherever the app's code runs."""
 
 from __future__ import annotations
 
