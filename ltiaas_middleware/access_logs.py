@@ -32,10 +32,10 @@ LOGGERS = (
     "cheroot",
 )
 
-# The parameter as it stands, and as it stands inside another parameter's value (…%3Fltik%3D…); the
+# The parameters as they stand, and inside another parameter's value (…%3Fltik%3D…); the
 # three authorization schemes, should a server be set to log headers; and a launch's cookie.
 _SECRET = re.compile(
-    r"(ltik(?:=|%3D|%253D))[^&\s\"'#;<>]+"
+    r"((?:ltik|ltiaas_handoff)(?:=|%3D|%253D))[^&\s\"'#;<>]+"
     r"|(LTIK-AUTH-V[12]|SERVICE-AUTH-V1)\s+[^\s\"']+(?:\s*,?\s*Additional=Bearer\s+[^\s\"']+)?"
     r"|(ltiaas-launch=)[^;\s\"']+",
     re.IGNORECASE,

@@ -279,13 +279,17 @@ class Gate:
         query: str,
         other_cookies: str,
         *,
-        confirms: bool,
+        confirms: bool = False,
+        new_tab: bool = False,
     ) -> Callable[[Outcome], Decision]:
         def resume(outcome: Outcome) -> Decision:
             if isinstance(outcome, ApiError):
                 return self._failed(environ, outcome)
             if confirms and not outcome.confirmed:
                 self._authenticator.confirm(outcome)
+            if new_tab:
+                cookie = self._cookie(environ, outcome)
+                return self._serve_path(environ, outcome, path, launch_id, other_cookies, cookie)
             return self._open(environ, outcome, path, query, launch_id, other_cookies)
 
         return resume
@@ -301,7 +305,9 @@ class Gate:
     ) -> Decision:
         """The launch is proved: serve it, or lead on to where the address shows no handoff."""
         if query and handoffs.PARAMETER in query and _captures(environ):
-            return self._redirect(environ, entry, _without(query, handoffs.PARAMETER)[1])
+            tokens, other_query = _without(query, handoffs.PARAMETER)
+            if tokens:
+                return self._hand_off(environ, tokens[0], entry, other_query, proved=True)
         return self._serve_path(environ, entry, path, launch_id, other_cookies, None)
 
     def _without_proof(
@@ -320,17 +326,14 @@ class Gate:
                 return self._refuse(environ, "launch_unknown")
             tokens, other_query = _without(query, handoffs.PARAMETER)
             if tokens and _captures(environ):
-                return self._hand_off(environ, tokens[0], entry, other_query)
+                return self._hand_off(environ, tokens[0], entry, other_query, proved=False)
             new_tab = entry.confirmed
-            if new_tab and (self._settings.strict_launch_path or not _is_own_new_tab(environ)):
+            if new_tab and not self._is_own_new_tab(environ, launch_id):
                 return self._refuse(environ, "launch_unknown")
+            opener = self._opener(environ, launch_id, path, query, other_cookies, new_tab=new_tab)
             if self._authenticator.needs_asking(entry):
-                opener = self._opener(
-                    environ, launch_id, path, query, other_cookies, confirms=False
-                )
                 return Verify(entry.ltik, launch_id, opener)
-            cookie = self._cookie(environ, entry) if new_tab else None
-            return self._serve_path(environ, entry, path, launch_id, other_cookies, cookie)
+            return opener(entry)
 
         if self._authenticator.shares and (entry is None or not entry.confirmed):
             # Another worker may know the launch, or that its cookie has come back.
@@ -338,17 +341,46 @@ class Gate:
         return resume(entry)
 
     def _hand_off(
-        self, environ: Variables, token: str, entry: CachedLaunch, other_query: str
+        self,
+        environ: Variables,
+        token: str,
+        entry: CachedLaunch,
+        other_query: str,
+        *,
+        proved: bool,
     ) -> Decision:
-        if not self._account.handoffs.check(token, entry.id):
-            return self._refuse(environ, "launch_unknown")
+        """Use a handoff up, and lead on to where the address does not show it. Where the launch is
+        ``proved`` without it, it is used up all the same: the address has been seen."""
 
-        def resume(first_use: bool) -> Decision:
-            if not first_use:
+        def resume(opens: bool) -> Decision:
+            if not (opens or proved):
                 return self._refuse(environ, "launch_unknown")
             return self._redirect(environ, entry, other_query)
 
+        if not self._account.handoffs.check(token, entry.id):
+            return resume(False)
         return Blocking(lambda: self._authenticator.use_once(token), resume)
+
+    def _is_own_new_tab(self, environ: Variables, launch_id: str) -> bool:
+        """A top-level navigation that the browser says was begun by a page of this launch.
+
+        ``Referer`` is asked for too: a link to somebody's launch path that stands in another
+        launch's page is same-origin as well.
+        """
+        if (
+            self._settings.strict_launch_path
+            or environ.get("REQUEST_METHOD") != "GET"
+            or environ.get("HTTP_SEC_FETCH_SITE") != "same-origin"
+            or environ.get("HTTP_SEC_FETCH_MODE") != "navigate"
+            or environ.get("HTTP_SEC_FETCH_DEST") != "document"
+        ):
+            return False
+        referer: str = environ.get("HTTP_REFERER", "")
+        try:
+            path = urlsplit(referer).path
+        except ValueError:
+            return False
+        return path.startswith(f"{_mount(environ)}{self._prefix}{launch_id}/")
 
     def _proof(
         self, offered: Sequence[str], launch_id: str, entry: CachedLaunch | None
@@ -551,16 +583,6 @@ def _is_navigation(environ: Variables) -> bool:
 
 def _captures(environ: Variables) -> bool:
     return environ.get("REQUEST_METHOD") == "GET" and _is_navigation(environ)
-
-
-def _is_own_new_tab(environ: Variables) -> bool:
-    """A top-level navigation that the browser says was begun by the tool's own page."""
-    return (
-        environ.get("REQUEST_METHOD") == "GET"
-        and environ.get("HTTP_SEC_FETCH_SITE") == "same-origin"
-        and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
-        and environ.get("HTTP_SEC_FETCH_DEST") == "document"
-    )
 
 
 def _is_forged(environ: Variables) -> bool:

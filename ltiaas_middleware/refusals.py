@@ -94,8 +94,7 @@ _KINDS = {
     "ltiaas_unavailable": (
         503,
         "The sign-in service is not answering",
-        "Nothing is lost. Wait a moment, then reload this page, or open the activity again from "
-        "your course.",
+        "Wait a moment, then open the activity again from your course.",
     ),
     "api_key_rejected": (
         502,

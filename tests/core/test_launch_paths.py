@@ -20,6 +20,10 @@ NEW_TAB = {
 }
 
 
+def new_tab(launch):
+    return NEW_TAB | {"Referer": f"https://tool.example{launch.prefix}/some/page?x=1"}
+
+
 class Captured:
     """A launch as a browser holds it after the redirect."""
 
@@ -140,11 +144,27 @@ class TestWithoutACookie:
 
 
 class TestANewTab:
-    def test_of_the_tools_own_page_is_taken_and_gets_a_cookie_of_its_own(self, tool, launch):
+    @pytest.mark.parametrize("age", [0, 601])
+    def test_of_the_tools_own_page_is_taken_and_gets_a_cookie_of_its_own(self, tool, launch, age):
         tool.navigate(launch.location, launch.cookie)
-        reply = tool.navigate(launch.location, NEW_TAB)
+        tool.later(age)
+        reply = tool.navigate(launch.location, new_tab(launch))
         assert reply.seen["launch"] == launch.id
         assert reply["Set-Cookie"].split("Max-Age")[0] == launch.set_cookie.split("Max-Age")[0]
+
+    def test_of_another_launchs_page_is_not(self, tool, launch):
+        """A link to my launch path that I left in the tool does not make its reader me."""
+        other = Captured(tool)
+        tool.navigate(launch.location, launch.cookie)
+        for referer in (new_tab(other)["Referer"], "https://tool.example/", "", "//["):
+            marks = NEW_TAB | {"Referer": referer}
+            assert tool.get(launch.location, marks).status == 401
+
+    def test_below_a_mount_point_is_taken_too(self, tool):
+        launch = Captured(tool, mount="/tool")
+        inside = launch.location.removeprefix("/tool")
+        tool.navigate(inside, launch.cookie, mount="/tool")
+        assert tool.navigate(inside, new_tab(launch), mount="/tool").reached_app
 
     @pytest.mark.parametrize(
         "marks",
@@ -158,17 +178,17 @@ class TestANewTab:
     )
     def test_of_anyone_else_is_not(self, tool, launch, marks):
         tool.navigate(launch.location, launch.cookie)
-        assert tool.get(launch.location, NEW_TAB | marks).status == 401
+        assert tool.get(launch.location, new_tab(launch) | marks).status == 401
 
     def test_does_not_post(self, tool, launch):
         tool.navigate(launch.location, launch.cookie)
-        assert tool.ask("POST", launch.location, NEW_TAB).status == 401
+        assert tool.ask("POST", launch.location, new_tab(launch)).status == 401
 
     def test_is_refused_under_strict_launch_path(self, make_tool):
         tool = make_tool(strict_launch_path=True)
         launch = Captured(tool)
         tool.navigate(launch.location, launch.cookie)
-        assert tool.navigate(launch.location, NEW_TAB).status == 401
+        assert tool.navigate(launch.location, new_tab(launch)).status == 401
 
 
 class TestAHandoff:
@@ -191,6 +211,20 @@ class TestAHandoff:
         again = tool.navigate(url.partition("#")[0])
         assert again.status == 401
         assert again.get("Set-Cookie") is None
+
+    @pytest.mark.parametrize("age", [0, 601])
+    def test_is_used_up_by_a_tab_that_could_have_done_without(self, tool, launch, confirmed, age):
+        url = confirmed.handoff_url("/x")
+        tool.later(age)
+        for _ in range(2):
+            reply = tool.navigate(url, launch.cookie)
+            assert (reply.status, reply["Location"]) == (303, f"{launch.prefix}/x")
+        assert tool.navigate(url).status == 401
+
+    def test_that_only_looks_like_one_is_the_apps_own_parameter(self, tool, launch, confirmed):
+        for query in ("not_ltiaas_handoff=1", "a=ltiaas_handoff"):
+            reply = tool.navigate(f"{launch.prefix}/x?{query}", launch.cookie)
+            assert reply.seen["query"] == query
 
     def test_of_another_launch_opens_nothing(self, tool, launch, confirmed):
         other = Captured(tool)
