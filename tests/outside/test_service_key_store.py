@@ -237,6 +237,17 @@ def test_a_row_renamed_to_another_place_does_not_open(
     assert len(list(store.all())) == 1
 
 
+def test_a_row_that_is_given_another_courses_ids_does_not_open(
+    store: ServiceKeyStore, database: str
+) -> None:
+    store.put(HERE, KEY, NOW)
+    with connected(database) as connection:
+        connection.exec_driver_sql("UPDATE ltiaas_service_keys SET context_id = 'another'")
+    (row,) = store.for_context("platform", "another")
+    with pytest.raises(ServiceKeyUnreadable):
+        _ = row.credential
+
+
 @pytest.mark.parametrize("sealed", ["00", "01", "01" + "00" * 12, "02" + "00" * 60])
 def test_a_row_with_nonsense_in_it_does_not_open(
     store: ServiceKeyStore, database: str, sealed: str
