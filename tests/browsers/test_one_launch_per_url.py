@@ -324,7 +324,7 @@ def test_a_refusal_shows_its_advice_inside_the_frame(
         (
             "reset",
             "The sign-in service is not answering",
-            "Wait a moment, then reload this page",
+            "Wait a moment, then open the activity again",
             "ltiaas-down",
         ),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from typing import Any
 
 from ltiaas_middleware import asgi, current_launch, wsgi
@@ -17,7 +18,7 @@ def _answer(path: str) -> bytes:
     if path == "/crash":
         # What an error tracker would show of it.
         raise RuntimeError(f"crashed in {launch!r} {launch and launch.credential!r}")
-    return json.dumps({"user": launch and launch.id_token.user.id}).encode()
+    return json.dumps({"user": launch and launch.id_token.user.id, "pid": os.getpid()}).encode()
 
 
 def _wsgi(environ: Any, start_response: Any) -> Any:

@@ -67,6 +67,34 @@ class TestTwoHundredAtOnce:
         assert sandbox.journal.count("/api/idtoken") == 1
 
 
+def test_workers_that_never_saw_a_launch_serve_it_from_the_cookie_alone(env, sandbox):
+    """Four workers with nothing shared, then four new ones after a full restart: each of them asks
+    LTIAAS once, and none asks the user for anything."""
+    token = sandbox.issue()
+    location = cookie = None
+    asked = 0
+    for _ in range(2):
+        with servers.gunicorn("tests.core.apps:make_wsgi()", workers=4, env=env) as server:
+            workers = set()
+            if location is None:
+                url = f"{server.url}/launch?ltik={token}"
+                reply = requests.get(url, headers=BROWSER, timeout=20, allow_redirects=False)
+                location = reply.headers["Location"]
+                cookie = reply.headers["Set-Cookie"].split(";")[0]
+                sandbox.journal.clear()
+                captured = 1
+            while len(workers) < 4:
+                # Each on a connection of its own, so that any worker may take it.
+                headers = BROWSER | {"Cookie": cookie, "Connection": "close"}
+                reply = requests.get(server.url + location, headers=headers, timeout=20)
+                assert reply.status_code == 200
+                assert reply.json()["user"]
+                workers.add(reply.json()["pid"])
+            asked += len(workers) - captured
+            captured = 0
+            assert sandbox.journal.count("/api/idtoken") == asked
+
+
 def test_the_event_loop_goes_on_while_ltiaas_is_slow(env, sandbox):
     sandbox.misbehave("delay", seconds=3)
     with serve_asgi(env) as server, ThreadPoolExecutor(1) as pool:
