@@ -61,8 +61,13 @@ class Transport:
             # requests lets some of urllib3's and of the socket's pass as they are.
             failure = Failure(f"the request failed ({type(error).__name__})")
         else:
-            with response:
-                return self._answer(response, step)
+            outcome = self._answer(response, step)
+            if isinstance(outcome, Failure):
+                response.close()
+            else:
+                # Not closed: the connection goes back to the pool.
+                response.raw.release_conn()
+            return outcome
         return failure
 
     def _answer(self, response: requests.Response, step: Send) -> Answer | Failure:

@@ -10,12 +10,12 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from ltiaas_middleware import ApiKeyCredential, LtikCredential, ServiceKeyCredential, Settings
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
@@ -139,6 +139,7 @@ class World:
     """An LTIAAS that gives the answers it is told, for what the sandbox does not do."""
 
     def __init__(self, url: str, answers: dict[str, tuple[bytes, dict[str, str]]]) -> None:
+        self.url = url
         self.credential = LtikCredential(url, SECRET["api key"], "an.ltik.here")
         self.service_key = ServiceKeyCredential(url, SECRET["api key"], SECRET["service key"])
         self.account = ApiKeyCredential(url, SECRET["api key"])
@@ -153,24 +154,32 @@ class World:
 def world() -> Iterator[World]:
     answers: dict[str, tuple[bytes, dict[str, str]]] = {}
 
-    def app(environ: Any, start_response: Any) -> list[bytes]:
-        made.cookies.append(environ.get("HTTP_COOKIE"))
-        body, headers = answers.get(environ["PATH_INFO"], (b"", {}))
-        start_response("200 OK", [("Content-Type", "application/json"), *headers.items()])
-        return [body]
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # connections stay open
+        disable_nagle_algorithm = True
 
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            made.cookies.append(self.headers.get("Cookie"))
+            body, headers = answers.get(self.path.partition("?")[0], (b"", {}))
+            self.send_response(200)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = answer  # noqa: N815
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    made = World(f"http://127.0.0.1:{server.port}", answers)
+    made = World(f"http://127.0.0.1:{server.server_port}", answers)
     try:
         yield made
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-class _Quiet(WSGIRequestHandler):
-    def log(self, type: str, message: str, *args: Any) -> None:
-        pass
