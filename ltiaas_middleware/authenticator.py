@@ -507,7 +507,7 @@ class Authenticator:
             return None
         if now >= entry.trusted:
             self.stats.stale_served += 1
-        grace = _GRACE * random.uniform(0.6, 1)  # noqa: S311 - no secret
+        grace = min(_GRACE, self._settings.ttl) * random.uniform(0.6, 1)  # noqa: S311 - no secret
         entry.refresh = entry.trusted = max(entry.trusted, now + grace)
         self._launches.mark_used(entry, now)
         return entry

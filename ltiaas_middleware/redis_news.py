@@ -52,11 +52,9 @@ class News:
             self._thread.start()
 
     def close(self) -> None:
-        """End the thread."""
+        """Tell the thread to end. It is not waited for: it may be waiting itself, for a second, and
+        when it wakes up it does nothing more."""
         self._closed.set()
-        thread = self._thread
-        if thread is not None:
-            thread.join(5 * _LOOK)
 
     def _run(self, heard: Callable[[bytes], None], missed: Callable[[], None]) -> None:
         while not self._closed.is_set():

@@ -1,0 +1,73 @@
+"""A real redis-server for tests, which can be killed and come back at the same address."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+
+from tests.servers import free_port
+
+
+class RedisServer:
+    """Listens on a free port and on a unix socket, and writes nothing to disk.
+
+    What it is told at its start with `options` it is told again at each `start`.
+    """
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        program = shutil.which("redis-server")
+        assert program, "redis-server is not installed: apt-get install redis-server"
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.socket_url = f"unix://{directory}/redis.sock"
+        self._command = [
+            *(program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(directory)),
+            *("--unixsocket", f"{directory}/redis.sock", "--save", "", "--appendonly", "no"),
+            *options,
+        ]
+        self._log = directory / "redis.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.client = redis.Redis(port=self.port, socket_timeout=5)
+
+    def start(self) -> RedisServer:
+        """Start it; once this returns it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        end = time.monotonic() + 20
+        while True:
+            try:
+                self.client.ping()
+                return self
+            except redis.RedisError:
+                assert self._process.poll() is None, self._log.read_text()
+                assert time.monotonic() < end, "redis-server does not answer"
+                time.sleep(0.02)
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It takes connections and commands and answers none, until the block is left."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it with SIGKILL; what it held is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def commands(self) -> dict[str, int]:
+        """How often each command was called since `CONFIG RESETSTAT`."""
+        stats = self.client.info("commandstats")
+        return {name.removeprefix("cmdstat_"): of["calls"] for name, of in stats.items()}
