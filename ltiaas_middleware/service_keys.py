@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import requests
 import sqlalchemy as sa
@@ -45,7 +45,6 @@ __all__ = [
     "SCHEMA_VERSION",
     "Place",
     "Rotation",
-    "ServiceKeyRecorder",
     "ServiceKeyStore",
     "StoredServiceKey",
 ]
@@ -119,13 +118,6 @@ class Place(NamedTuple):
         """64 hexadecimal digits: SHA-256 of the three as a compact JSON list."""
         text = json.dumps(list(self), separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-class ServiceKeyRecorder(Protocol):
-    """Where the middleware hands each verified launch; ``ServiceKeyStore`` is the one there is."""
-
-    def record(self, id_token: IdToken, launched_at: datetime) -> None:
-        """Never raises and never waits."""
 
 
 @dataclass(frozen=True, slots=True)
