@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import struct
 import threading
 import time
 
 import pytest
+import redis
 
 from ltiaas_middleware.cache import DAY, CachedLaunch, StoreUnavailable
 from ltiaas_middleware.errors import LaunchExpired, UpstreamError
@@ -15,6 +17,7 @@ from ltiaas_middleware.sealing import Sealer
 from tests.core.tokens import ltik
 
 from .conftest import API_KEY, Clock, wait_until
+from .redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 
@@ -277,17 +280,76 @@ class TestEverythingExpires:
         first.store.begin("id")
         first.settle()
         wait_until(lambda: redis_server.client.exists(key(first, entry.id, "confirmed")))
-        ends = {name: redis_server.client.pttl(name) for name in redis_server.client.keys()}
+        ends = {name: redis_server.client.pttl(name) for name in redis_server.client.scan_iter()}
         assert all(0 < end <= DAY * 1000 for end in ends.values()), ends
         kinds = sorted(name.decode().rsplit(":", 1)[1] for name in ends)
         assert kinds == ["confirmed", "launch", "lease", "over", "over", "used"]
         assert ends[key(first, first.id_of(junk), "over").encode()] <= 60_000
+        # For as long as an old entry of it could be put back.
+        assert ends[key(first, first.id_of(over), "over").encode()] > 80_000_000
 
     def test_a_launch_that_has_a_minute_left_stays_for_a_minute(self, first, clock, redis_server):
         token = ltik(iat=clock.wall - DAY + 60)
         entry = first.verify(token)
         first.settle()
         assert redis_server.client.pttl(key(first, entry.id, "launch")) <= 60_000
+
+
+def test_a_user_with_few_rights_is_enough(make_worker, redis_server, upstream):
+    """Those that docs/deployment.md lists."""
+    commands = ["GET", "MGET", "SET", "DEL", "PTTL", "EVAL", "PUBLISH", "SUBSCRIBE", "PING"]
+    redis_server.client.acl_setuser(
+        "tool",
+        enabled=True,
+        reset=True,
+        passwords=["+word"],
+        commands=[f"+{command}" for command in commands],
+        keys=["tool-7:*"],
+        channels=["tool-7:*"],
+    )
+    url = redis_server.url.replace("redis://", "redis://tool:word@")
+    first, second = (make_worker(url, cache_prefix="tool-7") for _ in range(2))
+    token = ltik()
+    entry = first.verify(token)
+    first.settle()
+    assert isinstance(second.verify(token), CachedLaunch)
+    wait_until(second.store._news.connected.is_set)
+    first.authenticator.confirm(entry)
+    wait_until(lambda: second.in_memory(entry.id).confirmed)
+    assert first.authenticator.use_once("token")
+    assert not second.authenticator.use_once("token")
+    first.store.refuse(entry.id, time.time() + 1)
+    assert len(upstream.asked) == 1
+    assert first.stats.redis_errors == second.stats.redis_errors == 0
+
+
+def test_a_cluster_by_a_client_of_ones_own(make_worker, tmp_path, upstream):
+    server = RedisServer(tmp_path, "--cluster-enabled", "yes").start()
+    try:
+        server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        wait_until(lambda: b"cluster_state:ok" in server.client.execute_command("CLUSTER", "INFO"))
+        clients = [
+            redis.RedisCluster(host="127.0.0.1", port=server.port, socket_timeout=2)
+            for _ in range(2)
+        ]
+        first, second = (make_worker(client) for client in clients)
+        tokens = [ltik() for _ in range(20)]
+        for token in tokens:
+            entry = first.verify(token)
+            first.settle()
+            assert isinstance(second.verify(token), CachedLaunch)
+        wait_until(second.store._news.connected.is_set)
+        first.authenticator.confirm(entry)
+        wait_until(lambda: second.in_memory(entry.id).confirmed)
+        assert not any(found.refused for found in first.store.marks([first.id_of(tokens[0])]))
+        assert upstream.asked == tokens
+        assert first.stats.redis_errors == second.stats.redis_errors == 0
+        for worker in (first, second):
+            worker.authenticator.close()
+        for client in clients:
+            client.close()
+    finally:
+        server.kill()
 
 
 def test_nothing_in_redis_can_be_read(first, redis_server, upstream):
@@ -299,7 +361,7 @@ def test_nothing_in_redis_can_be_read(first, redis_server, upstream):
     first.settle()
     client = redis_server.client
     wait_until(lambda: len(client.keys()) == 3)
-    held = b"".join(name + b" " + client.get(name) for name in client.keys())
+    held = b"".join(name + b" " + client.get(name) for name in client.scan_iter())
     for secret in (token, token.split(".")[2], entry.id, "Ada", "handoff-token", API_KEY):
         assert secret.encode() not in held
 
@@ -519,6 +581,35 @@ class TestAnOutage:
         assert slow <= 6
         assert max(times) < 2
 
+    def test_that_hangs_is_not_waited_for_on_the_event_loop(
+        self, worker, own_redis, upstream, record_figure
+    ):
+        known = worker.verify(ltik())
+
+        async def main():
+            gaps, asking = [], []
+            with own_redis.hanging():
+                for number in range(60):
+                    began = time.monotonic()
+                    asking.append(
+                        asyncio.create_task(worker.authenticator.verify_async(ltik()))
+                        if number % 2
+                        else asyncio.create_task(
+                            worker.authenticator.run_async(lambda: worker.recall(known.id))
+                        )
+                    )
+                    worker.authenticator.confirm(known)
+                    await asyncio.sleep(0)
+                    gaps.append(time.monotonic() - began)
+                    await asyncio.sleep(0.005)
+                outcomes = await asyncio.gather(*asking)
+            assert all(isinstance(outcome, CachedLaunch) for outcome in outcomes)
+            return max(gaps)
+
+        gap = asyncio.run(main())
+        record_figure(f"3: Redis hangs, timeout 0.2 s: the event loop waited {gap * 1000:.0f} ms")
+        assert gap < 0.15
+
     @pytest.mark.parametrize(
         "trouble",
         [
@@ -601,7 +692,7 @@ class TestAnHoursJump:
         first, second = make(clock=ours), make(clock=theirs)
         tokens = [ltik(iat=ours.wall - 10), ltik(iat=ours.wall - DAY + 7200), ltik()]
         began = ours.since_boot
-        last_end = {token: began + DAY for token in tokens}
+        last_end = dict.fromkeys(tokens, began + DAY)
 
         def ask():
             for token in tokens:
