@@ -2,6 +2,7 @@
 
 from ._version import __version__ as __version__
 from .access_logs import LtikFilter as LtikFilter
+from .api_session import ApiSession as ApiSession
 from .credentials import ApiKeyCredential as ApiKeyCredential
 from .credentials import LtikCredential as LtikCredential
 from .credentials import ServiceKeyCredential as ServiceKeyCredential
@@ -10,13 +11,20 @@ from .errors import ApiKeyRejected as ApiKeyRejected
 from .errors import CredentialError as CredentialError
 from .errors import CredentialScopeError as CredentialScopeError
 from .errors import IdTokenError as IdTokenError
+from .errors import InvalidRequest as InvalidRequest
 from .errors import LaunchExpired as LaunchExpired
 from .errors import LaunchRequired as LaunchRequired
 from .errors import LTIAASError as LTIAASError
 from .errors import RateLimited as RateLimited
+from .errors import ServiceKeyStoreError as ServiceKeyStoreError
+from .errors import ServiceKeyUnreadable as ServiceKeyUnreadable
 from .errors import ServiceUnavailableForContext as ServiceUnavailableForContext
 from .errors import SettingsError as SettingsError
 from .errors import UpstreamError as UpstreamError
+from .exchange import Limits as Limits
+from .gradebook import LineItem as LineItem
+from .gradebook import Result as Result
+from .gradebook import Score as Score
 from .id_token import IdToken as IdToken
 from .launch import GlobalUserId as GlobalUserId
 from .launch import Launch as Launch

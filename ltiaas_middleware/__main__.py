@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ltiaas-middleware {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_sandbox, _add_doctor):
+    for add in (_add_demo, _add_sandbox, _add_doctor, _add_service_keys):
         add(commands)
     return parser
 
@@ -197,6 +197,58 @@ def _doctor(options: argparse.Namespace) -> int:
         well = well and finding.ok
     print("All is well." if well else "Mend what FAILED, then run this again.", flush=True)
     return 0 if well else 1
+
+
+# -- service-keys ---------------------------------------------------------------------------------
+
+
+def _add_service_keys(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "service-keys",
+        _service_keys,
+        "list, forget or re-encrypt stored service keys; no key is ever shown",
+        "LTIAAS_SERVICE_KEYS names the database; LTIAAS_URL, LTIAAS_API_KEY and LTIAAS_SECRET are\n"
+        "read as the middleware reads them.\n\n"
+        "examples:\n"
+        "  python -m ltiaas_middleware service-keys list --platform ID\n"
+        "  python -m ltiaas_middleware service-keys forget --platform ID --context ID\n"
+        "  python -m ltiaas_middleware service-keys forget --platform ID --all\n"
+        "  python -m ltiaas_middleware service-keys rotate",
+    )
+    parser.add_argument("action", choices=("list", "forget", "rotate"))
+    parser.add_argument("--platform", metavar="ID", help="of the LMS registration")
+    parser.add_argument("--context", metavar="ID", help="of the course")
+    parser.add_argument("--resource-link", metavar="ID", help="of the activity")
+    parser.add_argument("--all", action="store_true", help="forget the whole platform")
+
+
+def _service_keys(options: argparse.Namespace) -> int:
+    from .errors import SettingsError
+    from .service_key_commands import forget_keys, list_keys, rotate_keys
+    from .service_keys import ServiceKeyStore
+
+    try:
+        store = ServiceKeyStore.from_env()
+    except SettingsError as error:
+        options.parser.error(str(error))
+    try:
+        if options.action == "list":
+            return list_keys(store, sys.stdout, platform_id=options.platform)
+        if options.action == "rotate":
+            return rotate_keys(store, sys.stdout)
+        if options.platform is None:
+            options.parser.error("forget needs --platform")
+        return forget_keys(
+            store,
+            sys.stdout,
+            platform_id=options.platform,
+            context_id=options.context,
+            resource_link_id=options.resource_link,
+            whole_platform=options.all,
+        )
+    finally:
+        store.close()
 
 
 # -- what they have in common ---------------------------------------------------------------------

@@ -51,7 +51,7 @@ from .later import Later
 from .settings import Settings
 from .stats import Stats
 
-__all__ = ["DAY", "Authenticator", "Outcome", "launch_end"]
+__all__ = ["DAY", "Authenticator", "Outcome", "launch_end", "launch_start"]
 
 _log = logging.getLogger("ltiaas_middleware")
 _T = TypeVar("_T")
@@ -147,8 +147,8 @@ class Authenticator:
     def known(self, launch_id: str) -> CachedLaunch | None:
         """A verified launch from memory, or None. Never waits.
 
-        A launch whose ttl is over is returned as well: whether it needs asking again is told by
-        ``needs_asking``, once the request has proved that it may have it.
+        A launch whose ttl is over is returned as well, marked as ``stale``: LTIAAS is to be asked
+        again once the request has proved that it may have it.
         """
         entry = self._get(launch_id)
         if entry is None:
@@ -169,10 +169,6 @@ class Authenticator:
             if entry.refresh <= now:
                 self._flight(entry.id, entry.ltik, entry, background=True)
         return entry
-
-    def needs_asking(self, entry: CachedLaunch) -> bool:
-        """Whether the ttl of ``entry`` is over, so that LTIAAS has to be asked again."""
-        return self._monotonic() >= entry.trusted
 
     def seconds_left(self, entry: CachedLaunch) -> float:
         """How long the launch still lasts."""
@@ -621,12 +617,7 @@ def launch_end(ltik: str, now: float) -> float | None:
         ltik: the token.
         now: seconds since the epoch.
     """
-    try:
-        payload = ltik.split(".")[1]
-        hints = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        issued, ends = _moment(hints.get("iat")), _moment(hints.get("exp"))
-    except (ValueError, IndexError, AttributeError, RecursionError):
-        return None
+    issued, ends = _hints(ltik)
     if issued is not None and issued > now + _SKEW:
         return None
     if issued is not None:
@@ -634,6 +625,27 @@ def launch_end(ltik: str, now: float) -> float | None:
     if ends is not None and ends <= now + DAY + _SKEW:
         return ends
     return None
+
+
+def launch_start(ltik: str, now: float) -> float | None:
+    """When a launch began by its ltik's own ``iat`` (seconds since the epoch); None where it is
+    missing or in the future. A hint, as in ``launch_end``.
+
+    Args:
+        ltik: the token.
+        now: seconds since the epoch.
+    """
+    issued, _ = _hints(ltik)
+    return None if issued is None or issued > now + _SKEW else issued
+
+
+def _hints(ltik: str) -> tuple[float | None, float | None]:
+    try:
+        payload = ltik.split(".")[1]
+        hints = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return _moment(hints.get("iat")), _moment(hints.get("exp"))
+    except (ValueError, IndexError, AttributeError, RecursionError):
+        return None, None
 
 
 def _moment(value: Any) -> float | None:

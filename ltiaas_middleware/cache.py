@@ -62,6 +62,7 @@ class CachedLaunch:
         refresh: from when on the claims are fetched again in the background.
         trusted: until when the claims are served without asking again.
         check: the next moment at which anything has to be looked at; before it, a hit is a hit.
+        stale: whether ``trusted`` was over when it was last looked at; kept up to date by ``check``.
         confirmed: whether the browser has sent the launch's cookie back.
     """
 
@@ -74,6 +75,7 @@ class CachedLaunch:
         "id",
         "ltik",
         "refresh",
+        "stale",
         "trusted",
         "verified_at",
     )
@@ -100,6 +102,7 @@ class CachedLaunch:
         self.refresh = refresh
         self.trusted = trusted
         self.check = 0.0
+        self.stale = False
         self.confirmed = confirmed
 
     def __repr__(self) -> str:
@@ -349,3 +352,4 @@ class LaunchCache:
         marks = [entry.ends, now + _USED_EVERY]
         marks += [mark for mark in (entry.refresh, entry.trusted) if mark > now]
         entry.check = min(marks)
+        entry.stale = entry.trusted <= now

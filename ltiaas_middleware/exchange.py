@@ -13,12 +13,21 @@ import random
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from .api import error_for
 from .credentials import ApiKeyCredential, Credential, LtikCredential, ServiceKeyCredential
-from .errors import ApiError, CredentialScopeError, InvalidRequest, UpstreamError
+from .errors import (
+    ApiError,
+    ApiKeyRejected,
+    CredentialScopeError,
+    InvalidRequest,
+    LaunchExpired,
+    RateLimited,
+    ServiceUnavailableForContext,
+    UpstreamError,
+)
 from .settings import origin_of
 
 __all__ = [
@@ -29,11 +38,15 @@ __all__ = [
     "Limits",
     "Pause",
     "Send",
+    "error_for",
     "exchange",
+    "retry_after",
     "segment",
 ]
 
 T = TypeVar("T")
+
+_UNAVAILABLE = {"INACTIVE_SERVICE", "SERVICE_NOT_AVAILABLE_FOR_CONTEXT"}
 
 # RFC 9110 section 9.2.2. A POST may have been taken although its answer was lost: whether it is
 # sent again is for the caller to decide, who can look.
@@ -308,3 +321,63 @@ def _admit(endpoint: str, credential: Credential) -> None:
         raise CredentialScopeError(
             f"/api/{endpoint} takes the credential of {kinds}, not that of {mine}"
         )
+
+
+def error_for(status: int, body: bytes, wait: str | None, method: str, path: str) -> ApiError:
+    """The exception for an answer of LTIAAS's that is no success (wire.md, "Errors").
+
+    Args:
+        status: HTTP status.
+        body: of the answer.
+        wait: its ``Retry-After``, or None.
+        method: of the request.
+        path: of the request, without query.
+    """
+    details: Any = None
+    try:
+        parsed = json.loads(body)
+        details = parsed.get("details") if isinstance(parsed, dict) else None
+    except (ValueError, RecursionError):
+        pass
+    details = details if isinstance(details, dict) else {}
+    code = details.get("message")
+    description = details.get("description")
+    told = description if isinstance(description, str) else ""
+    kind: type[ApiError]
+    if status == 429:
+        kind = RateLimited
+    elif status == 401 and "api key" in told.lower():
+        # The same code is sent for a bad ltik: the description alone tells whose fault it is.
+        kind = ApiKeyRejected
+    elif (
+        status == 401
+        and code == "INVALID_LTIK_AUTH_AUTHORIZATION_HEADER"
+        and ("ltik" in told.lower() or not told)
+    ):
+        kind = LaunchExpired
+    elif code in _UNAVAILABLE:
+        kind = ServiceUnavailableForContext
+    elif status >= 500 or status < 400 or not details:
+        kind = UpstreamError
+    else:
+        kind = ApiError
+    return kind(
+        told or f"LTIAAS answered {status}",
+        status=status,
+        code=code if isinstance(code, str) else None,
+        method=method,
+        path=path,
+        retry_after=retry_after(wait),
+    )
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds from a ``Retry-After`` header (RFC 9110 section 10.2.3); None where it has none."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return min(float(value), 86_400.0)
+    try:
+        return max(0.0, min(parsedate_to_datetime(value).timestamp() - time.time(), 86_400.0))
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -9,9 +9,13 @@ The rules, which nothing here may break:
   not enabled.
 
 A request is given as CGI variables (RFC 3875 section 4.1), as WSGI has them; the ASGI adapter
-translates. ``decide`` returns ``Serve`` (hand on to the app), an ``Answer`` (do not), or something
-to wait for, ``Verify`` or ``Blocking``, whose ``resume`` takes what came of it and returns the next
-decision.
+translates. ``decide`` returns ``Serve`` (hand on to the app), an ``Answer`` (do not), None (nothing
+of ours: the app has it as it is), or something to wait for, ``Verify`` or ``Blocking``, whose
+``resume`` takes what came of it and returns the next decision.
+
+Every request of a tool passes through here, so ``decide`` and what a known launch needs of
+``_on_launch_path`` are written to be short at run time: see benchmarks/README.md before a call is
+added there.
 """
 
 from __future__ import annotations
@@ -47,9 +51,9 @@ _LTIK = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _LAUNCH_ID = re.compile(rf"[A-Za-z0-9_-]{{{LAUNCH_ID_LENGTH}}}")
 # Characters that hold an HS256 signature (43) and some of what it signs.
 _SIGNATURE = 64
-_SECURE = ("https", "wss")
-_WEBSOCKET = ("ws", "wss")
-# RFC 9110 section 9.2.1.
+_SECURE = {"https", "wss"}
+# What another site's page may ask for with this browser's cookies (RFC 9110 section 9.2.1). A
+# websocket is not among it: its handshake is a GET, but what follows is no reading only.
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 # What may stand in a path as it is (RFC 3986 section 3.3).
 _PATH_SAFE = "/:@!$&'()*+,;=~-._"
@@ -59,7 +63,8 @@ _QUERY_SAFE = "/?:@!$&'()*+,;=~-._%[]{}|^`\"<>\\#"
 
 class Variables(Protocol):
     """A request's CGI variables, as in a WSGI ``environ`` (PEP 3333): texts, whose characters stand
-    for bytes (latin-1). A websocket's ``wsgi.url_scheme`` is ``ws`` or ``wss``."""
+    for bytes (latin-1). A websocket's ``wsgi.url_scheme`` is ``ws`` or ``wss``, and its
+    ``REQUEST_METHOD`` is ``WEBSOCKET``."""
 
     def get(self, key: str, default: Any = None, /) -> Any: ...
 
@@ -68,7 +73,7 @@ class Serve(NamedTuple):
     """Hand the request to the app.
 
     Attributes:
-        launch: what it belongs to, or None.
+        launch: what it belongs to.
         path: for the app to see.
         prefix: to be moved from the path to the mount point, such as ``/lti/<id>``; or "".
         query: for the app to see; None where it stands as it is.
@@ -78,7 +83,7 @@ class Serve(NamedTuple):
         set_cookie: a ``Set-Cookie`` for the response, or None.
     """
 
-    launch: Launch | None
+    launch: Launch
     path: str
     prefix: str
     query: str | None
@@ -102,7 +107,10 @@ class Blocking(NamedTuple):
     resume: Callable[[Any], Decision]
 
 
-Decision: TypeAlias = "Serve | Answer | Verify | Blocking"
+Decision: TypeAlias = "Serve | Answer | Verify | Blocking | None"
+
+# ``Serve(...)`` is a call into Python, made for every request of a launch; this is the same in C.
+_new = tuple.__new__
 
 # A launch path is no other site's business, and an ltik in the address not even the tool's own
 # log's. Not no-referrer: it would turn the Origin of the tool's own forms into "null".
@@ -117,18 +125,26 @@ class Gate:
         account: settings, and what launches are made with.
         ids: from an ltik to its launch id.
         authenticator: asked for what is known; it is not asked to fetch.
+        variables: makes CGI variables of a request as the adapter has it, and its path; by default
+            it has them. A function, so that a request which carries nothing does not pay for it.
     """
 
-    def __init__(self, account: Account, ids: LaunchIds, authenticator: Authenticator) -> None:
+    def __init__(
+        self,
+        account: Account,
+        ids: LaunchIds,
+        authenticator: Authenticator,
+        variables: Callable[[Any, str], Variables] | None = None,
+    ) -> None:
         self._account = account
         settings = self._settings = account.settings
         self._ids = ids
         self._authenticator = authenticator
         self._known = authenticator.known
+        self._variables = variables
         # NUL stands in no path, so that without launch paths nothing begins with it.
         self._prefix = f"{settings.launch_path}/" if settings.launch_path else "\0"
         self._id_from = len(self._prefix)
-        self._id_to = self._id_from + LAUNCH_ID_LENGTH
         custom = "HTTP_" + settings.header.upper().replace("-", "_") if settings.header else None
         self._sources = tuple(
             source
@@ -140,21 +156,26 @@ class Gate:
         self._plain_cookie = f"{settings.cookie_name}="
         self._warned_plain_http = False
 
-    def concerns(self, path: str, query: str) -> bool:
-        """Whether a request has to be looked at. Most have not, and this is all that they pay."""
-        return "ltik" in query or path.startswith(self._prefix) or self._everywhere
-
-    def decide(self, path: str, query: str, environ: Variables) -> Decision:
-        """What becomes of a request that ``concerns`` says yes to.
+    def decide(self, path: str, query: str, request: Any) -> Decision:
+        """What becomes of a request; None where the app is to have it as it is.
 
         Args:
             path: decoded, below the mount point; what of it the app is to see is a part of it.
             query: as it arrived.
-            environ: all else.
+            request: its variables, or what ``variables`` makes them of.
         """
-        launch_id = None
-        if path.startswith(self._prefix):
-            launch_id, path = self._launch_path(path)
+        below = path.startswith(self._prefix)
+        # Most requests carry nothing, and this is all that they pay.
+        if not (below or "ltik" in query or self._everywhere):
+            return None
+        environ = request if self._variables is None else self._variables(request, path)
+        launch_id = entry = None
+        if below:
+            first, _, rest = path[self._id_from :].partition("/")
+            entry = self._known(first)
+            # What is known is of the shape. An address of another shape is the app's own.
+            if entry is not None or _LAUNCH_ID.fullmatch(first):
+                launch_id, path = first, "/" + rest
         if "ltik" in query or self._sources:
             in_query, other_query = _without(query, "ltik")
             in_headers = self._in_headers(environ)
@@ -171,9 +192,9 @@ class Gate:
                     return self._with_ltik(environ, ltik, path, launch_id, other_query)
                 if launch_id is None:
                     return self._with_ltik(environ, ltik, path, None, None)
-                return self._on_launch_path(environ, launch_id, path, query, ltik)
+                return self._on_launch_path(environ, launch_id, entry, path, query, ltik)
         if launch_id is not None:
-            return self._on_launch_path(environ, launch_id, path, query, None)
+            return self._on_launch_path(environ, launch_id, entry, path, query, None)
         return self._without_launch(environ, path)
 
     def launch_required(self, environ: Variables) -> Answer:
@@ -205,7 +226,7 @@ class Gate:
 
         own_id = launch_id or self._ids.of(ltik)
         entry = self._known(own_id)
-        if entry is not None and not self._authenticator.needs_asking(entry):
+        if entry is not None and not entry.stale:
             return resume(entry)
         return Verify(ltik, own_id, resume)
 
@@ -213,9 +234,11 @@ class Gate:
         """303 to the launch path, with the cookie and without what opened it."""
         mount = _mount(environ)
         path = _raw_path(environ, mount)
-        if self._launch_path(path)[0] is not None:
-            # The address stands below a launch path already: this launch's, or another one's.
-            path = path[self._id_to :] or "/"
+        if path.startswith(self._prefix):
+            first, _, rest = path[self._id_from :].partition("/")
+            if _LAUNCH_ID.fullmatch(first):
+                # The address stands below a launch path already: this launch's, or another one's.
+                path = "/" + rest
         location = f"{mount}{self._prefix}{entry.id}{path}"
         if query:
             location += "?" + quote(query, safe=_QUERY_SAFE, encoding="latin-1")
@@ -232,36 +255,34 @@ class Gate:
 
     # -- a launch path ----------------------------------------------------------------------------
 
-    def _launch_path(self, path: str) -> tuple[str | None, str]:
-        """(launch id, rest of the path); an address of another shape is the app's own."""
-        if path.startswith(self._prefix):
-            launch_id, rest = path[self._id_from : self._id_to], path[self._id_to :]
-            # What is known is of the shape.
-            if self._known(launch_id) is not None or _LAUNCH_ID.fullmatch(launch_id):
-                if rest.startswith("/"):
-                    return launch_id, rest
-                if not rest:
-                    return launch_id, "/"
-        return None, path
-
     def _on_launch_path(
-        self, environ: Variables, launch_id: str, path: str, query: str, in_header: str | None
+        self,
+        environ: Variables,
+        launch_id: str,
+        entry: CachedLaunch | None,
+        path: str,
+        query: str,
+        in_header: str | None,
     ) -> Decision:
-        entry = self._known(launch_id)
-        cookies, other_cookies = self._cookies(environ)
+        offered, other_cookies = self._cookies(environ)
         if in_header is not None:
-            proof = self._proof((in_header,), launch_id, entry)
-            if proof is None:
-                return self._refuse(environ, "malformed_ltik")
+            offered = (in_header,)
+        elif (
+            environ.get("REQUEST_METHOD") not in _SAFE_METHODS
+            and environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
+        ):
+            # A change that another site's page asks for with this browser's cookies.
+            return self._refuse(environ, "cross_site")
+        for proof in offered:
+            if self._proves(proof, launch_id, entry):
+                break
         else:
-            if _is_forged(environ):
-                return self._refuse(environ, "cross_site")
-            proof = self._proof(cookies, launch_id, entry)
-            if proof is None:
-                return self._without_proof(environ, launch_id, path, query, other_cookies, entry)
+            if in_header is not None:
+                return self._refuse(environ, "malformed_ltik")
+            return self._without_proof(environ, launch_id, path, query, other_cookies, entry)
         # A header proves as much as the cookie, but not that the browser keeps one.
         confirms = in_header is None
-        if entry is None or self._authenticator.needs_asking(entry):
+        if entry is None or entry.stale:
             return Verify(
                 proof,
                 launch_id,
@@ -269,7 +290,7 @@ class Gate:
             )
         if confirms and not entry.confirmed:
             self._authenticator.confirm(entry)
-        return self._open(environ, entry, path, query, launch_id, other_cookies)
+        return self._open(environ, entry, launch_id, path, query, other_cookies)
 
     def _opener(
         self,
@@ -287,10 +308,8 @@ class Gate:
                 return self._failed(environ, outcome)
             if confirms and not outcome.confirmed:
                 self._authenticator.confirm(outcome)
-            if new_tab:
-                cookie = self._cookie(environ, outcome)
-                return self._serve_path(environ, outcome, path, launch_id, other_cookies, cookie)
-            return self._open(environ, outcome, path, query, launch_id, other_cookies)
+            cookie = self._cookie(environ, outcome) if new_tab else None
+            return self._open(environ, outcome, launch_id, path, query, other_cookies, cookie)
 
         return resume
 
@@ -298,17 +317,30 @@ class Gate:
         self,
         environ: Variables,
         entry: CachedLaunch,
+        launch_id: str,
         path: str,
         query: str,
-        launch_id: str,
         other_cookies: str,
+        set_cookie: str | None = None,
+        other_query: str | None = None,
     ) -> Decision:
-        """The launch is proved: serve it, or lead on to where the address shows no handoff."""
+        """The launch is proved: serve it on its path, or lead on to where the address shows no
+        handoff."""
         if query and handoffs.PARAMETER in query and _captures(environ):
-            tokens, other_query = _without(query, handoffs.PARAMETER)
+            tokens, rest = _without(query, handoffs.PARAMETER)
             if tokens:
-                return self._hand_off(environ, tokens[0], entry, other_query, proved=True)
-        return self._serve_path(environ, entry, path, launch_id, other_cookies, None)
+                return self._hand_off(environ, tokens[0], entry, rest, proved=True)
+        prefix = self._prefix + launch_id
+        # What carried the ltik is taken away: what the app is not shown, its error reports cannot
+        # tell.
+        headers = [("HTTP_COOKIE", other_cookies)]
+        if self._sources:
+            headers += self._without_sources(environ)
+        mount = environ.get("SCRIPT_NAME")
+        launch = Launch(entry, self._account, _quoted(mount) + prefix if mount else prefix)
+        return _new(
+            Serve, (launch, path, prefix, other_query, headers, _LAUNCH_PATH_POLICY, set_cookie)
+        )
 
     def _without_proof(
         self,
@@ -331,7 +363,7 @@ class Gate:
             if new_tab and not self._is_own_new_tab(environ, launch_id):
                 return self._refuse(environ, "launch_unknown")
             opener = self._opener(environ, launch_id, path, query, other_cookies, new_tab=new_tab)
-            if self._authenticator.needs_asking(entry):
+            if entry.stale:
                 return Verify(entry.ltik, launch_id, opener)
             return opener(entry)
 
@@ -382,25 +414,24 @@ class Gate:
             return False
         return path.startswith(f"{_mount(environ)}{self._prefix}{launch_id}/")
 
-    def _proof(
-        self, offered: Sequence[str], launch_id: str, entry: CachedLaunch | None
-    ) -> str | None:
-        """The one of the offered ltiks that this launch id was made from."""
-        for ltik in offered:
-            if entry is not None:
-                if _same(ltik, entry.ltik):
-                    return ltik
-            elif (
-                len(ltik) <= self._settings.max_ltik_length
-                and _LTIK.fullmatch(ltik)
-                and self._ids.match(ltik, launch_id)
-            ):
-                return ltik
-        return None
+    def _proves(self, offered: str, launch_id: str, entry: CachedLaunch | None) -> bool:
+        """Whether this launch id was made from the offered ltik, found out in a time that tells
+        nothing of how much of it is right.
+
+        Of a known ltik the end is compared first, in constant time. It holds the signature (RFC
+        7515 section 7.1), so that whoever gets past it has nothing left to learn from the rest.
+        """
+        if entry is None:
+            return (
+                len(offered) <= self._settings.max_ltik_length
+                and _LTIK.fullmatch(offered) is not None
+                and self._ids.match(offered, launch_id)
+            )
+        ltik = entry.ltik
+        end = offered[-_SIGNATURE:]
+        return end.isascii() and compare_digest(end, ltik[-_SIGNATURE:]) and offered == ltik
 
     # -- what the app is given --------------------------------------------------------------------
-
-    # What carried the ltik is taken away: what the app is not shown, its error reports cannot tell.
 
     def _serve(
         self,
@@ -409,42 +440,25 @@ class Gate:
         path: str,
         launch_id: str | None,
         other_query: str | None,
-    ) -> Serve:
+    ) -> Decision:
         """Hand on to the app what came with an ltik of its own."""
         if launch_id is not None:
-            served = self._serve_path(
-                environ, entry, path, launch_id, self._cookies(environ)[1], None
+            other_cookies = self._cookies(environ)[1]
+            return self._open(
+                environ, entry, launch_id, path, "", other_cookies, None, other_query
             )
-            return served._replace(query=other_query)
         launch = Launch(entry, self._account, _mount(environ))
         headers = self._without_sources(environ)
         return Serve(launch, path, "", other_query, headers, _IN_PLACE_POLICY, None)
 
-    def _serve_path(
-        self,
-        environ: Variables,
-        entry: CachedLaunch,
-        path: str,
-        launch_id: str,
-        other_cookies: str,
-        set_cookie: str | None,
-    ) -> Serve:
-        """Hand on to the app what came on a launch path."""
-        prefix = self._prefix + launch_id
-        headers = [("HTTP_COOKIE", other_cookies)]
-        if self._sources:
-            headers += self._without_sources(environ)
-        launch = Launch(entry, self._account, _mount(environ) + prefix)
-        return Serve(launch, path, prefix, None, headers, _LAUNCH_PATH_POLICY, set_cookie)
-
     def _without_sources(self, environ: Variables) -> list[tuple[str, str]]:
         return [(source, "") for source in self._sources if self._carried(environ, source)]
 
-    def _without_launch(self, environ: Variables, path: str) -> Serve | Answer:
+    def _without_launch(self, environ: Variables, path: str) -> Answer | None:
         require = self._settings.require
         if require is True or (callable(require) and require(path)):
             return self._refuse(environ, "launch_required")
-        return Serve(None, path, "", None, (), _IN_PLACE_POLICY, None)
+        return None
 
     # -- what stands in headers -------------------------------------------------------------------
 
@@ -464,7 +478,8 @@ class Gate:
         """All that came under the launch's cookie's name (a sibling host may have planted more),
         and the header without them."""
         header: str = environ.get("HTTP_COOKIE", "")
-        start = self._secure_cookie if _is_secure(environ) else self._plain_cookie
+        secure = environ.get("wsgi.url_scheme") in _SECURE
+        start = self._secure_cookie if secure else self._plain_cookie
         if ";" not in header:
             return ((header[len(start) :],), "") if header.startswith(start) else ((), header)
         found, others = [], []
@@ -482,11 +497,12 @@ class Gate:
         ``Partitioned`` (wire.md, "Where the browser gets in the way"). On plain http only a tool on
         the developer's own machine has one, and there LMS and tool are one site.
         """
-        start = self._secure_cookie if _is_secure(environ) else self._plain_cookie
+        secure = environ.get("wsgi.url_scheme") in _SECURE
+        start = self._secure_cookie if secure else self._plain_cookie
         left = max(0, int(self._authenticator.seconds_left(entry)))
         path = f"{_mount(environ)}{self._prefix}{entry.id}"
         cookie = f"{start}{entry.ltik}; Path={path}; Max-Age={left}; HttpOnly"
-        if start is self._secure_cookie:
+        if secure:
             return f"{cookie}; Secure; SameSite=None; Partitioned"
         try:
             host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname or ""
@@ -515,15 +531,16 @@ class Gate:
 
 
 def _mount(environ: Variables) -> str:
-    """The mount point, percent-encoded, without a slash at its end.
-
-    With one slash before it: ``//host`` in a ``Location`` would be another site (RFC 3986
-    section 4.2), and a mount point may have come from a header.
-    """
+    """The mount point, percent-encoded, without a slash at its end."""
     path = environ.get("SCRIPT_NAME")
-    if not path:
-        return ""
-    path = path.strip("/")
+    return _quoted(path) if path else ""
+
+
+def _quoted(mount: str) -> str:
+    """A mount point, percent-encoded, with one slash before it and none at its end: ``//host`` in a
+    ``Location`` would be another site (RFC 3986 section 4.2), and it may have come from a header.
+    """
+    path = mount.strip("/")
     return "/" + quote(path, safe=_PATH_SAFE, encoding="latin-1") if path else ""
 
 
@@ -553,27 +570,9 @@ def _without(query: str, parameter: str) -> tuple[list[str], str]:
     return found, "&".join(rest)
 
 
-def _same(offered: str, ltik: str) -> bool:
-    """Whether two ltiks are the same, in a time that tells nothing of how much of one is right.
-
-    The end is compared first, in constant time. It holds the signature (RFC 7515 section 7.1), so
-    that whoever gets past it has nothing left to learn from the rest.
-    """
-    end = offered[-_SIGNATURE:]
-    return end.isascii() and compare_digest(end, ltik[-_SIGNATURE:]) and offered == ltik
-
-
-def _is_secure(environ: Variables) -> bool:
-    return environ.get("wsgi.url_scheme") in _SECURE
-
-
-def _is_websocket(environ: Variables) -> bool:
-    return environ.get("wsgi.url_scheme") in _WEBSOCKET
-
-
 def _is_navigation(environ: Variables) -> bool:
     """Whether a person will look at the answer (Fetch Metadata; ``Accept`` for older browsers)."""
-    if _is_websocket(environ):
+    if environ.get("REQUEST_METHOD") == "WEBSOCKET":
         return False
     mode = environ.get("HTTP_SEC_FETCH_MODE")
     if mode:
@@ -583,11 +582,3 @@ def _is_navigation(environ: Variables) -> bool:
 
 def _captures(environ: Variables) -> bool:
     return environ.get("REQUEST_METHOD") == "GET" and _is_navigation(environ)
-
-
-def _is_forged(environ: Variables) -> bool:
-    """A change that another site's page asks for with this browser's cookies."""
-    if environ.get("REQUEST_METHOD") in _SAFE_METHODS and not _is_websocket(environ):
-        return False
-    site: str = environ.get("HTTP_SEC_FETCH_SITE", "")
-    return site == "cross-site"

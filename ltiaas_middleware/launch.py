@@ -8,10 +8,14 @@ from datetime import datetime, timezone
 from typing import NamedTuple, NoReturn
 from urllib.parse import quote
 
+import requests
+
 from . import handoffs
+from .api_session import ApiSession
 from .cache import CachedLaunch
 from .credentials import LtikCredential, ServiceKeyCredential
 from .errors import IdTokenError, LaunchRequired
+from .exchange import Limits
 from .handoffs import Handoffs
 from .id_token import IdToken
 from .settings import Settings
@@ -31,6 +35,8 @@ class Account(NamedTuple):
 
     settings: Settings
     handoffs: Handoffs
+    #: Connections to LTIAAS that all launches share; None opens some for each ``Launch.api``.
+    session: requests.Session | None = None
 
 
 class Launch:
@@ -73,6 +79,12 @@ class Launch:
         """Signs every call that belongs to this launch; ``auth=`` for requests and httpx."""
         settings = self._account.settings
         return LtikCredential(settings.url, settings.api_key, self._entry.ltik, self.expires_at)
+
+    @property
+    def api(self) -> ApiSession:
+        """Calls to LTIAAS on behalf of this launch: roster, line items, scores, deep linking."""
+        limits = Limits(ca_bundle=self._account.settings.ca_bundle)
+        return ApiSession(self.credential, limits, session=self._account.session)
 
     @property
     def service_credential(self) -> ServiceKeyCredential | None:

@@ -7,13 +7,15 @@ from typing import Any
 
 from . import access_logs
 from .api import Api
-from .authenticator import Authenticator
+from .authenticator import Authenticator, IdTokenSource, launch_start
 from .gate import Gate
 from .handoffs import Handoffs
 from .keys import LaunchIds
 from .launch import Account
+from .recording import Recording
 from .settings import Settings
 from .stats import Stats, publish
+from .transport import new_session
 
 __all__ = ["Middleware"]
 
@@ -45,11 +47,18 @@ class Middleware:
             from .redis_cache import RedisStore
 
             shared = RedisStore(settings, ids, stats)
-        self._authenticator = Authenticator(
-            settings, Api(settings), ids, shared=shared, stats=stats
-        )
+        source: IdTokenSource = Api(settings)
+        self.service_keys = settings.service_keys
+        if isinstance(settings.service_keys, str):
+            from .service_keys import ServiceKeyStore
+
+            self.service_keys = ServiceKeyStore(settings.service_keys, settings)
+        if self.service_keys is not None:
+            source = Recording(source, self.service_keys, launch_start)
+        self._authenticator = Authenticator(settings, source, ids, shared=shared, stats=stats)
         publish(stats)
-        account = Account(settings, Handoffs(settings.secrets, time.time))
+        self._session = new_session(settings.max_calls)
+        account = Account(settings, Handoffs(settings.secrets, time.time), self._session)
         self._gate = Gate(account, ids, self._authenticator)
         self._concerns = self._gate.concerns
         if settings.scrub_logs:
@@ -57,8 +66,13 @@ class Middleware:
 
     def stats(self) -> dict[str, int]:
         """Counters since the start of this process; see ``stats.Stats`` and docs/deployment.md."""
-        return self._authenticator.stats.snapshot()
+        counts = self._authenticator.stats.snapshot()
+        stored: dict[str, int] = getattr(self.service_keys, "stats", dict)()
+        return counts | {f"service_keys.{name}": count for name, count in stored.items()}
 
     def close(self) -> None:
         """Stop the threads that call LTIAAS. Only needed where an app is thrown away early."""
         self._authenticator.close()
+        self._session.close()
+        if isinstance(self.settings.service_keys, str):
+            self.service_keys.close()

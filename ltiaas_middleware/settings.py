@@ -101,6 +101,9 @@ class Settings:
         max_response_size: bytes of one answer of LTIAAS.
         ca_bundle: path of a file with certificate authorities, where LTIAAS is reached through a
             proxy with one of its own. TLS is verified always.
+        service_keys: where each launch's service key is stored: the address of a SQLite or
+            PostgreSQL database, or an object with a ``record`` method such as a
+            ``ServiceKeyStore`` (extra ``[sql]``; docs/outside-a-launch.md). None stores none.
         scrub_logs: take ltiks out of what the known access loggers write.
         cookie_name: of the launch's cookie, before the ``__Secure-`` that https adds.
         cache: where launches are kept. "memory" is each process's own; the URL of a Redis or
@@ -138,6 +141,7 @@ class Settings:
     cookie_name: str = "ltiaas-launch"
     # Not shown: the URL may hold a password.
     cache: Any = field(default="memory", repr=False)
+    service_keys: Any = field(default=None, repr=False)
     cache_prefix: str = "ltiaas"
     cache_timeout: float = 0.5
 
@@ -172,6 +176,12 @@ class Settings:
             _refuse("ca_bundle", "names a file that is not there")
         set_(self, "secret", _secrets(self.secret))
         set_(self, "cache", _cache(self.cache))
+        if not (
+            self.service_keys is None
+            or (isinstance(self.service_keys, str) and self.service_keys)
+            or callable(getattr(self.service_keys, "record", None))
+        ):
+            _refuse("service_keys", "must be the address of a database, or a ServiceKeyStore")
         if not (isinstance(self.cache_prefix, str) and _PREFIX.fullmatch(self.cache_prefix)):
             _refuse("cache_prefix", "must be of letters, digits and the characters . _ : -")
 
@@ -230,7 +240,7 @@ def _from_text(name: str, text: str) -> Any:
         if text.lower() not in _ON | _OFF:
             _refuse(name, "must be 'true' or 'false'")
         return text.lower() in _ON
-    if name == "launch_path" and text.lower() in _OFF:
+    if name in ("launch_path", "service_keys") and text.lower() in _OFF:
         return None
     if name == "secret":
         return tuple(text.split())

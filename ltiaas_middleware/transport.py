@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from http.cookiejar import DefaultCookiePolicy
 
 import requests
+from requests.adapters import HTTPAdapter
 
-from .api import new_session
+from ._version import __version__
 from .credentials import Credential
 from .exchange import Answer, Failure, Limits, Send
 
 __all__ = ["Transport", "new_session"]
+
+
+def new_session(pool_size: int) -> requests.Session:
+    """A ``requests.Session`` that keeps connections and nothing else: no cookie of one launch's
+    call may go out with another's."""
+    session = requests.Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers["User-Agent"] = f"ltiaas-middleware/{__version__} (Python)"
+    session.headers["Accept"] = "application/json"
+    # A compressed answer could be a thousand times its size; these are a few kilobytes anyway.
+    session.headers["Accept-Encoding"] = "identity"
+    adapter = HTTPAdapter(pool_connections=2, pool_maxsize=pool_size)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
 
 
 class Transport:

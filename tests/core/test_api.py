@@ -234,6 +234,12 @@ def body(code=None, description=None, **more):
         (401, body("INVALID_LTIK_AUTH_AUTHORIZATION_HEADER", "Invalid API key"), ApiKeyRejected),
         (401, body("INVALID_LTIK_AUTH_AUTHORIZATION_HEADER"), LaunchExpired),
         (401, body("SOMETHING_ELSE", "who knows"), ApiError),
+        # Our mistake, and not the end of anybody's launch.
+        (
+            401,
+            body("INVALID_LTIK_AUTH_AUTHORIZATION_HEADER", "Malformed authorization header."),
+            ApiError,
+        ),
         (401, b"<html>a proxy wants a password</html>", UpstreamError),
         (403, body("INACTIVE_SERVICE"), ServiceUnavailableForContext),
         (400, body("SERVICE_NOT_AVAILABLE_FOR_CONTEXT"), ServiceUnavailableForContext),

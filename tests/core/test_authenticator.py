@@ -216,7 +216,7 @@ class TestFreshness:
         entry = authenticator.verify(token)
         clock.pass_(479)
         assert authenticator.known(entry.id) is entry
-        assert not authenticator.needs_asking(entry)
+        assert not authenticator.known(entry.id).stale
         assert authenticator.verify(token) is entry
         assert upstream.asked == [token]
 
@@ -239,7 +239,7 @@ class TestFreshness:
         entry = authenticator.verify(token)
         upstream.claims = {"user": {"id": "changed"}}
         clock.pass_(601)
-        assert authenticator.needs_asking(entry)
+        assert authenticator.known(entry.id).stale
         assert b"changed" in authenticator.verify(token).claims
 
     def test_while_ltiaas_fails_it_is_served_on_and_asked_for_now_and_then(
@@ -252,9 +252,9 @@ class TestFreshness:
         for _ in range(5):
             assert authenticator.verify(token) is entry
         assert len(upstream.asked) == 2
-        assert not authenticator.needs_asking(entry)
+        assert not authenticator.known(entry.id).stale
         clock.pass_(16)
-        assert authenticator.needs_asking(entry)
+        assert authenticator.known(entry.id).stale
         assert authenticator.verify(token) is entry
         assert len(upstream.asked) == 3
         assert authenticator.stats.stale_served == 2
