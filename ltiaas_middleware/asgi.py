@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .errors import LaunchRequired
-from .gate import Serve, Verify
-from .launch import current
+from .gate import Blocking, Decision, Serve, Verify
+from .launch import Launch, current
 from .middleware import Middleware
 from .refusals import Answer
 from .settings import Settings
@@ -24,108 +24,7 @@ __all__ = ["LTIAASMiddleware"]
 
 _SERVED = ("http", "websocket")
 _POLICY = b"referrer-policy"
-
-
-class LTIAASMiddleware(Middleware):
-    """ASGI middleware: every request and websocket of a launch reaches ``app`` with its ``Launch``.
-
-    The launch stands in ``scope["ltiaas.launch"]`` and behind ``current_launch()``, in views,
-    streamed bodies, threads that the framework starts and background tasks alike.
-
-    Args:
-        app: the ASGI app to wrap.
-        settings: a ``Settings``; by default made from the environment (``LTIAAS_URL``,
-            ``LTIAAS_API_KEY``).
-        path_includes_root: whether the app wants ``scope["path"]`` with ``root_path`` before it, as
-            the ASGI specification has it. By default True, but for Falcon, which routes on what
-            follows; say False where a Falcon app is wrapped in something else.
-        options: single settings, where no ``Settings`` is given.
-
-    Raises:
-        SettingsError: a setting is missing or unusable.
-    """
-
-    def __init__(
-        self,
-        app: ASGI3Application,
-        settings: Settings | None = None,
-        *,
-        path_includes_root: bool | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(app, settings, **options)
-        if path_includes_root is None:
-            path_includes_root = not _is_falcon(app)
-        self._path_includes_root = path_includes_root
-
-    @property
-    def routes(self) -> Any:
-        """The app's own: Starlette's ``Mount`` looks here to build URLs into what it mounts."""
-        return self.app.routes
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request, websocket, or whatever else the server has; that passes untouched."""
-        if scope["type"] not in _SERVED:
-            await self.app(scope, receive, send)
-            return
-        path, query = _path(scope), scope["query_string"].decode("latin-1")
-        launch = None
-        app_scope, app_send = scope, send
-        if self._concerns(path, query):
-            decision = self._gate.decide(path, query, _Variables(scope, path))
-            while not isinstance(decision, (Serve, Answer)):
-                if isinstance(decision, Verify):
-                    outcome = await self._authenticator.verify_async(
-                        decision.ltik, decision.launch_id
-                    )
-                    decision = decision.resume(outcome)
-                else:
-                    decision = decision.resume(await self._authenticator.run_async(decision.call))
-            if isinstance(decision, Answer):
-                await _send_answer(decision, scope, send)
-                return
-            launch = decision.launch
-            if launch is not None:
-                app_scope = self._scope(scope, decision)
-                app_send = _with_headers(send, decision)
-        before = current.get()
-        if launch is not before:
-            if launch is None:
-                # An outer middleware's launch stays; anything else belongs to another request.
-                launch = scope.get("ltiaas.launch")
-            current.set(launch)
-        try:
-            await self.app(app_scope, receive, app_send)
-        except LaunchRequired:
-            answer = self._gate.launch_required(_Variables(scope, path))
-            if not await _answered(answer, scope, send):
-                raise
-        finally:
-            if launch is not before:
-                current.set(before)
-
-    def _scope(self, scope: Any, decision: Serve) -> dict[str, Any]:
-        root = scope.get("root_path", "").rstrip("/")
-        served = dict(scope)
-        served["ltiaas.launch"] = decision.launch
-        if decision.prefix:
-            served["root_path"] = root + decision.prefix
-            if "router" in scope and "app_root_path" in scope:
-                mounted = root.removeprefix(scope["app_root_path"].rstrip("/"))
-                served["router"] = _MountedRouter(scope["router"], mounted, decision.prefix)
-        if self._path_includes_root:
-            served["path"] = root + decision.prefix + decision.path
-        else:
-            served["path"] = decision.path
-        if decision.query is not None:
-            served["query_string"] = decision.query.encode("latin-1")
-        for key, value in decision.headers:
-            name = _HEADERS[key]
-            kept = [pair for pair in served["headers"] if pair[0] != name]
-            if value:
-                kept.append((name, value.encode("latin-1")))
-            served["headers"] = kept
-        return served
+_POLICY_LENGTH = len(_POLICY)
 
 
 class _Variables:
@@ -151,8 +50,7 @@ class _Variables:
             # HTTP/2 sends cookies in pieces (RFC 9113 section 8.2.3); all else is joined by commas.
             return (b"; " if wanted == b"cookie" else b",").join(values).decode("latin-1")
         if key == "REQUEST_METHOD":
-            # A websocket's handshake is a GET (RFC 6455 section 4.1).
-            return scope.get("method", "GET")
+            return "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
         if key == "wsgi.url_scheme":
             return scope.get("scheme", "ws" if scope["type"] == "websocket" else "http")
         if key == "SCRIPT_NAME":
@@ -175,28 +73,141 @@ def _header(key: str) -> bytes:
     return key[5:].replace("_", "-").lower().encode("ascii")
 
 
-def _path(scope: Any) -> str:
+class LTIAASMiddleware(Middleware):
+    """ASGI middleware: every request and websocket of a launch reaches ``app`` with its ``Launch``.
+
+    The launch stands in ``scope["ltiaas.launch"]`` and behind ``current_launch()``, in views,
+    streamed bodies, threads that the framework starts and background tasks alike.
+
+    Args:
+        app: the ASGI app to wrap.
+        settings: a ``Settings``; by default made from the environment (``LTIAAS_URL``,
+            ``LTIAAS_API_KEY``).
+        path_includes_root: whether the app wants ``scope["path"]`` with ``root_path`` before it, as
+            the ASGI specification has it. By default True, but for Falcon, which routes on what
+            follows; say False where a Falcon app is wrapped in something else.
+        options: single settings, where no ``Settings`` is given.
+
+    Raises:
+        SettingsError: a setting is missing or unusable.
+    """
+
+    _variables = _Variables
+
+    def __init__(
+        self,
+        app: ASGI3Application,
+        settings: Settings | None = None,
+        *,
+        path_includes_root: bool | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(app, settings, **options)
+        if path_includes_root is None:
+            path_includes_root = not _is_falcon(app)
+        self._path_includes_root = path_includes_root
+
+    @property
+    def routes(self) -> Any:
+        """The app's own: Starlette's ``Mount`` looks here to build URLs into what it mounts."""
+        return self.app.routes
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request, websocket, or whatever else the server has; that passes untouched."""
+        if scope["type"] not in _SERVED:
+            await self.app(scope, receive, send)
+            return
+        path, root = scope["path"], scope.get("root_path")
+        if root:
+            path = _below(path, root)
+        launch: Launch | None = None
+        app_scope, app_send = scope, send
+        decision = self._decide(path, scope["query_string"].decode("latin-1"), scope)
+        if decision is not None:
+            if type(decision) is not Serve:
+                decision = await self._settle(decision)
+            if isinstance(decision, Answer):
+                await _send_answer(decision, scope, send)
+                return
+            if decision is not None:
+                launch = decision.launch
+                app_scope = self._scope(scope, decision)
+                app_send = _with_headers(send, decision.policy, decision.set_cookie)
+        before = current.get()
+        if launch is not before:
+            if launch is None:
+                # An outer middleware's launch stays; anything else belongs to another request.
+                launch = scope.get("ltiaas.launch")
+            current.set(launch)
+        try:
+            await self.app(app_scope, receive, app_send)
+        except LaunchRequired:
+            answer = self._gate.launch_required(_Variables(scope, path))
+            if not await _answered(answer, scope, send):
+                raise
+        finally:
+            if launch is not before:
+                current.set(before)
+
+    async def _settle(self, decision: Decision) -> Serve | Answer | None:
+        """Wait for what the gate waits for."""
+        while True:
+            if isinstance(decision, Verify):
+                outcome = await self._authenticator.verify_async(decision.ltik, decision.launch_id)
+                decision = decision.resume(outcome)
+            elif isinstance(decision, Blocking):
+                decision = decision.resume(await self._authenticator.run_async(decision.call))
+            else:
+                return decision
+
+    def _scope(self, scope: Any, decision: Serve) -> dict[str, Any]:
+        root = scope.get("root_path", "").rstrip("/")
+        served = dict(scope)
+        served["ltiaas.launch"] = decision.launch
+        if decision.prefix:
+            served["root_path"] = root + decision.prefix
+            if "router" in scope and "app_root_path" in scope:
+                mounted = root.removeprefix(scope["app_root_path"].rstrip("/"))
+                served["router"] = _MountedRouter(scope["router"], mounted, decision.prefix)
+        if self._path_includes_root:
+            served["path"] = root + decision.prefix + decision.path
+        else:
+            served["path"] = decision.path
+        if decision.query is not None:
+            served["query_string"] = decision.query.encode("latin-1")
+        for key, value in decision.headers:
+            name = _HEADERS[key]
+            kept = [pair for pair in served["headers"] if pair[0] != name]
+            if value:
+                kept.append((name, value.encode("latin-1")))
+            served["headers"] = kept
+        return served
+
+
+def _below(path: str, root: str) -> str:
     """The path below the mount point. By the specification it begins with ``root_path``; some
     servers leave that away."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+    if path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
         return path[len(root) :]
     return path
 
 
-def _with_headers(send: Any, decision: Serve) -> Any:
+def _with_headers(send: Any, policy: tuple[str, str], set_cookie: str | None) -> Any:
     """``send`` that adds the gate's response headers to the app's."""
 
-    async def send_with_headers(message: Any) -> None:
+    # No coroutine of its own: it has nothing to wait for, and is called for every chunk of a body.
+    def send_with_headers(message: Any) -> Any:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", ()))
-            if not any(name.lower() == _POLICY for name, _ in headers):
-                headers += _encode([decision.policy])
-            if decision.set_cookie is not None:
-                headers += _encode([("Set-Cookie", decision.set_cookie)])
+            for name, _ in headers:
+                if len(name) == _POLICY_LENGTH and name.lower() == _POLICY:
+                    break
+            else:
+                headers += _encode((policy,))
+            if set_cookie is not None:
+                headers += _encode((("Set-Cookie", set_cookie),))
             message = {**message, "headers": headers}
-        await send(message)
+        return send(message)
 
     return send_with_headers
 

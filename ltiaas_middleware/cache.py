@@ -62,7 +62,7 @@ class CachedLaunch:
         refresh: from when on the claims are fetched again in the background.
         trusted: until when the claims are served without asking again.
         check: the next moment at which anything has to be looked at; before it, a hit is a hit.
-        stale: whether ``trusted`` was over when it was last looked at; kept up to date by ``check``.
+        stale: whether ``trusted`` was over when last looked at; ``check`` keeps it up to date.
         confirmed: whether the browser has sent the launch's cookie back.
     """
 

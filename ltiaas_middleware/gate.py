@@ -444,9 +444,7 @@ class Gate:
         """Hand on to the app what came with an ltik of its own."""
         if launch_id is not None:
             other_cookies = self._cookies(environ)[1]
-            return self._open(
-                environ, entry, launch_id, path, "", other_cookies, None, other_query
-            )
+            return self._open(environ, entry, launch_id, path, "", other_cookies, None, other_query)
         launch = Launch(entry, self._account, _mount(environ))
         headers = self._without_sources(environ)
         return Serve(launch, path, "", other_query, headers, _IN_PLACE_POLICY, None)

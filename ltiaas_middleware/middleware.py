@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from . import access_logs
 from .api import Api
 from .authenticator import Authenticator, IdTokenSource, launch_start
-from .gate import Gate
+from .gate import Gate, Variables
 from .handoffs import Handoffs
 from .keys import LaunchIds
 from .launch import Account
@@ -31,6 +32,9 @@ class Middleware:
     Raises:
         SettingsError: a setting is missing or unusable.
     """
+
+    # See ``Gate``; an ``environ`` holds CGI variables as it is.
+    _variables: Callable[[Any, str], Variables] | None = None
 
     def __init__(self, app: Any, settings: Settings | None = None, **options: Any) -> None:
         if settings is None:
@@ -59,8 +63,8 @@ class Middleware:
         publish(stats)
         self._session = new_session(settings.max_calls)
         account = Account(settings, Handoffs(settings.secrets, time.time), self._session)
-        self._gate = Gate(account, ids, self._authenticator)
-        self._concerns = self._gate.concerns
+        self._gate = Gate(account, ids, self._authenticator, self._variables)
+        self._decide = self._gate.decide
         if settings.scrub_logs:
             access_logs.install()
 

@@ -17,7 +17,7 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from .errors import LaunchRequired
-from .gate import Serve, Verify
+from .gate import Blocking, Decision, Serve, Verify
 from .launch import Launch, current
 from .middleware import Middleware
 from .refusals import Answer
@@ -51,27 +51,31 @@ class LTIAASMiddleware(Middleware):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        path, query = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
-        if not self._concerns(path, query):
-            return self._run(environ, start_response, None)
-        decision = self._gate.decide(path, query, environ)
-        while not isinstance(decision, (Serve, Answer)):
-            if isinstance(decision, Verify):
-                outcome = self._authenticator.verify(decision.ltik, decision.launch_id)
-                decision = decision.resume(outcome)
-            else:
-                decision = decision.resume(decision.call())
-        if isinstance(decision, Answer):
-            return _send(decision, environ, start_response)
-        if decision.launch is None:
-            return self._run(environ, start_response, None)
-        _apply(decision, environ)
-        return self._run(environ, _with_headers(start_response, decision), decision.launch)
-
-    def _run(
-        self, environ: WSGIEnvironment, start_response: StartResponse, launch: Launch | None
-    ) -> Iterable[bytes]:
-        """Call the app with its launch in place, and leave nothing behind on this thread."""
+        launch: Launch | None = None
+        decision = self._decide(
+            environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""), environ
+        )
+        if decision is not None:
+            if type(decision) is not Serve:
+                decision = self._settle(decision)
+            if isinstance(decision, Answer):
+                return _send(decision, environ, start_response)
+            if decision is not None:
+                launch, path, prefix, query, headers, policy, set_cookie = decision
+                environ["ltiaas.launch"] = launch
+                environ["PATH_INFO"] = path
+                if prefix:
+                    mount = environ.get("SCRIPT_NAME")
+                    environ["SCRIPT_NAME"] = mount.rstrip("/") + prefix if mount else prefix
+                for name, value in headers:
+                    if value:
+                        environ[name] = value
+                    else:
+                        environ.pop(name, None)
+                if query is not None:
+                    _set_query(environ, query)
+                start_response = _with_headers(start_response, policy, set_cookie)
+        # The app is called with its launch in place, and nothing is left behind on this thread.
         before = current.get()
         if launch is not before:
             if launch is None:
@@ -86,12 +90,25 @@ class LTIAASMiddleware(Middleware):
         finally:
             if launch is not before:
                 current.set(before)
-        if launch is None and type(body) is not GeneratorType:
+        kind = type(body)
+        if kind is list or kind is tuple or (launch is None and kind is not GeneratorType):
+            # No code of the app's runs in a list, and servers send it in one go.
             return body
-        if type(body) is list or type(body) is tuple or _is_file_wrapper(body, environ):
-            # No code of the app's runs in these, and servers send them in one go or by sendfile.
+        if _is_file_wrapper(body, environ):
+            # Nor in this, and servers send it by sendfile.
             return body
         return _Body(body, launch, lambda: self._launch_required(environ, start_response))
+
+    def _settle(self, decision: Decision) -> Serve | Answer | None:
+        """Wait for what the gate waits for."""
+        while True:
+            if isinstance(decision, Verify):
+                outcome = self._authenticator.verify(decision.ltik, decision.launch_id)
+                decision = decision.resume(outcome)
+            elif isinstance(decision, Blocking):
+                decision = decision.resume(decision.call())
+            else:
+                return decision
 
     def _launch_required(
         self, environ: WSGIEnvironment, start_response: StartResponse
@@ -149,22 +166,12 @@ class _Body:
             current.set(before)
 
 
-def _apply(decision: Serve, environ: WSGIEnvironment) -> None:
-    environ["ltiaas.launch"] = decision.launch
-    environ["PATH_INFO"] = decision.path
-    if decision.prefix:
-        environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "").rstrip("/") + decision.prefix
-    for name, value in decision.headers:
-        if value:
-            environ[name] = value
-        else:
-            environ.pop(name, None)
-    if decision.query is not None:
-        environ["QUERY_STRING"] = decision.query
-        for key in ("RAW_URI", "REQUEST_URI"):
-            if key in environ:
-                path = environ[key].partition("?")[0]
-                environ[key] = f"{path}?{decision.query}" if decision.query else path
+def _set_query(environ: WSGIEnvironment, query: str) -> None:
+    environ["QUERY_STRING"] = query
+    for key in ("RAW_URI", "REQUEST_URI"):
+        if key in environ:
+            path = environ[key].partition("?")[0]
+            environ[key] = f"{path}?{query}" if query else path
 
 
 def _is_file_wrapper(body: object, environ: WSGIEnvironment) -> bool:
@@ -172,11 +179,12 @@ def _is_file_wrapper(body: object, environ: WSGIEnvironment) -> bool:
     return isinstance(wrapper, type) and isinstance(body, wrapper)
 
 
-def _with_headers(start_response: StartResponse, decision: Serve) -> StartResponse:
+def _with_headers(
+    start_response: StartResponse, policy: tuple[str, str], set_cookie: str | None
+) -> StartResponse:
     """``start_response`` that adds the gate's response headers to the app's."""
-    policy, set_cookie = decision.policy, decision.set_cookie
 
-    def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         for name, _ in headers:
             if len(name) == _POLICY_LENGTH and name.lower() == _POLICY:
                 added = list(headers)
@@ -185,7 +193,9 @@ def _with_headers(start_response: StartResponse, decision: Serve) -> StartRespon
             added = [*headers, policy]
         if set_cookie is not None:
             added.append(("Set-Cookie", set_cookie))
-        return start_response(status, added, *exc_info)
+        if exc_info is None:
+            return start_response(status, added)
+        return start_response(status, added, exc_info)
 
     return start
 
