@@ -93,10 +93,13 @@ def test_on_hold_nothing_is_let_through_whatever_succeeds_meanwhile(breaker, clo
     assert not breaker.is_open
 
 
-def test_a_shorter_hold_does_not_end_a_longer_one(breaker):
+def test_a_shorter_hold_does_not_end_a_longer_one(breaker, clock):
     breaker.hold(30)
     breaker.hold(5)
     assert breaker.wait() == 30
+    clock.pass_(6)
+    breaker.succeeded()
+    assert breaker.wait() == 24
 
 
 def test_after_it_has_closed_the_first_pause_counts_again(breaker, clock):

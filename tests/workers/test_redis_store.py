@@ -7,6 +7,7 @@ import logging
 import struct
 import threading
 import time
+from base64 import urlsafe_b64decode
 
 import pytest
 import redis
@@ -15,6 +16,7 @@ from ltiaas_middleware.cache import DAY, CachedLaunch, StoreUnavailable
 from ltiaas_middleware.errors import LaunchExpired, UpstreamError
 from ltiaas_middleware.sealing import Sealer
 from tests.core.tokens import ltik
+from tests.servers import free_port
 
 from .conftest import API_KEY, Clock, wait_until
 from .redis_server import RedisServer
@@ -324,7 +326,10 @@ def test_a_user_with_few_rights_is_enough(make_worker, redis_server, upstream):
 
 
 def test_a_cluster_by_a_client_of_ones_own(make_worker, tmp_path, upstream):
-    server = RedisServer(tmp_path, "--cluster-enabled", "yes").start()
+    server = RedisServer(
+        # By default the second port is 10 000 higher, where there may be none.
+        *(tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    ).start()
     try:
         server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         wait_until(lambda: b"cluster_state:ok" in server.client.execute_command("CLUSTER", "INFO"))
@@ -364,6 +369,9 @@ def test_nothing_in_redis_can_be_read(first, redis_server, upstream):
     held = b"".join(name + b" " + client.get(name) for name in client.scan_iter())
     for secret in (token, token.split(".")[2], entry.id, "Ada", "handoff-token", API_KEY):
         assert secret.encode() not in held
+    # A name is no other way of writing an id, either.
+    tags = [name.split(b"{")[1].split(b"}")[0] for name in client.scan_iter()]
+    assert all(entry.id.encode()[:8] not in urlsafe_b64decode(tag + b"==") for tag in tags)
 
 
 def entry_under(redis_server, worker, launch_id, value, kind="launch"):

@@ -341,3 +341,21 @@ def test_a_launch_that_is_refused_is_over_in_all_workers(serve, sandbox, redis_s
 
         wait_until(over, 15)
         assert sandbox.journal.count("/api/idtoken") == 1
+
+
+def test_a_middleware_that_is_made_before_the_fork_works(sandbox_server, redis_server):
+    sandbox = sandbox_server.sandbox
+    env = {
+        "LTIAAS_URL": sandbox_server.url,
+        "LTIAAS_API_KEY": sandbox.api_key,
+        "LTIAAS_CACHE": redis_server.url,
+    }
+    preload = ["--preload", "--access-logfile", "/dev/null"]
+    app = "tests.workers.apps:make_wsgi()"
+    with servers.gunicorn(app, workers=WORKERS, threads=8, options=preload, env=env) as server:
+        all_up(server.port)
+        tokens = [sandbox.issue() for _ in range(10)]
+        replies = ask(server.port, paths(*tokens * 20), at_once=50)
+        assert {reply.status for reply in replies} == {200}
+        assert len({reply.json["pid"] for reply in replies}) > 1
+        assert set(calls(sandbox).values()) == {1}

@@ -132,7 +132,10 @@ class TestTheBulkhead:
         with ThreadPoolExecutor(20) as pool:
             waiting = [pool.submit(worker.verify, ltik()) for _ in range(20)]
             wait_until(lambda: len(worker.authenticator._flights) == 20)
-            assert len(upstream.asked) == 3
+            wait_until(lambda: worker.authenticator._under_way == 20)
+            for _ in range(3):
+                assert upstream.entered.acquire(timeout=5)
+            assert not upstream.entered.acquire(timeout=0.1)
             upstream.go_on.set()
             assert all(isinstance(one.result(10), CachedLaunch) for one in waiting)
 
