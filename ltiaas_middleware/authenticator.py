@@ -37,6 +37,7 @@ from typing import Any, Protocol, TypeVar
 from .breaker import Breaker
 from .cache import (
     DAY,
+    REFUSED_FOR,
     CachedLaunch,
     Found,
     Freshness,
@@ -347,7 +348,7 @@ class Authenticator:
         with self._lock:
             local = self._get(launch_id)
             if found.refused_at is not None and (
-                found.refused or (local is not None and local.verified_at < found.refused_at)
+                found.refused if local is None else local.verified_at < found.refused_at
             ):
                 self._launches.refuse(launch_id, found.refused_at)
                 return
@@ -544,9 +545,12 @@ class Authenticator:
             self._shared.listen(self._heard, self._missed)
 
     def _heard(self, kind: str, launch_id: str, at: float) -> None:
-        refused = kind == "over"
-        confirmed = kind == "confirmed"
-        self._take_note(launch_id, Found(None, False, confirmed, at if refused else None))
+        if kind == "over":
+            # What is not in memory may be on its way there, read from the store a moment before.
+            lately = abs(self._clock() - at) < REFUSED_FOR
+            self._take_note(launch_id, Found(None, lately, False, at))
+        elif kind == "confirmed":
+            self._take_note(launch_id, Found(None, False, True))
 
     def _missed(self) -> None:
         """Ask about all that is in memory what may have been told while nobody listened."""

@@ -14,10 +14,11 @@ from typing import Any
 
 __all__ = ["News"]
 
-# Seconds between two signs of life on a quiet connection, and for the second to be answered.
-_QUIET = 10.0
 # Seconds between two looks at whether to end.
 _LOOK = 1.0
+# After so many looks at a quiet connection a sign of life is asked for; after twice as many it is
+# taken for dead. A firewall or a machine that is gone closes nothing.
+_QUIET = 10
 # Seconds until the next attempt after the connection was lost.
 _RECONNECT = 1.0
 
@@ -73,17 +74,17 @@ class News:
     def _follow(
         self, subscription: Any, heard: Callable[[bytes], None], missed: Callable[[], None]
     ) -> None:
-        quiet = 0.0
+        quiet = 0
         while not self._closed.is_set():
             message = subscription.get_message(timeout=_LOOK)
             if message is None:
-                quiet += _LOOK
+                quiet += 1
                 if quiet >= 2 * _QUIET:
                     raise ConnectionError("no sign of life")
-                if quiet % _QUIET == 0:
+                if quiet == _QUIET:
                     subscription.ping()
                 continue
-            quiet = 0.0
+            quiet = 0
             if message["type"] == "subscribe":
                 # From here on nothing is missed; what was, is looked for now.
                 self.connected.set()

@@ -12,6 +12,7 @@ from base64 import urlsafe_b64decode
 import pytest
 import redis
 
+from ltiaas_middleware import redis_news
 from ltiaas_middleware.cache import DAY, CachedLaunch, StoreUnavailable
 from ltiaas_middleware.errors import LaunchExpired, UpstreamError
 from ltiaas_middleware.sealing import Sealer
@@ -110,6 +111,28 @@ class TestSharing:
         assert second.recall(entry.id) is None
         assert isinstance(second.verify(token), LaunchExpired)
         assert len(upstream.asked) == 2
+
+    def test_a_refusal_is_not_overtaken_by_an_entry_on_its_way_into_memory(
+        self, first, second, upstream, clock
+    ):
+        entry = first.verify(ltik())
+        first.settle()
+        found = second.store.find(entry.id)
+        clock.pass_(1)
+        second.authenticator._heard("over", entry.id, clock.wall)
+        second.authenticator._take_note(entry.id, found)
+        assert second.known(entry.id) is None
+
+    def test_old_news_of_a_refusal_ends_nothing_from_after_it(self, first, clock):
+        token = ltik()
+        said = clock.wall
+        clock.pass_(3600)
+        entry = first.verify(token)
+        first.authenticator._heard("over", entry.id, said)
+        assert first.known(entry.id) is entry
+        first.authenticator._launches.remove(entry.id)
+        first.authenticator._heard("over", entry.id, said)
+        assert isinstance(first.verify(token), CachedLaunch)
 
     def test_a_refused_token_is_asked_for_once(self, first, second, upstream):
         token = ltik()
@@ -676,6 +699,20 @@ class TestAnOutage:
         own_redis.client.client_kill_filter(_type="pubsub")
         wait_until(lambda: worker.in_memory(refused) is None)
         wait_until(lambda: confirmed.confirmed)
+
+    def test_that_hangs_is_noticed_by_who_only_listens(self, worker, own_redis, monkeypatch):
+        monkeypatch.setattr(redis_news, "_LOOK", 0.05)
+        monkeypatch.setattr(redis_news, "_QUIET", 4)
+        worker.verify(ltik())
+        listening = worker.store._news.connected
+        assert listening.wait(5)
+        # On a quiet connection signs of life come and go.
+        time.sleep(1)
+        assert listening.is_set()
+        assert worker.stats.redis_errors == 0
+        with own_redis.hanging():
+            wait_until(lambda: not listening.is_set())
+        assert listening.wait(10)
 
     def test_a_password_is_told_to_nobody(self, make_worker, own_redis, caplog):
         secret = "hunter2hunter2"
