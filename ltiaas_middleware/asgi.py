@@ -30,25 +30,13 @@ _POLICY_LENGTH = len(_POLICY)
 class _Variables:
     """``gate.Variables`` for a ``scope``."""
 
-    __slots__ = ("_path", "_scope")
+    __slots__ = ("_scope",)
 
-    def __init__(self, scope: Any, path: str) -> None:
+    def __init__(self, scope: Any) -> None:
         self._scope = scope
-        self._path = path
 
     def get(self, key: str, default: Any = None, /) -> Any:
         scope = self._scope
-        wanted = _HEADERS.get(key)
-        if wanted is None:
-            wanted = _HEADERS[key] = _header(key)
-        if wanted:
-            values = [value for name, value in scope["headers"] if name == wanted]
-            if not values:
-                return default
-            if len(values) == 1:
-                return values[0].decode("latin-1")
-            # HTTP/2 sends cookies in pieces (RFC 9113 section 8.2.3); all else is joined by commas.
-            return (b"; " if wanted == b"cookie" else b",").join(values).decode("latin-1")
         if key == "REQUEST_METHOD":
             return "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
         if key == "wsgi.url_scheme":
@@ -56,14 +44,27 @@ class _Variables:
         if key == "SCRIPT_NAME":
             return scope.get("root_path", "").encode().decode("latin-1")
         if key == "PATH_INFO":
-            return self._path.encode("utf-8", "surrogateescape").decode("latin-1")
+            path = _below(scope["path"], scope.get("root_path", ""))
+            return path.encode("utf-8", "surrogateescape").decode("latin-1")
         if key == "REQUEST_URI":
             return (scope.get("raw_path") or b"").decode("latin-1")
-        return default
+        wanted = _HEADERS.get(key)
+        if wanted is None:
+            wanted = _HEADERS[key] = _header(key)
+        found = None
+        for name, value in scope["headers"]:
+            if name == wanted:
+                if found is None:
+                    found = value
+                else:
+                    # HTTP/2 sends cookies in pieces (RFC 9113 section 8.2.3); all else is joined by
+                    # commas.
+                    found += (b"; " if wanted == b"cookie" else b",") + value
+        return default if found is None else found.decode("latin-1")
 
 
-# The ASGI name of each header that was asked for, by its CGI variable; b"" for other variables.
-# The gate asks for a fixed few, so that this does not grow.
+# The ASGI name of each header that was asked for, by its CGI variable; b"", which no header is
+# called, for other variables. The gate asks for a fixed few, so that this does not grow.
 _HEADERS: dict[str, bytes] = {}
 
 
@@ -126,13 +127,12 @@ class LTIAASMiddleware(Middleware):
         if decision is not None:
             if type(decision) is not Serve:
                 decision = await self._settle(decision)
-            if isinstance(decision, Answer):
-                await _send_answer(decision, scope, send)
-                return
-            if decision is not None:
-                launch = decision.launch
-                app_scope = self._scope(scope, decision)
-                app_send = _with_headers(send, decision.policy, decision.set_cookie)
+                if isinstance(decision, Answer):
+                    await _send_answer(decision, scope, send)
+                    return
+            launch = decision.launch
+            app_scope = self._scope(scope, decision)
+            app_send = _with_headers(send, decision.policy, decision.set_cookie)
         before = current.get()
         if launch is not before:
             if launch is None:
@@ -142,14 +142,14 @@ class LTIAASMiddleware(Middleware):
         try:
             await self.app(app_scope, receive, app_send)
         except LaunchRequired:
-            answer = self._gate.launch_required(_Variables(scope, path))
+            answer = self._gate.launch_required(_Variables(scope))
             if not await _answered(answer, scope, send):
                 raise
         finally:
             if launch is not before:
                 current.set(before)
 
-    async def _settle(self, decision: Decision) -> Serve | Answer | None:
+    async def _settle(self, decision: Decision) -> Serve | Answer:
         """Wait for what the gate waits for."""
         while True:
             if isinstance(decision, Verify):
@@ -175,19 +175,20 @@ class LTIAASMiddleware(Middleware):
             served["path"] = decision.path
         if decision.query is not None:
             served["query_string"] = decision.query.encode("latin-1")
-        for key, value in decision.headers:
-            name = _HEADERS[key]
-            kept = [pair for pair in served["headers"] if pair[0] != name]
-            if value:
-                kept.append((name, value.encode("latin-1")))
-            served["headers"] = kept
+        gone = [_HEADERS[key] for key in decision.without] if decision.without else []
+        if decision.cookies is not None:
+            gone.append(b"cookie")
+        kept = [pair for pair in scope["headers"] if pair[0] not in gone]
+        if decision.cookies:
+            kept.append((b"cookie", decision.cookies.encode("latin-1")))
+        served["headers"] = kept
         return served
 
 
 def _below(path: str, root: str) -> str:
     """The path below the mount point. By the specification it begins with ``root_path``; some
     servers leave that away."""
-    if path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
         return path[len(root) :]
     return path
 

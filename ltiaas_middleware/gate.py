@@ -77,8 +77,8 @@ class Serve(NamedTuple):
         path: for the app to see.
         prefix: to be moved from the path to the mount point, such as ``/lti/<id>``; or "".
         query: for the app to see; None where it stands as it is.
-        headers: request headers as the app is to see them, without the ltik: pairs of a CGI
-            variable and its value, where "" takes the header away.
+        cookies: the ``Cookie`` header for the app to see; None where it stands as it is.
+        without: other request headers that it is not to see, as CGI variables.
         policy: a response header to be added unless the app sets it.
         set_cookie: a ``Set-Cookie`` for the response, or None.
     """
@@ -87,7 +87,8 @@ class Serve(NamedTuple):
     path: str
     prefix: str
     query: str | None
-    headers: Sequence[tuple[str, str]]
+    cookies: str | None
+    without: Sequence[str]
     policy: tuple[str, str]
     set_cookie: str | None
 
@@ -107,7 +108,7 @@ class Blocking(NamedTuple):
     resume: Callable[[Any], Decision]
 
 
-Decision: TypeAlias = "Serve | Answer | Verify | Blocking | None"
+Decision: TypeAlias = "Serve | Answer | Verify | Blocking"
 
 # ``Serve(...)`` is a call into Python, made for every request of a launch; this is the same in C.
 _new = tuple.__new__
@@ -125,8 +126,8 @@ class Gate:
         account: settings, and what launches are made with.
         ids: from an ltik to its launch id.
         authenticator: asked for what is known; it is not asked to fetch.
-        variables: makes CGI variables of a request as the adapter has it, and its path; by default
-            it has them. A function, so that a request which carries nothing does not pay for it.
+        variables: makes CGI variables of what the adapter has; by default it has them. A function,
+            so that a request that carries nothing does not pay for it.
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class Gate:
         account: Account,
         ids: LaunchIds,
         authenticator: Authenticator,
-        variables: Callable[[Any, str], Variables] | None = None,
+        variables: Callable[[Any], Variables] | None = None,
     ) -> None:
         self._account = account
         settings = self._settings = account.settings
@@ -156,7 +157,7 @@ class Gate:
         self._plain_cookie = f"{settings.cookie_name}="
         self._warned_plain_http = False
 
-    def decide(self, path: str, query: str, request: Any) -> Decision:
+    def decide(self, path: str, query: str, request: Any) -> Decision | None:
         """What becomes of a request; None where the app is to have it as it is.
 
         Args:
@@ -164,38 +165,68 @@ class Gate:
             query: as it arrived.
             request: its variables, or what ``variables`` makes them of.
         """
-        below = path.startswith(self._prefix)
-        # Most requests carry nothing, and this is all that they pay.
-        if not (below or "ltik" in query or self._everywhere):
-            return None
-        environ = request if self._variables is None else self._variables(request, path)
-        launch_id = entry = None
-        if below:
+        launch_id = entry = in_header = None
+        if path.startswith(self._prefix):
             first, _, rest = path[self._id_from :].partition("/")
             entry = self._known(first)
             # What is known is of the shape. An address of another shape is the app's own.
             if entry is not None or _LAUNCH_ID.fullmatch(first):
                 launch_id, path = first, "/" + rest
+        elif not ("ltik" in query or self._everywhere):
+            # Most requests carry nothing, and this is all that they pay.
+            return None
+        environ = request if self._variables is None else self._variables(request)
         if "ltik" in query or self._sources:
-            in_query, other_query = _without(query, "ltik")
-            in_headers = self._in_headers(environ)
-            if in_query or in_headers:
-                ltik = (in_query or in_headers)[0]
-                if (
-                    len(in_query) > 1
-                    or len({*in_query, *in_headers}) > 1
-                    or len(ltik) > self._settings.max_ltik_length
-                    or not _LTIK.fullmatch(ltik)
-                ):
-                    return self._refuse(environ, "malformed_ltik")
-                if in_query:
+            brought = self._brought(environ, query)
+            if isinstance(brought, Answer):
+                return brought
+            if brought is not None:
+                ltik, other_query = brought
+                if launch_id is None or other_query is not None:
                     return self._with_ltik(environ, ltik, path, launch_id, other_query)
-                if launch_id is None:
-                    return self._with_ltik(environ, ltik, path, None, None)
-                return self._on_launch_path(environ, launch_id, entry, path, query, ltik)
-        if launch_id is not None:
-            return self._on_launch_path(environ, launch_id, entry, path, query, None)
-        return self._without_launch(environ, path)
+                in_header = ltik
+        if launch_id is None:
+            return self._without_launch(environ, path)
+
+        offered, other_cookies = self._cookies(environ)
+        if in_header is not None:
+            offered = (in_header,)
+        elif (
+            environ.get("REQUEST_METHOD") not in _SAFE_METHODS
+            and environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
+        ):
+            # A change that another site's page asks for with this browser's cookies.
+            return self._refuse(environ, "cross_site")
+        for proof in offered:
+            if entry is None:
+                if self._is_of(proof, launch_id):
+                    break
+            else:
+                # In a time that tells nothing of how much of it is right: the end is compared
+                # first. It holds the signature (RFC 7515 section 7.1), so that whoever gets past it
+                # has nothing left to learn from the rest.
+                end = proof[-_SIGNATURE:]
+                if (
+                    end.isascii()
+                    and compare_digest(end, entry.ltik[-_SIGNATURE:])
+                    and proof == entry.ltik
+                ):
+                    break
+        else:
+            if in_header is not None:
+                return self._refuse(environ, "malformed_ltik")
+            return self._without_proof(environ, launch_id, path, query, other_cookies, entry)
+        # A header proves as much as the cookie, but not that the browser keeps one.
+        confirms = in_header is None
+        if entry is None or entry.stale:
+            return Verify(
+                proof,
+                launch_id,
+                self._opener(environ, launch_id, path, query, other_cookies, confirms=confirms),
+            )
+        if confirms and not entry.confirmed:
+            self._authenticator.confirm(entry)
+        return self._open(environ, entry, launch_id, path, query, other_cookies)
 
     def launch_required(self, environ: Variables) -> Answer:
         """The answer where an app lets ``LaunchRequired`` through."""
@@ -255,43 +286,6 @@ class Gate:
 
     # -- a launch path ----------------------------------------------------------------------------
 
-    def _on_launch_path(
-        self,
-        environ: Variables,
-        launch_id: str,
-        entry: CachedLaunch | None,
-        path: str,
-        query: str,
-        in_header: str | None,
-    ) -> Decision:
-        offered, other_cookies = self._cookies(environ)
-        if in_header is not None:
-            offered = (in_header,)
-        elif (
-            environ.get("REQUEST_METHOD") not in _SAFE_METHODS
-            and environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
-        ):
-            # A change that another site's page asks for with this browser's cookies.
-            return self._refuse(environ, "cross_site")
-        for proof in offered:
-            if self._proves(proof, launch_id, entry):
-                break
-        else:
-            if in_header is not None:
-                return self._refuse(environ, "malformed_ltik")
-            return self._without_proof(environ, launch_id, path, query, other_cookies, entry)
-        # A header proves as much as the cookie, but not that the browser keeps one.
-        confirms = in_header is None
-        if entry is None or entry.stale:
-            return Verify(
-                proof,
-                launch_id,
-                self._opener(environ, launch_id, path, query, other_cookies, confirms=confirms),
-            )
-        if confirms and not entry.confirmed:
-            self._authenticator.confirm(entry)
-        return self._open(environ, entry, launch_id, path, query, other_cookies)
-
     def _opener(
         self,
         environ: Variables,
@@ -333,13 +327,21 @@ class Gate:
         prefix = self._prefix + launch_id
         # What carried the ltik is taken away: what the app is not shown, its error reports cannot
         # tell.
-        headers = [("HTTP_COOKIE", other_cookies)]
-        if self._sources:
-            headers += self._without_sources(environ)
+        without = self._carriers(environ) if self._sources else ()
         mount = environ.get("SCRIPT_NAME")
         launch = Launch(entry, self._account, _quoted(mount) + prefix if mount else prefix)
         return _new(
-            Serve, (launch, path, prefix, other_query, headers, _LAUNCH_PATH_POLICY, set_cookie)
+            Serve,
+            (
+                launch,
+                path,
+                prefix,
+                other_query,
+                other_cookies,
+                without,
+                _LAUNCH_PATH_POLICY,
+                set_cookie,
+            ),
         )
 
     def _without_proof(
@@ -414,22 +416,13 @@ class Gate:
             return False
         return path.startswith(f"{_mount(environ)}{self._prefix}{launch_id}/")
 
-    def _proves(self, offered: str, launch_id: str, entry: CachedLaunch | None) -> bool:
-        """Whether this launch id was made from the offered ltik, found out in a time that tells
-        nothing of how much of it is right.
-
-        Of a known ltik the end is compared first, in constant time. It holds the signature (RFC
-        7515 section 7.1), so that whoever gets past it has nothing left to learn from the rest.
-        """
-        if entry is None:
-            return (
-                len(offered) <= self._settings.max_ltik_length
-                and _LTIK.fullmatch(offered) is not None
-                and self._ids.match(offered, launch_id)
-            )
-        ltik = entry.ltik
-        end = offered[-_SIGNATURE:]
-        return end.isascii() and compare_digest(end, ltik[-_SIGNATURE:]) and offered == ltik
+    def _is_of(self, ltik: str, launch_id: str) -> bool:
+        """Whether a launch id, of which nothing is known, was made from what was offered."""
+        return (
+            len(ltik) <= self._settings.max_ltik_length
+            and _LTIK.fullmatch(ltik) is not None
+            and self._ids.match(ltik, launch_id)
+        )
 
     # -- what the app is given --------------------------------------------------------------------
 
@@ -446,11 +439,12 @@ class Gate:
             other_cookies = self._cookies(environ)[1]
             return self._open(environ, entry, launch_id, path, "", other_cookies, None, other_query)
         launch = Launch(entry, self._account, _mount(environ))
-        headers = self._without_sources(environ)
-        return Serve(launch, path, "", other_query, headers, _IN_PLACE_POLICY, None)
+        without = self._carriers(environ)
+        return Serve(launch, path, "", other_query, None, without, _IN_PLACE_POLICY, None)
 
-    def _without_sources(self, environ: Variables) -> list[tuple[str, str]]:
-        return [(source, "") for source in self._sources if self._carried(environ, source)]
+    def _carriers(self, environ: Variables) -> list[str]:
+        """The headers that carry an ltik."""
+        return [source for source in self._sources if self._carried(environ, source)]
 
     def _without_launch(self, environ: Variables, path: str) -> Answer | None:
         require = self._settings.require
@@ -459,6 +453,23 @@ class Gate:
         return None
 
     # -- what stands in headers -------------------------------------------------------------------
+
+    def _brought(self, environ: Variables, query: str) -> tuple[str, str | None] | Answer | None:
+        """An ltik that the request itself brings, and the query without it where it stood there; or
+        what to answer where that is not one well-formed ltik."""
+        in_query, other_query = _without(query, "ltik")
+        in_headers = self._in_headers(environ)
+        if not in_query and not in_headers:
+            return None
+        ltik = (in_query or in_headers)[0]
+        if (
+            len(in_query) > 1
+            or len({*in_query, *in_headers}) > 1
+            or len(ltik) > self._settings.max_ltik_length
+            or not _LTIK.fullmatch(ltik)
+        ):
+            return self._refuse(environ, "malformed_ltik")
+        return ltik, other_query if in_query else None
 
     def _in_headers(self, environ: Variables) -> list[str]:
         values = (self._carried(environ, source) for source in self._sources)
@@ -479,7 +490,8 @@ class Gate:
         secure = environ.get("wsgi.url_scheme") in _SECURE
         start = self._secure_cookie if secure else self._plain_cookie
         if ";" not in header:
-            return ((header[len(start) :],), "") if header.startswith(start) else ((), header)
+            ltik = header.removeprefix(start)
+            return ((ltik,), "") if len(ltik) < len(header) else ((), header)
         found, others = [], []
         for pair in header.split(";"):
             if pair.strip().startswith(start):

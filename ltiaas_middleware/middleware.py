@@ -34,7 +34,7 @@ class Middleware:
     """
 
     # See ``Gate``; an ``environ`` holds CGI variables as it is.
-    _variables: Callable[[Any, str], Variables] | None = None
+    _variables: Callable[[Any], Variables] | None = None
 
     def __init__(self, app: Any, settings: Settings | None = None, **options: Any) -> None:
         if settings is None:

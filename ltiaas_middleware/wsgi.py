@@ -58,23 +58,23 @@ class LTIAASMiddleware(Middleware):
         if decision is not None:
             if type(decision) is not Serve:
                 decision = self._settle(decision)
-            if isinstance(decision, Answer):
-                return _send(decision, environ, start_response)
-            if decision is not None:
-                launch, path, prefix, query, headers, policy, set_cookie = decision
-                environ["ltiaas.launch"] = launch
-                environ["PATH_INFO"] = path
-                if prefix:
-                    mount = environ.get("SCRIPT_NAME")
-                    environ["SCRIPT_NAME"] = mount.rstrip("/") + prefix if mount else prefix
-                for name, value in headers:
-                    if value:
-                        environ[name] = value
-                    else:
-                        environ.pop(name, None)
-                if query is not None:
-                    _set_query(environ, query)
-                start_response = _with_headers(start_response, policy, set_cookie)
+                if isinstance(decision, Answer):
+                    return _send(decision, environ, start_response)
+            launch, path, prefix, query, cookies, without, policy, set_cookie = decision
+            environ["ltiaas.launch"] = launch
+            environ["PATH_INFO"] = path
+            if prefix:
+                mount = environ.get("SCRIPT_NAME")
+                environ["SCRIPT_NAME"] = mount.rstrip("/") + prefix if mount else prefix
+            if query is not None:
+                _set_query(environ, query)
+            if cookies:
+                environ["HTTP_COOKIE"] = cookies
+            elif cookies is not None:
+                environ.pop("HTTP_COOKIE", None)
+            for name in without:
+                environ.pop(name, None)
+            start_response = _with_headers(start_response, policy, set_cookie)
         # The app is called with its launch in place, and nothing is left behind on this thread.
         before = current.get()
         if launch is not before:
@@ -99,7 +99,7 @@ class LTIAASMiddleware(Middleware):
             return body
         return _Body(body, launch, lambda: self._launch_required(environ, start_response))
 
-    def _settle(self, decision: Decision) -> Serve | Answer | None:
+    def _settle(self, decision: Decision) -> Serve | Answer:
         """Wait for what the gate waits for."""
         while True:
             if isinstance(decision, Verify):
