@@ -210,7 +210,10 @@ class Settings:
         if "url" not in found and env.get("LTIAAS_DOMAIN", "").strip():
             found["url"] = env["LTIAAS_DOMAIN"].strip()
         values = found | overrides
-        for name, example in (("url", "https://your.ltiaas.com"), ("api_key", "its API key")):
+        for name, example in (
+            ("url", "https://your.ltiaas.com"),
+            ("api_key", "the account's API key"),
+        ):
             if name not in values:
                 raise SettingsError(
                     f"LTIAAS_{name.upper()} is not set: set it to {example}, or give {name}="
