@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .errors import LaunchRequired
-from .gate import Blocking, Decision, Serve, Verify
+from .gate import POLICIES, Blocking, Decision, Serve, Verify
 from .launch import Launch, current
 from .middleware import Middleware
 from .refusals import Answer
@@ -25,6 +25,7 @@ __all__ = ["LTIAASMiddleware"]
 _SERVED = ("http", "websocket")
 _POLICY = b"referrer-policy"
 _POLICY_LENGTH = len(_POLICY)
+_POLICIES = {(name, value): (name.lower().encode(), value.encode()) for name, value in POLICIES}
 
 
 class _Variables:
@@ -40,31 +41,34 @@ class _Variables:
         if key == "REQUEST_METHOD":
             return "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
         if key == "wsgi.url_scheme":
-            return scope.get("scheme", "ws" if scope["type"] == "websocket" else "http")
+            return scope.get("scheme") or ("ws" if scope["type"] == "websocket" else "http")
         if key == "SCRIPT_NAME":
-            return scope.get("root_path", "").encode().decode("latin-1")
+            root = scope.get("root_path")
+            return root.encode().decode("latin-1") if root else ""
+        wanted = _HEADERS.get(key)
+        if wanted is None:
+            wanted = _HEADERS[key] = _header(key)
+        if wanted:
+            found = None
+            for name, value in scope["headers"]:
+                if name == wanted:
+                    if found is None:
+                        found = value
+                    else:
+                        # HTTP/2 sends cookies in pieces (RFC 9113 section 8.2.3); all else is
+                        # joined by commas.
+                        found += (b"; " if wanted == b"cookie" else b",") + value
+            return default if found is None else found.decode("latin-1")
         if key == "PATH_INFO":
             path = _below(scope["path"], scope.get("root_path", ""))
             return path.encode("utf-8", "surrogateescape").decode("latin-1")
         if key == "REQUEST_URI":
             return (scope.get("raw_path") or b"").decode("latin-1")
-        wanted = _HEADERS.get(key)
-        if wanted is None:
-            wanted = _HEADERS[key] = _header(key)
-        found = None
-        for name, value in scope["headers"]:
-            if name == wanted:
-                if found is None:
-                    found = value
-                else:
-                    # HTTP/2 sends cookies in pieces (RFC 9113 section 8.2.3); all else is joined by
-                    # commas.
-                    found += (b"; " if wanted == b"cookie" else b",") + value
-        return default if found is None else found.decode("latin-1")
+        return default
 
 
-# The ASGI name of each header that was asked for, by its CGI variable; b"", which no header is
-# called, for other variables. The gate asks for a fixed few, so that this does not grow.
+# The ASGI name of each header that was asked for, by its CGI variable; b"" for other
+# variables. The gate asks for a fixed few, so that this does not grow.
 _HEADERS: dict[str, bytes] = {}
 
 
@@ -130,9 +134,26 @@ class LTIAASMiddleware(Middleware):
                 if isinstance(decision, Answer):
                     await _send_answer(decision, scope, send)
                     return
-            launch = decision.launch
-            app_scope = self._scope(scope, decision)
-            app_send = _with_headers(send, decision.policy, decision.set_cookie)
+            launch, path, prefix, app_query, cookies, without, policy, set_cookie = decision
+            app_scope = dict(scope)
+            app_scope["ltiaas.launch"] = launch
+            mount = root.rstrip("/") + prefix if root else prefix
+            if prefix:
+                app_scope["root_path"] = mount
+                if "router" in scope:
+                    app_scope["router"] = _router(scope, prefix)
+            app_scope["path"] = mount + path if self._path_includes_root else path
+            if app_query is not None:
+                app_scope["query_string"] = app_query.encode("latin-1")
+            headers = scope["headers"]
+            if cookies is not None:
+                headers = [pair for pair in headers if pair[0] != b"cookie"]
+                if cookies:
+                    headers.append((b"cookie", cookies.encode("latin-1")))
+            for key in without:
+                headers = [pair for pair in headers if pair[0] != _HEADERS[key]]
+            app_scope["headers"] = headers
+            app_send = _with_headers(send, policy, set_cookie)
         before = current.get()
         if launch is not before:
             if launch is None:
@@ -160,30 +181,6 @@ class LTIAASMiddleware(Middleware):
             else:
                 return decision
 
-    def _scope(self, scope: Any, decision: Serve) -> dict[str, Any]:
-        root = scope.get("root_path", "").rstrip("/")
-        served = dict(scope)
-        served["ltiaas.launch"] = decision.launch
-        if decision.prefix:
-            served["root_path"] = root + decision.prefix
-            if "router" in scope and "app_root_path" in scope:
-                mounted = root.removeprefix(scope["app_root_path"].rstrip("/"))
-                served["router"] = _MountedRouter(scope["router"], mounted, decision.prefix)
-        if self._path_includes_root:
-            served["path"] = root + decision.prefix + decision.path
-        else:
-            served["path"] = decision.path
-        if decision.query is not None:
-            served["query_string"] = decision.query.encode("latin-1")
-        gone = [_HEADERS[key] for key in decision.without] if decision.without else []
-        if decision.cookies is not None:
-            gone.append(b"cookie")
-        kept = [pair for pair in scope["headers"] if pair[0] not in gone]
-        if decision.cookies:
-            kept.append((b"cookie", decision.cookies.encode("latin-1")))
-        served["headers"] = kept
-        return served
-
 
 def _below(path: str, root: str) -> str:
     """The path below the mount point. By the specification it begins with ``root_path``; some
@@ -204,13 +201,21 @@ def _with_headers(send: Any, policy: tuple[str, str], set_cookie: str | None) ->
                 if len(name) == _POLICY_LENGTH and name.lower() == _POLICY:
                     break
             else:
-                headers += _encode((policy,))
+                headers.append(_POLICIES[policy])
             if set_cookie is not None:
-                headers += _encode((("Set-Cookie", set_cookie),))
-            message = {**message, "headers": headers}
+                headers.append((b"set-cookie", set_cookie.encode("latin-1")))
+            message = dict(message, headers=headers)
         return send(message)
 
     return send_with_headers
+
+
+def _router(scope: Any, prefix: str) -> Any:
+    if "app_root_path" not in scope:
+        return scope["router"]
+    root = scope.get("root_path", "").rstrip("/")
+    mounted = root.removeprefix(scope["app_root_path"].rstrip("/"))
+    return _MountedRouter(scope["router"], mounted, prefix)
 
 
 class _MountedRouter:

@@ -37,7 +37,9 @@ from .refusals import Answer, refusal, refusal_for, render
 from .settings import is_loopback
 
 __all__ = [
+    "POLICIES",
     "Blocking",
+    "Decision",
     "Gate",
     "Serve",
     "Variables",
@@ -117,6 +119,8 @@ _new = tuple.__new__
 # log's. Not no-referrer: it would turn the Origin of the tool's own forms into "null".
 _LAUNCH_PATH_POLICY = ("Referrer-Policy", "same-origin")
 _IN_PLACE_POLICY = ("Referrer-Policy", "strict-origin")
+#: All that ``Serve.policy`` may be.
+POLICIES = (_LAUNCH_PATH_POLICY, _IN_PLACE_POLICY)
 
 
 class Gate:
