@@ -36,7 +36,7 @@ LOGGERS = (
 # three authorization schemes, should a server be set to log headers; and a launch's cookie.
 _SECRET = re.compile(
     r"((?:ltik|ltiaas_handoff)(?:=|%3D|%253D))[^&\s\"'#;<>]+"
-    r"|(LTIK-AUTH-V[12]|SERVICE-AUTH-V1)\s+[^\s\"']+(?:\s*,?\s*Additional=Bearer\s+[^\s\"']+)?"
+    r"|(LTIK-AUTH-V[12]|SERVICE-AUTH-V1)\s+[^\s\"']+(?:\s*(?:,\s*)?Additional=Bearer\s+[^\s\"']+)?"
     r"|(ltiaas-launch=)[^;\s\"']+",
     re.IGNORECASE,
 )
@@ -74,10 +74,12 @@ def _scrubbed(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     ``{referer}i`` when they are asked for, so that a copy would not do."""
 
     class Scrubbed(dict[str, Any]):
-        def __missing__(self, key: str) -> Any:
+        def __getitem__(self, key: str) -> Any:
             return _scrub_value(arguments[key])
 
-    return Scrubbed({key: _scrub_value(value) for key, value in arguments.items()})
+    # Keys alone, to tell that it is not empty. What is not read is not scrubbed: gunicorn's holds
+    # every header of the request.
+    return Scrubbed(dict.fromkeys(arguments))
 
 
 def install() -> None:

@@ -174,7 +174,9 @@ class LTIAASMiddleware(Middleware):
         """Wait for what the gate waits for."""
         while True:
             if isinstance(decision, Verify):
-                outcome = await self._authenticator.verify_async(decision.ltik, decision.launch_id)
+                outcome = await self._authenticator.verify_async(
+                    decision.ltik, decision.launch_id, confirms=decision.confirms
+                )
                 decision = decision.resume(outcome)
             elif isinstance(decision, Blocking):
                 decision = decision.resume(await self._authenticator.run_async(decision.call))

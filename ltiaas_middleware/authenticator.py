@@ -213,14 +213,16 @@ class Authenticator:
         """Run a call that may wait, in a thread of the middleware's own."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
-    def verify(self, ltik: str, launch_id: str | None = None) -> Outcome:
+    def verify(self, ltik: str, launch_id: str | None = None, *, confirms: bool = False) -> Outcome:
         """Verify an ltik, waiting for LTIAAS where it has to be asked. For threads.
 
         Args:
             ltik: a token of the right shape.
             launch_id: the id to keep it under; ``LaunchIds.of(ltik)`` by default.
+            confirms: whether it came in the launch's cookie; see ``confirm``. Noted with the launch
+                itself, so that it does not depend on who waits for the answer.
         """
-        found = self._start(ltik, launch_id)
+        found = self._start(ltik, launch_id, confirms)
         if not isinstance(found, _Flight):
             return found
         try:
@@ -228,9 +230,11 @@ class Authenticator:
         except FutureTimeout:
             return self._gave_up(found)
 
-    async def verify_async(self, ltik: str, launch_id: str | None = None) -> Outcome:
+    async def verify_async(
+        self, ltik: str, launch_id: str | None = None, *, confirms: bool = False
+    ) -> Outcome:
         """``verify`` for tasks: the event loop goes on, and a cancelled waiter cancels nobody."""
-        found = self._start(ltik, launch_id)
+        found = self._start(ltik, launch_id, confirms)
         if not isinstance(found, _Flight):
             return found
         try:
@@ -251,7 +255,7 @@ class Authenticator:
 
     # -- flights ----------------------------------------------------------------------------------
 
-    def _start(self, ltik: str, launch_id: str | None) -> Outcome | _Flight:
+    def _start(self, ltik: str, launch_id: str | None, confirms: bool) -> Outcome | _Flight:
         """What is known of an ltik, or the flight to wait for."""
         launch_id = launch_id or self._ids.of(ltik)
         ends_at = launch_end(ltik, self._clock())
@@ -261,14 +265,21 @@ class Authenticator:
         if entry is not None and self._monotonic() >= entry.ends:
             self._launches.remove(launch_id)
             entry = None
-        return self._flight(launch_id, ltik, entry)
+        return self._flight(launch_id, ltik, entry, confirms=confirms)
 
     def _flight(
-        self, launch_id: str, ltik: str, entry: CachedLaunch | None, *, background: bool = False
+        self,
+        launch_id: str,
+        ltik: str,
+        entry: CachedLaunch | None,
+        *,
+        background: bool = False,
+        confirms: bool = False,
     ) -> Outcome | _Flight:
         with self._lock:
             flight = self._flights.get(launch_id)
             if flight is not None:
+                flight.confirms |= confirms
                 if not background:
                     self.stats.coalesced += 1
                 return flight
@@ -285,6 +296,7 @@ class Authenticator:
             if not background:
                 self.stats.misses += 1
             flight = self._flights[launch_id] = _Flight(launch_id, ltik, current, now)
+            flight.confirms = confirms
         if self._shared is None:
             self._queue(flight)
         else:
@@ -442,12 +454,15 @@ class Authenticator:
 
     def _judge(self, outcome: Outcome) -> None:
         """What an outcome says of LTIAAS as a whole. An answer is an answer, even to an ltik that
-        is over, or where one LMS's claims are nonsense (status 200)."""
+        is over, where one LMS's claims are nonsense (status 200), or where something before LTIAAS
+        refuses what somebody made up (4xx)."""
         wait = outcome.retry_after if isinstance(outcome, ApiError) else None
         limited = isinstance(outcome, RateLimited)
         if wait is not None and (limited or isinstance(outcome, UpstreamError)):
             self._breaker.hold(min(wait, _LONGEST_HOLD))
-        elif limited or (isinstance(outcome, UpstreamError) and outcome.status != 200):
+        elif limited or (
+            isinstance(outcome, UpstreamError) and (outcome.status is None or outcome.status >= 500)
+        ):
             self._breaker.failed()
         else:
             self._breaker.succeeded()
@@ -457,13 +472,18 @@ class Authenticator:
         with self._lock:
             if self._flights.get(flight.launch_id) is not flight:
                 return
+            confirms = False
             if isinstance(outcome, CachedLaunch):
+                confirms = flight.confirms and not outcome.confirmed
+                outcome.confirmed |= flight.confirms
                 self._launches.put(outcome)
             elif isinstance(outcome, LaunchExpired):
                 self._launches.refuse(flight.launch_id, self._clock())
             else:
                 outcome = self._serve_on(flight.launch_id, self._monotonic()) or outcome
             del self._flights[flight.launch_id]
+        if confirms and isinstance(outcome, CachedLaunch):
+            self.confirm(outcome)
         flight.set_result(outcome)
 
     def _publish(self, flight: _Flight, outcome: Outcome) -> None:
@@ -604,6 +624,8 @@ class _Flight(Future[Outcome]):
         self.queued = since
         self.looked = False
         self.lease: Lease | None = None
+        #: Whether anyone who waits has the launch's cookie.
+        self.confirms = False
         self.set_running_or_notify_cancel()
 
 

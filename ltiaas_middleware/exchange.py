@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
+from .access_logs import scrub
 from .credentials import ApiKeyCredential, Credential, LtikCredential, ServiceKeyCredential
 from .errors import (
     ApiError,
@@ -46,6 +48,10 @@ __all__ = [
 
 T = TypeVar("T")
 
+# A number of seconds or bytes that somebody may mean.
+DIGITS = re.compile(r"[0-9]{1,18}")
+# A compact JWS (RFC 7515 section 7.1), such as an ltik.
+_JWS = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}")
 _UNAVAILABLE = {"INACTIVE_SERVICE", "SERVICE_NOT_AVAILABLE_FOR_CONTEXT"}
 
 # RFC 9110 section 9.2.2. A POST may have been taken although its answer was lost: whether it is
@@ -342,7 +348,7 @@ def error_for(status: int, body: bytes, wait: str | None, method: str, path: str
     details = details if isinstance(details, dict) else {}
     code = details.get("message")
     description = details.get("description")
-    told = description if isinstance(description, str) else ""
+    told = _shown(description) if isinstance(description, str) else ""
     kind: type[ApiError]
     if status == 429:
         kind = RateLimited
@@ -364,18 +370,25 @@ def error_for(status: int, body: bytes, wait: str | None, method: str, path: str
     return kind(
         told or f"LTIAAS answered {status}",
         status=status,
-        code=code if isinstance(code, str) else None,
+        code=_shown(code) if isinstance(code, str) else None,
         method=method,
         path=path,
         retry_after=retry_after(wait),
     )
 
 
+def _shown(text: str) -> str:
+    """What LTIAAS, or a proxy before it, says, as it may stand in a log: one line of it, without
+    the header that it may quote."""
+    text = _JWS.sub("[hidden]", scrub(text[:2000]))
+    return "".join(char if char.isprintable() else " " for char in text)[:300]
+
+
 def retry_after(value: str | None) -> float | None:
     """Seconds from a ``Retry-After`` header (RFC 9110 section 10.2.3); None where it has none."""
     if not value:
         return None
-    if value.strip().isdigit():
+    if DIGITS.fullmatch(value.strip()):
         return min(float(value), 86_400.0)
     try:
         return max(0.0, min(parsedate_to_datetime(value).timestamp() - time.time(), 86_400.0))

@@ -59,6 +59,8 @@ _SECURE = {"https", "wss"}
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 # What may stand in a path as it is (RFC 3986 section 3.3).
 _PATH_SAFE = "/:@!$&'()*+,;=~-._"
+# Less what parts the attributes of a cookie (RFC 6265 section 4.1.1).
+_MOUNT_SAFE = _PATH_SAFE.replace(";", "").replace(",", "")
 # All that is visible: a query came over the wire as it is and goes back as it came.
 _QUERY_SAFE = "/?:@!$&'()*+,;=~-._%[]{}|^`\"<>\\#"
 
@@ -96,11 +98,20 @@ class Serve(NamedTuple):
 
 
 class Verify(NamedTuple):
-    """Ask LTIAAS about an ltik, then ``resume`` with the outcome."""
+    """Ask LTIAAS about an ltik, then ``resume`` with the outcome.
+
+    Attributes:
+        confirms: whether the ltik came in the launch's cookie, so that the path alone opens nothing
+            from the moment on in which the launch is known, whoever is still there to be answered.
+    """
 
     ltik: str
     launch_id: str
     resume: Callable[[Outcome], Decision]
+    confirms: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Verify {self.launch_id}>"
 
 
 class Blocking(NamedTuple):
@@ -195,9 +206,8 @@ class Gate:
         offered, other_cookies = self._cookies(environ)
         if in_header is not None:
             offered = (in_header,)
-        elif (
-            environ.get("REQUEST_METHOD") not in _SAFE_METHODS
-            and environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
+        elif environ.get("HTTP_SEC_FETCH_SITE") == "cross-site" and (
+            environ.get("REQUEST_METHOD") not in _SAFE_METHODS or _upgrades(environ)
         ):
             # A change that another site's page asks for with this browser's cookies.
             return self._refuse(environ, "cross_site")
@@ -227,6 +237,7 @@ class Gate:
                 proof,
                 launch_id,
                 self._opener(environ, launch_id, path, query, other_cookies, confirms=confirms),
+                confirms,
             )
         if confirms and not entry.confirmed:
             self._authenticator.confirm(entry)
@@ -555,7 +566,7 @@ def _quoted(mount: str) -> str:
     ``Location`` would be another site (RFC 3986 section 4.2), and it may have come from a header.
     """
     path = mount.strip("/")
-    return "/" + quote(path, safe=_PATH_SAFE, encoding="latin-1") if path else ""
+    return "/" + quote(path, safe=_MOUNT_SAFE, encoding="latin-1") if path else ""
 
 
 def _raw_path(environ: Variables, mount: str) -> str:
@@ -582,6 +593,12 @@ def _without(query: str, parameter: str) -> tuple[list[str], str]:
         else:
             rest.append(part)
     return found, "&".join(rest)
+
+
+def _upgrades(environ: Variables) -> bool:
+    """A websocket's handshake where WSGI shows it: a GET (RFC 6455 section 4.1)."""
+    upgrade: str = environ.get("HTTP_UPGRADE", "")
+    return "websocket" in upgrade.lower() or environ.get("HTTP_SEC_FETCH_MODE") == "websocket"
 
 
 def _is_navigation(environ: Variables) -> bool:

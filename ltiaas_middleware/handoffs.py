@@ -51,6 +51,9 @@ class Handoffs:
             until, _ = _HEAD.unpack(head)
         except (ValueError, struct.error):
             return False
+        # One token, one spelling: what is used up is its text.
+        if urlsafe_b64encode(raw).decode().rstrip("=") != token:
+            return False
         if not self._clock() < until <= self._clock() + VALID_FOR + 1:
             return False
         return any(hmac.compare_digest(_mac(key, head, launch_id), mac) for key in self._keys)

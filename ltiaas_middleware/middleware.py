@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +21,8 @@ from .stats import Stats, publish
 from .transport import new_session
 
 __all__ = ["Middleware"]
+
+_all: weakref.WeakSet[Middleware] = weakref.WeakSet()
 
 
 class Middleware:
@@ -43,34 +47,42 @@ class Middleware:
             raise TypeError("give either settings or single options, not both")
         self.app = app
         self.settings = settings
-        ids = LaunchIds(settings.secrets)
-        stats = Stats()
-        shared = None
-        if settings.cache != "memory":
-            # Only here, so that nobody needs the packages who does not share.
-            from .redis_cache import RedisStore
-
-            shared = RedisStore(settings, ids, stats)
-        source: IdTokenSource = Api(settings)
         self.service_keys = settings.service_keys
         if isinstance(settings.service_keys, str):
+            # Here and below only if needed: the packages are extras.
             from .service_keys import ServiceKeyStore
 
             self.service_keys = ServiceKeyStore(settings.service_keys, settings)
+        self._stats = Stats()
+        publish(self._stats)
+        self._assemble()
+        _all.add(self)
+        if settings.scrub_logs:
+            access_logs.install()
+
+    def _assemble(self) -> None:
+        """Make what has connections, threads and locks: at the start, and again in the child of a
+        fork. There the parent's threads are missing, and its connections are still the parent's:
+        two processes that read from one would get each other's users."""
+        settings = self.settings
+        ids = LaunchIds(settings.secrets)
+        shared = None
+        if settings.cache != "memory":
+            from .redis_cache import RedisStore
+
+            shared = RedisStore(settings, ids, self._stats)
+        source: IdTokenSource = Api(settings)
         if self.service_keys is not None:
             source = Recording(source, self.service_keys, launch_start)
-        self._authenticator = Authenticator(settings, source, ids, shared=shared, stats=stats)
-        publish(stats)
+        self._authenticator = Authenticator(settings, source, ids, shared=shared, stats=self._stats)
         self._session = new_session(settings.max_calls)
         account = Account(settings, Handoffs(settings.secrets, time.time), self._session)
         self._gate = Gate(account, ids, self._authenticator, self._variables)
         self._decide = self._gate.decide
-        if settings.scrub_logs:
-            access_logs.install()
 
     def stats(self) -> dict[str, int]:
         """Counters since the start of this process; see ``stats.Stats`` and docs/deployment.md."""
-        counts = self._authenticator.stats.snapshot()
+        counts = self._stats.snapshot()
         stored: dict[str, int] = getattr(self.service_keys, "stats", dict)()
         return counts | {f"service_keys.{name}": count for name, count in stored.items()}
 
@@ -80,3 +92,12 @@ class Middleware:
         self._session.close()
         if isinstance(self.settings.service_keys, str):
             self.service_keys.close()
+
+
+def _after_fork() -> None:
+    for middleware in list(_all):
+        middleware._assemble()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)

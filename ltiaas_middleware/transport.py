@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
+import weakref
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 
 from ._version import __version__
 from .credentials import Credential
-from .exchange import Answer, Failure, Limits, Send
+from .exchange import DIGITS, Answer, Failure, Limits, Send
 
 __all__ = ["Transport", "new_session"]
 
@@ -25,10 +28,38 @@ def new_session(pool_size: int) -> requests.Session:
     session.headers["Accept"] = "application/json"
     # A compressed answer could be a thousand times its size; these are a few kilobytes anyway.
     session.headers["Accept-Encoding"] = "identity"
-    adapter = HTTPAdapter(pool_connections=2, pool_maxsize=pool_size)
+    _connect_anew(session, pool_size)
+    _pool_sizes[session] = pool_size
+    return session
+
+
+class _Adapter(HTTPAdapter):
+    """Plain http is for this machine only (``Settings.url``): no proxy gets to see it."""
+
+    def send(self, request: Any, *args: Any, **options: Any) -> requests.Response:
+        if request.url.startswith("http:"):
+            options["proxies"] = None
+        return super().send(request, *args, **options)
+
+
+# For the child of a fork: its parent's connections are still the parent's, and two processes that
+# read from one would get each other's answers.
+_pool_sizes: weakref.WeakKeyDictionary[requests.Session, int] = weakref.WeakKeyDictionary()
+
+
+def _connect_anew(session: requests.Session, pool_size: int) -> None:
+    adapter = _Adapter(pool_connections=2, pool_maxsize=pool_size)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
-    return session
+
+
+def _after_fork() -> None:
+    for session, pool_size in list(_pool_sizes.items()):
+        _connect_anew(session, pool_size)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Transport:
@@ -108,7 +139,7 @@ class Transport:
         if failure is not None:
             return failure
         expected = response.headers.get("Content-Length", "")
-        if expected.isdigit() and size < int(expected) and step.method != "HEAD":
+        if DIGITS.fullmatch(expected) and size < int(expected) and step.method != "HEAD":
             return Failure("the answer broke off")
         return Answer(response.status_code, b"".join(parts), response.headers.get("Retry-After"))
 

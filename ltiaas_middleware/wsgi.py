@@ -103,7 +103,9 @@ class LTIAASMiddleware(Middleware):
         """Wait for what the gate waits for."""
         while True:
             if isinstance(decision, Verify):
-                outcome = self._authenticator.verify(decision.ltik, decision.launch_id)
+                outcome = self._authenticator.verify(
+                    decision.ltik, decision.launch_id, confirms=decision.confirms
+                )
                 decision = decision.resume(outcome)
             elif isinstance(decision, Blocking):
                 decision = decision.resume(decision.call())

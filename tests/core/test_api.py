@@ -4,17 +4,20 @@ LTIAAS's or an ``ApiError``, in bounded time and memory."""
 from __future__ import annotations
 
 import json
+import os
 import resource
 import socket
 import ssl
 import threading
 import time
+import traceback
 
 import pytest
 import trustme
 
 from ltiaas_middleware import Settings
 from ltiaas_middleware.api import Api, error_for, retry_after
+from ltiaas_middleware.cache import CachedLaunch
 from ltiaas_middleware.errors import (
     ApiError,
     ApiKeyRejected,
@@ -24,6 +27,7 @@ from ltiaas_middleware.errors import (
     UpstreamError,
 )
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
+from ltiaas_middleware.wsgi import LTIAASMiddleware
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +217,57 @@ def test_a_netrc_does_not_replace_the_header(server, sandbox, tmp_path, monkeypa
     assert make(server).id_token(sandbox.issue())
 
 
+def test_a_proxy_does_not_see_what_stays_on_this_machine(server, sandbox, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert make(server).id_token(sandbox.issue())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+# Python 3.12 warns of forks with threads; here that is the point.
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_the_children_of_a_fork_do_not_read_each_others_answers(server, sandbox):
+    """A parent that has called LTIAAS keeps the connection; children that share it would get the
+    answer to whatever another one asked."""
+    options = {"url": server.url, "api_key": sandbox.api_key}
+    middleware = LTIAASMiddleware(None, **options)
+    api = make(server)
+    api.id_token(sandbox.issue())
+    assert isinstance(middleware._authenticator.verify(sandbox.issue()), CachedLaunch)
+    children = []
+    for user in ("ada", "ben", "chen"):
+        tokens = [sandbox.issue(course="biology", user=user) for _ in range(20)]
+        child = os.fork()
+        if child == 0:
+            try:
+                for token in tokens[:10]:
+                    assert json.loads(api.id_token(token))["user"]["id"] == user
+                for token in tokens[10:]:
+                    found = middleware._authenticator.verify(token)
+                    assert json.loads(found.claims)["user"]["id"] == user
+            except BaseException:  # noqa: BLE001 - the child must end here, whatever it was
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert api.id_token(sandbox.issue())
+    middleware.close()
+
+
+def test_what_ltiaas_quotes_is_not_told():
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjF9.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
+    said = f"You sent LTIK-AUTH-V2 the-key:{token} or {token}\nERROR:root:forged {'x' * 5000}"
+    error = error_for(400, body(f"CODE {token}", said), None, "GET", "/api/idtoken")
+    for text in (str(error), repr(error), error.description, error.code):
+        assert token not in text
+        assert "the-key" not in text
+        assert "\n" not in text
+        assert len(text) < 500
+
+
 def test_ltiaass_cookies_are_not_kept(api, sandbox):
     api.id_token(sandbox.issue())
     assert len(api._session.cookies) == 0
@@ -267,6 +322,8 @@ def test_ltiaass_errors_by_name(status, content, kind):
         (None, None),
         ("", None),
         ("7", 7),
+        ("²", None),
+        ("9" * 5000, None),
         ("soon", None),
         ("999999999", 86_400),
         ("-1", None),

@@ -210,6 +210,48 @@ class TestOneFlight:
         assert authenticator._flights == {}
 
 
+class TestTheConfirmation:
+    """That the cookie came back is noted with the launch, not by whoever waits for the answer."""
+
+    def test_is_noted_although_everyone_gave_up(self, make, upstream):
+        authenticator = make()
+        authenticator._patience = lambda: 0.02
+        authenticator._patience_for = lambda flight: 0.02
+        token = ltik()
+        upstream.go_on.clear()
+        assert isinstance(authenticator.verify(token, confirms=True), UpstreamError)
+        upstream.go_on.set()
+        settle(authenticator)
+        assert authenticator.verify(token).confirmed
+
+    def test_is_noted_although_its_task_was_cancelled(self, authenticator, upstream):
+        token = ltik()
+        upstream.go_on.clear()
+
+        async def main():
+            other = asyncio.create_task(authenticator.verify_async(token))
+            await asyncio.sleep(0)
+            mine = asyncio.create_task(authenticator.verify_async(token, confirms=True))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            mine.cancel()
+            upstream.go_on.set()
+            return await other
+
+        assert asyncio.run(main()).confirmed
+
+    def test_is_not_noted_where_nobody_had_the_cookie(self, authenticator):
+        assert not authenticator.verify(ltik()).confirmed
+
+
+def test_what_something_before_ltiaas_refuses_does_not_hold_up_the_others(authenticator, upstream):
+    upstream.error = UpstreamError("a firewall does not like it", status=403)
+    for _ in range(20):
+        assert isinstance(authenticator.verify(ltik()), UpstreamError)
+    upstream.error = None
+    assert isinstance(authenticator.verify(ltik()), CachedLaunch)
+
+
 class TestFreshness:
     def test_within_the_ttl_nobody_is_asked(self, authenticator, upstream, clock):
         token = ltik()

@@ -221,6 +221,17 @@ class TestAHandoff:
             assert (reply.status, reply["Location"]) == (303, f"{launch.prefix}/x")
         assert tool.navigate(url).status == 401
 
+    @pytest.mark.parametrize("disguise", ["{}==", "{}!!!!", "{}=", "{} ", "%20{}", "changed"])
+    def test_has_one_spelling(self, tool, launch, confirmed, disguise):
+        """What is used up is its text: no second text may stand for the same token."""
+        url = confirmed.handoff_url("/x")
+        assert tool.navigate(url).status == 303
+        address, _, token = url.rpartition("=")
+        # The last of 38 characters holds four bits; the two that are left over say nothing.
+        again = token[:-1] + chr(ord(token[-1]) + 1) if disguise == "changed" else ""
+        disguised = again or disguise.format(token)
+        assert tool.navigate(f"{address}={disguised}").status == 401
+
     def test_that_only_looks_like_one_is_the_apps_own_parameter(self, tool, launch, confirmed):
         for query in ("not_ltiaas_handoff=1", "a=ltiaas_handoff"):
             reply = tool.navigate(f"{launch.prefix}/x?{query}", launch.cookie)
@@ -319,6 +330,13 @@ class TestAnotherSite:
         reply = tool.ask("POST", launch.location, {"Sec-Fetch-Site": "cross-site"})
         assert reply.status == 403
 
+    @pytest.mark.parametrize("marks", [{"Upgrade": "WebSocket"}, {"Sec-Fetch-Mode": "websocket"}])
+    def test_cannot_open_a_websocket(self, tool, launch, marks):
+        tool.navigate(launch.location, launch.cookie)
+        mine = launch.cookie | marks
+        assert tool.get(launch.location, mine | {"Sec-Fetch-Site": "cross-site"}).status == 403
+        assert tool.get(launch.location, mine | {"Sec-Fetch-Site": "same-origin"}).reached_app
+
     @pytest.mark.parametrize("site", ["same-origin", "same-site", None])
     def test_the_tools_own_forms_are_posted(self, tool, launch, site):
         marks = {"Sec-Fetch-Site": site} if site else {}
@@ -380,6 +398,11 @@ class TestTheRedirect:
         assert re.match(r"/[^/]", location)
         assert location.isascii()
         assert "\r" not in location
+
+    def test_a_mount_point_adds_nothing_to_the_cookie(self, tool):
+        reply = tool.navigate(f"/launch?ltik={ltik()}", mount="/a;Domain=example;Max-Age=9")
+        assert reply["Set-Cookie"].count(";") == 6
+        assert "Domain=example;" not in reply["Set-Cookie"]
 
     def test_stays_below_the_mount_point(self, tool):
         launch = Captured(tool, mount="/tool")

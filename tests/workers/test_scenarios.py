@@ -154,8 +154,8 @@ def test_2_the_worker_that_holds_the_flight_is_killed(serve, sandbox, redis_serv
         longest = max(reply.at for reply in answered) - killed
         count = sandbox.journal.count("/api/idtoken")
         record_figure(
-            f"2 {serve.name}: holder killed after {LEASE + 1:.0f} s: {len(answered)} of {len(replies)} "
-            f"(the others were its own) answered {longest:.1f} s later (lease {LEASE:.0f} s), "
+            f"2 {serve.name}: holder killed after {LEASE + 1:.0f} s: "
+            f"{len(answered)} of {len(replies)} (the others were its own) answered {longest:.1f} s later (lease {LEASE:.0f} s), "
             f"{count} calls in all"
         )
         assert len(answered) >= 50
