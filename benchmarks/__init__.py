@@ -1,0 +1,1 @@
+"""What the middleware costs, measured: ``python -m benchmarks``. See README.md beside this file."""

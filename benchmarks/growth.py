@@ -1,0 +1,175 @@
+"""Row 5: what a cached launch costs when there are many of them, or many on their way."""
+
+from __future__ import annotations
+
+import gc
+import random
+import threading
+import time
+import tracemalloc
+from time import perf_counter
+from typing import Any
+
+from ltiaas_middleware import current_launch, wsgi
+
+from . import launches
+from .report import Line
+from .timing import BATCH, Case, Costs, interleaved
+
+_SIZES = (1, 1_000, 100_000, 1_000_000)
+_SHORT_SIZES = (1, 1_000)
+_MISSES = 100
+
+
+def row(short: bool) -> list[Line]:
+    """Row 5."""
+    return [*_sizes(short), _memory(short), _while_missing(short)]
+
+
+def _app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    start_response("200 OK", [])
+    return [b""]
+
+
+def _start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+    return None
+
+
+def _sizes(short: bool) -> list[Line]:
+    sizes = _SHORT_SIZES if short else _SIZES
+    cases = {f"{size:,}": _filled(size) for size in sizes}
+    # Nothing of a million launches is ever garbage; without this the collector looks at them all.
+    gc.collect()
+    gc.freeze()
+    costs = interleaved(cases, 5 if short else 600)
+    gc.unfreeze()
+    first, *others = cases
+    lines = [Line(5, "hit among 1 cached launch", f"{costs.of(first):.2f} µs")]
+    for name in others:
+        bar = 1.5 if name == "1,000,000" else None
+        what = f"hit among {name} cached launches, any of them / among 1"
+        lines.append(
+            Line(5, what, f"{costs.of(name):.2f} µs", _of_medians(costs, name, first), bar)
+        )
+    return lines
+
+
+def _filled(size: int) -> Case:
+    """A middleware that knows so many launches, asked for ``BATCH`` of them by chance."""
+    middleware = launches.offline(
+        wsgi.LTIAASMiddleware(_app, **launches.LTIAAS, max_launches=size, ttl=80_000)
+    )
+    authenticator = middleware._authenticator
+    claims, now = launches.claims(), time.time()
+    tail = launches.ltik()[8:]
+    ids = middleware._gate._ids
+    for number in range(size):
+        token = f"{number:08d}{tail}"
+        # One ID token for all: what a hit does not read is not worth two gigabytes here.
+        entry = authenticator._freshness.entry(
+            id=ids.of(token),
+            ltik=token,
+            claims=claims,
+            ends_at=now + 80_000,
+            verified_at=now,
+            confirmed=True,
+        )
+        authenticator._launches.put(entry)
+    assert len(authenticator._launches) == size
+
+    def case() -> float:
+        environs = []
+        for _ in range(BATCH):
+            token = f"{random.randrange(size):08d}{tail}"
+            mount, cookie = launches.cookie_of(middleware, token)
+            environs.append(launches.environ(f"{mount}/page", Cookie=cookie))
+        before = authenticator.stats.hits
+        start = perf_counter()
+        for environ in environs:
+            middleware(environ, _start_response)
+        seconds = perf_counter() - start
+        assert authenticator.stats.hits == before + BATCH
+        return seconds
+
+    return case
+
+
+def _memory(short: bool) -> Line:
+    count = 200 if short else 10_000
+    middleware = launches.offline(
+        wsgi.LTIAASMiddleware(_app, **launches.LTIAAS, max_launches=count + 1)
+    )
+    authenticator = middleware._authenticator
+    # What is there once only: threads, caches of the standard library.
+    authenticator.verify(launches.ltik())
+    gc.collect()
+    tracemalloc.start()
+    for _ in range(count):
+        assert not isinstance(authenticator.verify(launches.ltik()), Exception)
+    gc.collect()
+    kib = tracemalloc.get_traced_memory()[0] / count / 1024
+    tracemalloc.stop()
+    assert len(authenticator._launches) == count + 1
+    middleware.close()
+    net = (launches.LTIK_LENGTH + launches.CLAIMS_SIZE) / 1024
+    what = "KiB for each cached launch (ltik of 700 characters, ID token of 2 KiB)"
+    return Line(5, what, f"{kib:.2f} KiB, {net:.2f} of them the two", kib, 4)
+
+
+def _while_missing(short: bool) -> Line:
+    """A hundred threads wait for LTIAAS while others have their launch in memory."""
+    go_on = threading.Event()
+    upstream = launches.Upstream(wait=lambda: go_on.wait(60))
+    middleware = launches.offline(
+        wsgi.LTIAASMiddleware(_app, **launches.LTIAAS, deadline=60, max_wait=60, max_calls=_MISSES),
+        upstream,
+    )
+    authenticator = middleware._authenticator
+    go_on.set()
+    token = launches.ltik()
+    assert not isinstance(authenticator.verify(token), Exception)
+    mount, cookie = launches.cookie_of(middleware, token)
+    hit = launches.environ(f"{mount}/page", Cookie=cookie)
+
+    def case() -> float:
+        environs = [dict(hit) for _ in range(BATCH)]
+        start = perf_counter()
+        for environ in environs:
+            middleware(environ, _start_response)
+        return perf_counter() - start
+
+    def missing() -> float:
+        go_on.clear()
+        reached: list[Any] = []
+
+        def first_request() -> None:
+            environ = launches.environ("/page", f"ltik={launches.ltik()}", launches.FETCH)
+            middleware(environ, lambda status, headers: reached.append(current_launch() or status))
+
+        threads = [threading.Thread(target=first_request) for _ in range(_MISSES)]
+        before = upstream.calls
+        for thread in threads:
+            thread.start()
+        while upstream.calls < before + _MISSES:
+            time.sleep(0.001)
+        try:
+            seconds = min(case() for _ in range(5))
+        finally:
+            go_on.set()
+            for thread in threads:
+                thread.join()
+        assert reached == ["200 OK"] * _MISSES or all(reached)
+        return seconds
+
+    def calm() -> float:
+        return min(case() for _ in range(5))
+
+    costs = interleaved({"calm": calm, "missing": missing}, 2 if short else 30)
+    middleware.close()
+    what = f"hit while {_MISSES} misses are in flight / while none is"
+    figure = f"{costs.of('missing'):.2f} µs of {costs.of('calm'):.2f} µs"
+    return Line(5, what, figure, _of_medians(costs, "missing", "calm"))
+
+
+def _of_medians(costs: Costs, name: str, to: str) -> float:
+    return costs.of(name) / costs.of(to)

@@ -1,0 +1,22 @@
+"""The benchmarks run; how fast anything was is not this test's business."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_short_form_prints_a_line_for_every_row():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--short"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert {line.split("|")[1].strip() for line in rows[2:]} == set("123456")
