@@ -7,8 +7,8 @@ made for the address the browser sees.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 from .errors import LaunchRequired
 from .gate import POLICIES, Blocking, Decision, Serve, Verify
@@ -16,9 +16,6 @@ from .launch import Launch, current
 from .middleware import Middleware
 from .refusals import Answer
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from asgiref.typing import ASGI3Application
 
 __all__ = ["LTIAASMiddleware"]
 
@@ -31,10 +28,15 @@ _POLICIES = {(name, value): (name.lower().encode(), value.encode()) for name, va
 class _Variables:
     """``gate.Variables`` for a ``scope``."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_headers", "_scope")
 
     def __init__(self, scope: Any) -> None:
         self._scope = scope
+        headers = scope["headers"]
+        # By name, once, because the gate looks for several.
+        found = self._headers = dict(headers)
+        if len(found) != len(headers):
+            self._headers = _joined(headers)
 
     def get(self, key: str, default: Any = None, /) -> Any:
         scope = self._scope
@@ -49,16 +51,8 @@ class _Variables:
         if wanted is None:
             wanted = _HEADERS[key] = _header(key)
         if wanted:
-            found = None
-            for name, value in scope["headers"]:
-                if name == wanted:
-                    if found is None:
-                        found = value
-                    else:
-                        # HTTP/2 sends cookies in pieces (RFC 9113 section 8.2.3); all else is
-                        # joined by commas.
-                        found += (b"; " if wanted == b"cookie" else b",") + value
-            return default if found is None else found.decode("latin-1")
+            value = self._headers.get(wanted)
+            return default if value is None else value.decode("latin-1")
         if key == "PATH_INFO":
             path = _below(scope["path"], scope.get("root_path", ""))
             return path.encode("utf-8", "surrogateescape").decode("latin-1")
@@ -70,6 +64,18 @@ class _Variables:
 # The ASGI name of each header that was asked for, by its CGI variable; b"" for other
 # variables. The gate asks for a fixed few, so that this does not grow.
 _HEADERS: dict[str, bytes] = {}
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers that came in several pieces, as one: HTTP/2 sends cookies so (RFC 9113 section
+    8.2.3); all else is joined by commas."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in found:
+            found[name] += (b"; " if name == b"cookie" else b",") + value
+        else:
+            found[name] = value
+    return found
 
 
 def _header(key: str) -> bytes:
@@ -101,7 +107,8 @@ class LTIAASMiddleware(Middleware):
 
     def __init__(
         self,
-        app: ASGI3Application,
+        app: Callable[[Any, Any, Any], Awaitable[None]],
+        /,
         settings: Settings | None = None,
         *,
         path_includes_root: bool | None = None,
@@ -154,12 +161,15 @@ class LTIAASMiddleware(Middleware):
                 headers = [pair for pair in headers if pair[0] != _HEADERS[key]]
             app_scope["headers"] = headers
             app_send = _with_headers(send, policy, set_cookie)
+            # What an error tracker shows of this frame should the app raise.
+            del set_cookie, decision
         before = current.get()
         if launch is not before:
             if launch is None:
                 # An outer middleware's launch stays; anything else belongs to another request.
                 launch = scope.get("ltiaas.launch")
             current.set(launch)
+        scope = app_scope
         try:
             await self.app(app_scope, receive, app_send)
         except LaunchRequired:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 from cachetools import TTLCache
 
@@ -107,6 +107,9 @@ class CachedLaunch:
 
     def __repr__(self) -> str:
         return f"<CachedLaunch {self.id}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a CachedLaunch holds its ltik and is not pickled")
 
 
 class Freshness:

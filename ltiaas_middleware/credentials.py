@@ -110,8 +110,10 @@ class Credential:
         return request
 
     def __repr__(self) -> str:
-        ends = f", expires_at={self._expires_at.isoformat()}" if self._expires_at else ""
-        return f"<{type(self).__name__} for {self._origin}{ends}>"
+        # Also of one that was refused in the making: a traceback with locals shows it.
+        ends = getattr(self, "_expires_at", None)
+        until = f", expires_at={ends.isoformat()}" if ends else ""
+        return f"<{type(self).__name__} for {getattr(self, '_origin', 'nothing')}{until}>"
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

@@ -540,7 +540,7 @@ class Gate:
             _log.warning(
                 "this tool is reached by plain http: no cookie can be set in an LMS's iframe, so "
                 "launches are open to whoever knows their address. If TLS ends at a proxy, tell "
-                "the app (Werkzeug's ProxyFix, uvicorn --proxy-headers)."
+                "the app: Werkzeug's ProxyFix around this middleware, uvicorn --proxy-headers."
             )
         return None
 

@@ -45,6 +45,8 @@ class Middleware:
             settings = Settings.from_env(**options)
         elif options:
             raise TypeError("give either settings or single options, not both")
+        elif not isinstance(settings, Settings):
+            raise TypeError("settings must be a Settings; give the account's address as url=…")
         self.app = app
         self.settings = settings
         self.service_keys = settings.service_keys

@@ -182,6 +182,8 @@ class Settings:
             or callable(getattr(self.service_keys, "record", None))
         ):
             _refuse("service_keys", "must be the address of a database, or a ServiceKeyStore")
+        if isinstance(self.service_keys, str):
+            _need("service_keys", "sql", "sqlalchemy", "cryptography")
         if not (isinstance(self.cache_prefix, str) and _PREFIX.fullmatch(self.cache_prefix)):
             _refuse("cache_prefix", "must be of letters, digits and the characters . _ : -")
 
@@ -287,15 +289,16 @@ def _number(name: str, value: Any, kind: type[int] | type[float]) -> int | float
     return number
 
 
+def _need(name: str, extra: str, *packages: str) -> None:
+    for package in packages:
+        if find_spec(package) is None:
+            _refuse(name, f"needs the package {package}: pip install 'ltiaas-middleware[{extra}]'")
+
+
 def _cache(cache: Any) -> Any:
     if cache == "memory":
         return cache
-    for package in ("redis", "cryptography"):
-        if find_spec(package) is None:
-            _refuse(
-                "cache",
-                f"needs the package {package}: pip install 'ltiaas-middleware[redis]'",
-            )
+    _need("cache", "redis", "redis", "cryptography")
     if isinstance(cache, str):
         from redis.connection import parse_url
 

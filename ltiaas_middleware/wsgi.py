@@ -75,6 +75,8 @@ class LTIAASMiddleware(Middleware):
             for name in without:
                 environ.pop(name, None)
             start_response = _with_headers(start_response, policy, set_cookie)
+            # What an error tracker shows of this frame should the app raise.
+            del set_cookie, decision
         # The app is called with its launch in place, and nothing is left behind on this thread.
         before = current.get()
         if launch is not before:

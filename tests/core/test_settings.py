@@ -105,6 +105,14 @@ def test_a_bad_value_names_its_setting(name, value):
         settings(**{name: value})
 
 
+@pytest.mark.parametrize("name", ["service_keys", "cache"])
+def test_a_missing_extra_is_named(name, monkeypatch):
+    monkeypatch.setattr("ltiaas_middleware.settings.find_spec", lambda package: None)
+    value = {"service_keys": "sqlite:///keys.db", "cache": "redis://localhost"}[name]
+    with pytest.raises(SettingsError, match=r"pip install 'ltiaas-middleware\["):
+        settings(**{name: value})
+
+
 def test_numbers_are_read_from_text():
     made = settings(ttl="60", max_launches="5")
     assert (made.ttl, made.max_launches) == (60.0, 5)

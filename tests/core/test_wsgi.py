@@ -373,6 +373,8 @@ def test_settings_and_options_are_not_mixed(wrap):
 
     settings = Settings(**OPTIONS)
     assert LTIAASMiddleware(None, settings).settings is settings
+    with pytest.raises(TypeError, match="url="):
+        LTIAASMiddleware(None, "https://your.ltiaas.com")
     with pytest.raises(TypeError, match="either"):
         LTIAASMiddleware(None, settings, ttl=5)
 

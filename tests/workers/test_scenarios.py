@@ -155,7 +155,8 @@ def test_2_the_worker_that_holds_the_flight_is_killed(serve, sandbox, redis_serv
         count = sandbox.journal.count("/api/idtoken")
         record_figure(
             f"2 {serve.name}: holder killed after {LEASE + 1:.0f} s: "
-            f"{len(answered)} of {len(replies)} (the others were its own) answered {longest:.1f} s later (lease {LEASE:.0f} s), "
+            f"{len(answered)} of {len(replies)} (the others were its own) "
+            f"answered {longest:.1f} s later (lease {LEASE:.0f} s), "
             f"{count} calls in all"
         )
         assert len(answered) >= 50
