@@ -14,7 +14,7 @@ from ltiaas_middleware import current_launch, wsgi
 
 from . import launches
 from .report import Line
-from .timing import BATCH, Case, Costs, interleaved
+from .timing import BATCH, Case, Costs, interleaved, timed
 
 _SIZES = (1, 1_000, 100_000, 1_000_000)
 _SHORT_SIZES = (1, 1_000)
@@ -36,62 +36,76 @@ def _start_response(status: str, headers: list[tuple[str, str]], exc_info: Any =
 
 
 def _sizes(short: bool) -> list[Line]:
+    """Asked for one launch again and again, which shows what the number of launches costs, and for
+    any of them, which shows what memory costs that is in no cache of the CPU's."""
     sizes = _SHORT_SIZES if short else _SIZES
-    cases = {f"{size:,}": _filled(size) for size in sizes}
+    filled = {size: _Filled(size) for size in sizes}
+    cases: dict[str, Case] = {f"{size:,}, one": each.one for size, each in filled.items()}
+    cases |= {f"{size:,}, any": each.any for size, each in filled.items()}
     # Nothing of a million launches is ever garbage; without this the collector looks at them all.
     gc.collect()
     gc.freeze()
-    costs = interleaved(cases, 5 if short else 600)
+    costs = interleaved(cases, 5 if short else 400)
     gc.unfreeze()
-    first, *others = cases
+    first = "1, one"
     lines = [Line(5, "hit among 1 cached launch", f"{costs.of(first):.2f} µs")]
-    for name in others:
-        bar = 1.5 if name == "1,000,000" else None
-        what = f"hit among {name} cached launches, any of them / among 1"
-        lines.append(
-            Line(5, what, f"{costs.of(name):.2f} µs", _of_medians(costs, name, first), bar)
-        )
+    for name in cases:
+        number, _, which = name.rpartition(", ")
+        if number != "1":
+            bar = 1.5 if number == "1,000,000" else None
+            asked = "the same again" if which == "one" else "any of them"
+            what = f"hit among {number} cached launches, {asked} / among 1"
+            ratio = _of_medians(costs, name, first)
+            lines.append(Line(5, what, f"{costs.of(name):.2f} µs", ratio, bar))
     return lines
 
 
-def _filled(size: int) -> Case:
-    """A middleware that knows so many launches, asked for ``BATCH`` of them by chance."""
-    middleware = launches.offline(
-        wsgi.LTIAASMiddleware(_app, **launches.LTIAAS, max_launches=size, ttl=80_000)
-    )
-    authenticator = middleware._authenticator
-    claims, now = launches.claims(), time.time()
-    tail = launches.ltik()[8:]
-    ids = middleware._gate._ids
-    for number in range(size):
-        token = f"{number:08d}{tail}"
-        # One ID token for all: what a hit does not read is not worth two gigabytes here.
-        entry = authenticator._freshness.entry(
-            id=ids.of(token),
-            ltik=token,
-            claims=claims,
-            ends_at=now + 80_000,
-            verified_at=now,
-            confirmed=True,
+class _Filled:
+    """A middleware that knows so many launches."""
+
+    def __init__(self, size: int) -> None:
+        middleware = self._middleware = launches.offline(
+            wsgi.LTIAASMiddleware(_app, **launches.LTIAAS, max_launches=size, ttl=80_000)
         )
-        authenticator._launches.put(entry)
-    assert len(authenticator._launches) == size
+        authenticator = self._authenticator = middleware._authenticator
+        self._size = size
+        self._tail = launches.ltik()[8:]
+        claims, now = launches.claims(), time.time()
+        for number in range(size):
+            token = self._token(number)
+            # One ID token for all: what a hit does not read is not worth two gigabytes here.
+            entry = authenticator._freshness.entry(
+                id=middleware._gate._ids.of(token),
+                ltik=token,
+                claims=claims,
+                ends_at=now + 80_000,
+                verified_at=now,
+                confirmed=True,
+            )
+            authenticator._launches.put(entry)
+        assert len(authenticator._launches) == size
+        self._one = random.randrange(size)
 
-    def case() -> float:
+    def _token(self, number: int) -> str:
+        return f"{number:08d}{self._tail}"
+
+    def one(self) -> float:
+        """Seconds for a batch of requests of one launch."""
+        return self._ask([self._one] * BATCH)
+
+    def any(self) -> float:
+        """Seconds for a batch of requests of launches by chance."""
+        return self._ask([random.randrange(self._size) for _ in range(BATCH)])
+
+    def _ask(self, numbers: list[int]) -> float:
         environs = []
-        for _ in range(BATCH):
-            token = f"{random.randrange(size):08d}{tail}"
-            mount, cookie = launches.cookie_of(middleware, token)
+        for number in numbers:
+            mount, cookie = launches.cookie_of(self._middleware, self._token(number))
             environs.append(launches.environ(f"{mount}/page", Cookie=cookie))
-        before = authenticator.stats.hits
-        start = perf_counter()
-        for environ in environs:
-            middleware(environ, _start_response)
-        seconds = perf_counter() - start
-        assert authenticator.stats.hits == before + BATCH
+        before = self._authenticator.stats.hits
+        seconds = timed(lambda: [self._middleware(each, _start_response) for each in environs])
+        assert self._authenticator.stats.hits == before + BATCH
         return seconds
-
-    return case
 
 
 def _memory(short: bool) -> Line:
