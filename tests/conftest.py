@@ -1,0 +1,1 @@
+pytest_plugins = ["ltiaas_middleware.pytest_plugin"]
