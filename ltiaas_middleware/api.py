@@ -14,11 +14,11 @@ import requests
 
 from .api_session import ApiSession
 from .credentials import LtikCredential
-from .exchange import Limits, error_for, retry_after
+from .exchange import Limits
 from .settings import Settings
 from .transport import new_session
 
-__all__ = ["Api", "error_for", "new_session", "retry_after"]
+__all__ = ["Api"]
 
 
 class Api:

@@ -31,12 +31,13 @@ import requests
 import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 
-from .api import error_for, new_session
 from .credentials import ApiKeyCredential, Credential, LtikCredential
 from .errors import ApiKeyRejected, LaunchExpired, RateLimited, SettingsError, UpstreamError
+from .exchange import error_for
 from .keys import LaunchIds
 from .sandbox import DEFAULT_API_KEY
 from .settings import Settings, is_loopback, origin_of
+from .transport import new_session
 
 __all__ = ["Finding", "examine", "report"]
 

@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from ltiaas_middleware import Settings
-from ltiaas_middleware.api import Api, error_for, retry_after
+from ltiaas_middleware.api import Api
 from ltiaas_middleware.cache import CachedLaunch
 from ltiaas_middleware.errors import (
     ApiError,
@@ -26,6 +26,7 @@ from ltiaas_middleware.errors import (
     ServiceUnavailableForContext,
     UpstreamError,
 )
+from ltiaas_middleware.exchange import error_for, retry_after
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 
