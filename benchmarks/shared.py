@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ltiaas_middleware import current_launch, wsgi
-from tests.workers.redis_server import RedisServer
+from tests.redis_server import RedisServer
 
 from . import launches
 from .report import Line

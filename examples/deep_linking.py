@@ -11,8 +11,8 @@ from __future__ import annotations
 from flask import Flask, render_template_string, request
 
 from ltiaas_middleware import ApiError, LaunchExpired, require_launch
-from ltiaas_middleware.api_session import ApiSession
-from ltiaas_middleware.content_items import ContentItem
+from ltiaas_middleware.api.content_items import ContentItem
+from ltiaas_middleware.api.session import ApiSession
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 
 SHELF = {

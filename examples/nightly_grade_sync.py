@@ -33,7 +33,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from ltiaas_middleware.api_session import ApiSession
+from ltiaas_middleware.api.exchange import Limits
+from ltiaas_middleware.api.gradebook import Result, Score
+from ltiaas_middleware.api.session import ApiSession
 from ltiaas_middleware.errors import (
     ApiKeyRejected,
     InvalidRequest,
@@ -42,8 +44,6 @@ from ltiaas_middleware.errors import (
     SettingsError,
     UpstreamError,
 )
-from ltiaas_middleware.exchange import Limits
-from ltiaas_middleware.gradebook import Result, Score
 from ltiaas_middleware.service_keys import Place, ServiceKeyStore, StoredServiceKey
 
 REQUIRED = ("platform_id", "user_id", "score", "maximum", "graded_at")

@@ -1,8 +1,12 @@
 """LTI launches for Python web apps on LTIAAS. See README.md."""
 
 from ._version import __version__ as __version__
-from .access_logs import LtikFilter as LtikFilter
-from .api_session import ApiSession as ApiSession
+from .api.exchange import Limits as Limits
+from .api.gradebook import LineItem as LineItem
+from .api.gradebook import Result as Result
+from .api.gradebook import Score as Score
+from .api.id_token import IdToken as IdToken
+from .api.session import ApiSession as ApiSession
 from .credentials import ApiKeyCredential as ApiKeyCredential
 from .credentials import LtikCredential as LtikCredential
 from .credentials import ServiceKeyCredential as ServiceKeyCredential
@@ -21,15 +25,11 @@ from .errors import ServiceKeyUnreadable as ServiceKeyUnreadable
 from .errors import ServiceUnavailableForContext as ServiceUnavailableForContext
 from .errors import SettingsError as SettingsError
 from .errors import UpstreamError as UpstreamError
-from .exchange import Limits as Limits
-from .gradebook import LineItem as LineItem
-from .gradebook import Result as Result
-from .gradebook import Score as Score
-from .id_token import IdToken as IdToken
 from .launch import GlobalUserId as GlobalUserId
 from .launch import Launch as Launch
 from .launch import current_launch as current_launch
 from .launch import require_launch as require_launch
 from .refusals import Answer as Answer
 from .refusals import Refusal as Refusal
+from .scrubbing import LtikFilter as LtikFilter
 from .settings import Settings as Settings

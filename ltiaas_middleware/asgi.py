@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from ._gate.assembly import Middleware
+from ._gate.gate import POLICIES, Blocking, Decision, Serve, Verify
 from .errors import LaunchRequired
-from .gate import POLICIES, Blocking, Decision, Serve, Verify
 from .launch import Launch, current
-from .middleware import Middleware
 from .refusals import Answer
 from .settings import Settings
 

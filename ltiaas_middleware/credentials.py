@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
 
 from .errors import CredentialError, CredentialScopeError
-from .settings import origin_of
+from .origins import origin_of
 
 __all__ = ["ApiKeyCredential", "Credential", "LtikCredential", "ServiceKeyCredential"]
 

@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 import requests
 
-from . import handoffs
-from .api_session import ApiSession
-from .cache import CachedLaunch
+from ._crypto import handoffs
+from ._crypto.handoffs import Handoffs
+from ._verification.memory import CachedLaunch
+from .api.exchange import Limits
+from .api.id_token import IdToken
+from .api.session import ApiSession
 from .credentials import LtikCredential, ServiceKeyCredential
 from .errors import IdTokenError, LaunchRequired
-from .exchange import Limits
-from .handoffs import Handoffs
-from .id_token import IdToken
 from .settings import Settings
 
 __all__ = ["GlobalUserId", "Launch", "current_launch", "require_launch"]

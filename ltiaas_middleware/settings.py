@@ -6,7 +6,6 @@ the first launch of the term with a 401 that looks like the student's fault.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -16,11 +15,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from .errors import SettingsError
+from .origins import is_loopback, origin_of
 
 if TYPE_CHECKING:
     from .refusals import Answer, Refusal
 
-__all__ = ["Settings", "is_loopback", "origin_of"]
+__all__ = ["Settings"]
 
 # RFC 7230 section 3.2.6: the characters of a header's name.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -31,39 +31,6 @@ _LAUNCH_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 # No braces, which mean something to a cluster, and nothing that would have to be escaped.
 _PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 _SECONDS = ("ttl", "connect_timeout", "read_timeout", "deadline", "max_wait", "cache_timeout")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` (a name or address, no port) can only be this machine (RFC 6761, 6.3)."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def origin_of(url: str) -> str | None:
-    """The origin of ``url`` as ``scheme://host[:port]``; None where it has no clear one.
-
-    An address with credentials, a backslash, white space or control characters has no clear
-    origin: two parsers may read two different hosts from it (RFC 3986 section 7.6).
-    """
-    if any(char <= " " or char in "\\\x7f" for char in url):
-        return None
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return None
-    if parts.scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc:
-        return None
-    if ":" in host:
-        host = f"[{host}]"
-    if port is None or port == _DEFAULT_PORTS[parts.scheme]:
-        return f"{parts.scheme}://{host}"
-    return f"{parts.scheme}://{host}:{port}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from ._gate.assembly import Middleware
+from ._gate.gate import Blocking, Decision, Serve, Verify
 from .errors import LaunchRequired
-from .gate import Blocking, Decision, Serve, Verify
 from .launch import Launch, current
-from .middleware import Middleware
 from .refusals import Answer
 
 if TYPE_CHECKING:

@@ -31,6 +31,7 @@ fi
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy
+lint-imports
 
 rm -f .coverage .coverage.*
 # By file: what one file starts (servers, browsers, databases) it shares.

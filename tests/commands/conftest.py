@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ltiaas_middleware.demo.run import Demo
+from ltiaas_middleware.commands.demo.run import Demo
 
 
 @pytest.fixture(autouse=True)

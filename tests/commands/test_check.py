@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from werkzeug import Request, Response
 
-from ltiaas_middleware.demo import calls, run
-from ltiaas_middleware.demo import check as module
-from ltiaas_middleware.demo.check import check
-from ltiaas_middleware.demo.run import Demo
-from ltiaas_middleware.demo.tool import DemoTool
+from ltiaas_middleware.commands.demo import calls, run
+from ltiaas_middleware.commands.demo import check as module
+from ltiaas_middleware.commands.demo.check import check
+from ltiaas_middleware.commands.demo.run import Demo
+from ltiaas_middleware.commands.demo.tool import DemoTool
 from ltiaas_middleware.sandbox import DEFAULT_API_KEY
 
 STEPS = [
@@ -230,7 +230,7 @@ def test_what_the_tool_does_wrong_is_found(spoil: Callable[[Wrapped], None]) -> 
 
 
 def test_a_wrong_or_a_doubled_score_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ltiaas_middleware.demo import tool
+    from ltiaas_middleware.commands.demo import tool
 
     number = tool._number
     monkeypatch.setattr(tool, "_number", lambda text: (number(text) or 0) / 2)

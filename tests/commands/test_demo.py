@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import requests
 
-from ltiaas_middleware.demo import run
-from ltiaas_middleware.demo.run import Demo, bypass_proxies
+from ltiaas_middleware.commands.demo import run
+from ltiaas_middleware.commands.demo.run import Demo, bypass_proxies
 from ltiaas_middleware.sandbox import DEFAULT_API_KEY
 from tests.servers import Server
 

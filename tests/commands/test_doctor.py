@@ -18,11 +18,11 @@ import pytest
 import trustme
 from werkzeug import Response
 
-from ltiaas_middleware import doctor
 from ltiaas_middleware.__main__ import main
-from ltiaas_middleware.demo.run import Demo
-from ltiaas_middleware.demo.tool import DemoTool
-from ltiaas_middleware.doctor import Finding, examine, report
+from ltiaas_middleware.commands import doctor
+from ltiaas_middleware.commands.demo.run import Demo
+from ltiaas_middleware.commands.demo.tool import DemoTool
+from ltiaas_middleware.commands.doctor import Finding, examine, report
 from ltiaas_middleware.sandbox import DEFAULT_API_KEY, Sandbox, SandboxServer
 from ltiaas_middleware.settings import Settings
 from ltiaas_middleware.wsgi import LTIAASMiddleware

@@ -103,7 +103,7 @@ def test_a_taken_port_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> Non
 def test_the_commands_end_as_their_work_does(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ltiaas_middleware.demo import run
+    from ltiaas_middleware.commands.demo import run
     from ltiaas_middleware.sandbox import server
 
     assert told(["demo", "--check"], capsys)[0] == 0
@@ -119,7 +119,7 @@ def test_an_interruption_before_it_began_is_no_traceback(monkeypatch: pytest.Mon
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ltiaas_middleware.demo.run.run", interrupted)
+    monkeypatch.setattr("ltiaas_middleware.commands.demo.run.run", interrupted)
     assert main(["demo"]) == 130
 
 

@@ -11,8 +11,8 @@ import pytest
 import requests
 from werkzeug import Request, Response
 
-from ltiaas_middleware.demo import calls, pages
-from ltiaas_middleware.demo.run import Demo
+from ltiaas_middleware.commands.demo import calls, pages
+from ltiaas_middleware.commands.demo.run import Demo
 from ltiaas_middleware.sandbox import world
 
 from .scripted import answering, serving

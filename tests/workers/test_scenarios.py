@@ -18,8 +18,8 @@ import pytest
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from ltiaas_middleware.sandbox.journal import token_digest
 from tests import servers
+from tests.waiting import wait_until
 
-from .conftest import wait_until
 from .crowd import ask, gather
 
 pytestmark = pytest.mark.redis

@@ -1,0 +1,1 @@
+"""Keys, sealing and handoffs: all that is made from ``Settings.secret``."""

@@ -1,0 +1,1 @@
+"""What a request carries, and what becomes of it. No I/O."""

@@ -1,0 +1,148 @@
+"""The answers that the middleware gives by itself: a page for a person, a problem document for a
+program.
+
+The page is read inside an LMS's iframe. So it sends no ``X-Frame-Options`` and no
+``frame-ancestors``, which would leave the frame blank (wire.md, "Where the browser gets in the
+way"), and it says what to do next in words that a student knows.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable
+from html import escape
+
+from ..errors import ApiError, ApiKeyRejected, LaunchExpired
+from ..refusals import Answer, Refusal
+
+__all__ = ["refusal", "refusal_for", "render"]
+
+_log = logging.getLogger("ltiaas_middleware")
+
+# Seconds to come back after, where LTIAAS itself named none.
+_RETRY_AFTER = 5.0
+
+_COME_BACK = "Go back to your course and open the activity again."
+_KINDS = {
+    "malformed_ltik": (400, "This link is broken", _COME_BACK),
+    "launch_expired": (401, "This session is over", _COME_BACK),
+    "launch_unknown": (401, "This page opens from your course", _COME_BACK),
+    "launch_required": (401, "This page opens from your course", _COME_BACK),
+    "cross_site": (
+        403,
+        "This request came from another site",
+        "Nothing was changed. " + _COME_BACK,
+    ),
+    "ltiaas_unavailable": (
+        503,
+        "The sign-in service is not answering",
+        "Wait a moment, then open the activity again from your course.",
+    ),
+    "api_key_rejected": (
+        502,
+        "This tool is not set up correctly",
+        "It is not your fault, and opening it again will not help. Please tell your teacher or "
+        "the people who run this tool.",
+    ),
+}
+
+
+def refusal(code: str, *, wants_html: bool, wait: float | None = None) -> Refusal:
+    """The refusal of a code."""
+    status, title, detail = _KINDS[code]
+    return Refusal(code, status, title, detail, wait, wants_html)
+
+
+def refusal_for(error: ApiError, *, wants_html: bool) -> Refusal:
+    """The refusal for what came of a verification (design.md, "What becomes of a request")."""
+    if isinstance(error, LaunchExpired):
+        return refusal("launch_expired", wants_html=wants_html)
+    if isinstance(error, ApiKeyRejected):
+        return refusal("api_key_rejected", wants_html=wants_html)
+    wait = error.retry_after if error.retry_after is not None else _RETRY_AFTER
+    return refusal("ltiaas_unavailable", wants_html=wants_html, wait=wait)
+
+
+def render(
+    refused: Refusal, on_refusal: Callable[[Refusal], Answer | None] | None = None
+) -> Answer:
+    """The answer for a refusal: the hook's, else the built-in one."""
+    if on_refusal is not None:
+        try:
+            answer = on_refusal(refused)
+        except Exception:  # noqa: BLE001 - the app's code; the user must get an answer
+            _log.exception("on_refusal failed; the built-in answer is sent")
+        else:
+            if answer is not None:
+                return answer
+    return _built_in(refused)
+
+
+def _built_in(refused: Refusal) -> Answer:
+    headers = [
+        ("Vary", "Accept, Sec-Fetch-Mode"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "no-referrer"),
+    ]
+    if refused.status == 401:
+        # RFC 9110 section 15.5.2: a 401 names a scheme. Not Bearer: a browser cannot send one.
+        headers.append(("WWW-Authenticate", 'LTI-Launch realm="launch"'))
+    if refused.retry_after is not None:
+        headers.append(("Retry-After", str(math.ceil(refused.retry_after))))
+    if refused.wants_html:
+        headers += [
+            ("Content-Type", "text/html; charset=utf-8"),
+            (
+                "Content-Security-Policy",
+                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+                "form-action 'none'",
+            ),
+        ]
+        body = _PAGE.format(
+            title=escape(refused.title), detail=escape(refused.detail), code=escape(refused.code)
+        )
+        return Answer(refused.status, tuple(headers), body.encode())
+    # RFC 9457: type is about:blank where the status says it all; code is our extension.
+    problem = {
+        "type": "about:blank",
+        "title": refused.title,
+        "status": refused.status,
+        "detail": refused.detail,
+        "code": refused.code,
+    }
+    headers.append(("Content-Type", "application/problem+json"))
+    return Answer(refused.status, tuple(headers), json.dumps(problem).encode())
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ margin: 0; min-height: 100vh; display: grid; place-items: center;
+  font: 1rem/1.6 system-ui, sans-serif; background: #f5f6f8; color: #1c2330; }}
+main {{ max-width: 30rem; margin: 1rem; padding: 2rem; background: #fff; border-radius: .75rem;
+  border-top: .3rem solid #2f5bd0; box-shadow: 0 1px 4px #0002; }}
+h1 {{ margin: 0 0 .75rem; font-size: 1.35rem; line-height: 1.3; }}
+p {{ margin: 0; }}
+small {{ display: block; margin-top: 1.5rem; color: #5a6475; }}
+@media (prefers-color-scheme: dark) {{
+  body {{ background: #14181f; color: #e8ebf0; }} main {{ background: #1f2530; }}
+  small {{ color: #9aa5b8; }}
+}}
+</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<p>{detail}</p>
+<small>Code for support: {code}</small>
+</main>
+</body>
+</html>
+"""

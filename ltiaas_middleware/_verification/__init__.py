@@ -1,0 +1,1 @@
+"""From an ltik to a verified launch."""

@@ -1,0 +1,106 @@
+"""Counters of what the middleware did, for dashboards and alarms.
+
+Where ``opentelemetry-api`` is installed the same counters are metrics, read when they are
+collected: counting costs the same with and without it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..errors import ApiError
+
+__all__ = ["Stats", "publish"]
+
+
+class Stats:
+    """Counts since the start of the process. Read a copy with ``snapshot()``.
+
+    Attributes:
+        hits: launches served from this process's memory.
+        misses: times that a request found nothing in memory that it could be served from.
+        fetches: calls to LTIAAS's ``/api/idtoken`` (its repeats not counted).
+        shared_hits: launches taken from the shared store in place of a fetch.
+        coalesced: requests that waited for a call of another request's.
+        stale_served: times that a launch's ttl was over and LTIAAS did not answer, so that it was
+            served on.
+        refused: ltiks that LTIAAS refused, and requests with one that it refused a moment ago.
+        redis_errors: calls to Redis that failed, or came back with an error.
+        rejected_entries: what was found in Redis and not taken: forged, damaged, under a key that
+            is not ours, or of another version.
+        lost_leases: flights whose lease was gone before they landed.
+        upstream_errors: failures of LTIAAS's by kind.
+    """
+
+    def __init__(self) -> None:
+        self.hits = 0
+        self.misses = 0
+        self.fetches = 0
+        self.shared_hits = 0
+        self.coalesced = 0
+        self.stale_served = 0
+        self.refused = 0
+        self.redis_errors = 0
+        self.rejected_entries = 0
+        self.lost_leases = 0
+        self.upstream_errors: dict[str, int] = {}
+
+    def upstream_error(self, error: ApiError, kind: str | None = None) -> None:
+        """Count a failure of LTIAAS's by its kind, by default the name of its exception."""
+        kind = kind or type(error).__name__
+        self.upstream_errors[kind] = self.upstream_errors.get(kind, 0) + 1
+
+    def snapshot(self) -> dict[str, int]:
+        """All counters; ``upstream_errors`` as ``upstream_errors.<kind>``."""
+        counts = {name: value for name, value in vars(self).items() if isinstance(value, int)}
+        kinds = dict(self.upstream_errors)
+        return counts | {f"upstream_errors.{kind}": n for kind, n in kinds.items()}
+
+
+# For good: a sum that falls when a middleware is thrown away would be no counter.
+_published: list[Stats] = []
+_publishing = threading.Lock()
+_instruments: list[Any] = []
+
+
+def publish(stats: Stats) -> None:
+    """Make ``stats`` metrics of OpenTelemetry's, if its API package is installed.
+
+    They are called ``ltiaas_middleware.<counter>``; ``upstream_errors`` has an attribute ``kind``.
+    Several middlewares in one process add up.
+    """
+    try:
+        from opentelemetry import metrics
+    except ImportError:
+        return
+    with _publishing:
+        _published.append(stats)
+        if _instruments:
+            return
+        meter = metrics.get_meter("ltiaas_middleware")
+        for name, value in vars(Stats()).items():
+            read = _read if isinstance(value, int) else _read_kinds
+            callback = read(name, metrics.Observation)
+            _instruments.append(
+                meter.create_observable_counter(f"ltiaas_middleware.{name}", callbacks=[callback])
+            )
+
+
+def _read(name: str, observation: Any) -> Callable[[Any], Iterable[Any]]:
+    def read(options: Any) -> Iterable[Any]:
+        return [observation(sum(getattr(stats, name) for stats in list(_published)))]
+
+    return read
+
+
+def _read_kinds(name: str, observation: Any) -> Callable[[Any], Iterable[Any]]:
+    def read(options: Any) -> Iterable[Any]:
+        sums: dict[str, int] = {}
+        for stats in list(_published):
+            for kind, count in dict(getattr(stats, name)).items():
+                sums[kind] = sums.get(kind, 0) + count
+        return [observation(count, {"kind": kind}) for kind, count in sums.items()]
+
+    return read

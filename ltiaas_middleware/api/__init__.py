@@ -1,0 +1,1 @@
+"""Calls to LTIAAS, for threads and for tasks."""

@@ -1,0 +1,236 @@
+"""The calls of ``api_session`` for async apps, on httpx (extra ``[async]``).
+
+What an endpoint takes, gives and forbids stands in ``endpoints`` and ``exchange``, once for both.
+
+```python
+async with AsyncApiSession(launch.credential) as api:
+    async for member in api.members(role="Learner"):
+        print(member.user_id)
+```
+"""
+
+from __future__ import annotations
+
+import functools
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+
+import anyio
+import httpx
+
+from .._version import __version__
+from ..credentials import Credential
+from . import endpoints
+from .endpoints import Page
+from .exchange import Answer, Call, Failure, Limits, Pause, Send, exchange
+
+__all__ = ["AsyncApiSession"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _once(
+    describe: Callable[P, Call[T]],
+) -> Callable[Concatenate[AsyncApiSession, P], Coroutine[Any, Any, T]]:
+    """An endpoint as a method that makes the call."""
+
+    @functools.wraps(describe, assigned=("__name__", "__doc__"))
+    async def method(self: AsyncApiSession, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.run(describe(*args, **kwargs))
+
+    return method
+
+
+def _each(
+    describe: Callable[P, Call[Page[T]]],
+) -> Callable[Concatenate[AsyncApiSession, P], AsyncIterator[T]]:
+    """An endpoint as a method that follows the pages."""
+
+    @functools.wraps(describe, assigned=("__name__", "__doc__"))
+    def method(self: AsyncApiSession, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        return self.each(describe(*args, **kwargs))
+
+    return method
+
+
+def new_client(limits: Limits) -> httpx.AsyncClient:
+    """A client that keeps connections and nothing else: no cookie of one launch's call may go out
+    with another's."""
+    return httpx.AsyncClient(
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        follow_redirects=False,
+        headers={
+            "User-Agent": f"ltiaas-middleware/{__version__} (Python)",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        },
+        verify=ssl.create_default_context(cafile=limits.ca_bundle) if limits.ca_bundle else True,
+    )
+
+
+class AsyncApiSession:
+    """Calls with one credential. Runs on asyncio and on trio.
+
+    Each endpoint is a method; their documentation stands in ``endpoints``. All else is as in
+    ``ApiSession``.
+
+    Args:
+        credential: of a launch, a service key or the account.
+        limits: timeouts, repeats and sizes.
+        client: an ``httpx.AsyncClient`` to share connections with; a new one by default, which
+            ``aclose`` closes. One of your own should come from ``new_client``.
+    """
+
+    def __init__(
+        self,
+        credential: Credential,
+        limits: Limits | None = None,
+        *,
+        client: httpx.AsyncClient | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Coroutine[Any, Any, None]] = anyio.sleep,
+    ) -> None:
+        self.credential = credential
+        self.limits = limits or Limits()
+        self._client = new_client(self.limits) if client is None else client
+        self._shared = client is not None
+        self._monotonic = monotonic
+        self._sleep = sleep
+
+    id_token = _once(endpoints.id_token)
+    raw_id_token = _once(endpoints.raw_id_token)
+    deep_linking_form = _once(endpoints.deep_linking_form)
+    deep_linking_message = _once(endpoints.deep_linking_message)
+    members = _each(endpoints.members)
+    line_items = _each(endpoints.line_items)
+    line_item = _once(endpoints.line_item)
+    create_line_item = _once(endpoints.create_line_item)
+    update_line_item = _once(endpoints.update_line_item)
+    delete_line_item = _once(endpoints.delete_line_item)
+    submit_score = _once(endpoints.submit_score)
+    scores = _each(endpoints.scores)
+    registration = _once(endpoints.registration)
+    raw_registration = _once(endpoints.raw_registration)
+    complete_registration = _once(endpoints.complete_registration)
+    platforms = _once(endpoints.platforms)
+    platform = _once(endpoints.platform)
+    create_platform = _once(endpoints.create_platform)
+    update_platform = _once(endpoints.update_platform)
+    delete_platform = _once(endpoints.delete_platform)
+    activate_platform = _once(endpoints.activate_platform)
+    deactivate_platform = _once(endpoints.deactivate_platform)
+
+    async def run(self, call: Call[T]) -> T:
+        """Make one described call. Raises as ``ApiSession.run``."""
+        flow = exchange(call, self.credential, self.limits, monotonic=self._monotonic)
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, Pause):
+                    await self._sleep(step.seconds)
+                    step = flow.send(None)
+                else:
+                    step = flow.send(await self._send(step))
+        except StopIteration as done:
+            value: T = done.value
+            return value
+
+    async def each(self, call: Call[Page[T]]) -> AsyncIterator[T]:
+        """The items of a described call's pages, each page fetched when it is reached."""
+        following: Call[Page[T]] | None = call
+        while following is not None:
+            page = await self.run(following)
+            for item in page.items:
+                yield item
+            following = page.next
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        json: Any = None,
+    ) -> Any:
+        """A call that has no method of its own; see ``ApiSession.request``."""
+        pairs = tuple((query or {}).items())
+        return await self.run(Call(method.upper(), path, lambda document: document, pairs, json))
+
+    async def aclose(self) -> None:
+        """Close the connections, unless they are shared."""
+        if not self._shared:
+            await self._client.aclose()
+
+    async def __aenter__(self) -> AsyncApiSession:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<AsyncApiSession with {self.credential!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an AsyncApiSession holds a credential and is not pickled")
+
+    async def _send(self, step: Send) -> Answer | Failure:
+        if step.left <= 0:
+            return Failure("no time left", passing=False)
+        outcome: Answer | Failure = Failure("no answer in time", passing=False)
+        with anyio.move_on_after(step.left):
+            try:
+                outcome = await self._attempt(step)
+            except httpx.TimeoutException:
+                outcome = Failure("no answer in time")
+            except httpx.TransportError as error:
+                # Neither the message nor the chain: both hold the request, and that the header.
+                outcome = _failure(error)
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+                outcome = Failure(f"the request failed ({type(error).__name__})", passing=False)
+        return outcome
+
+    async def _attempt(self, step: Send) -> Answer | Failure:
+        limits = self.limits
+        async with self._client.stream(
+            step.method,
+            step.url,
+            content=step.content,
+            headers={"Content-Type": "application/json"} if step.content else None,
+            auth=self.credential,
+            timeout=httpx.Timeout(limits.read_timeout, connect=limits.connect_timeout),
+            # A redirect would carry the call, and with it the header, somewhere else.
+            follow_redirects=False,
+        ) as response:
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                return Failure("a compressed answer that was not asked for", passing=False)
+            parts: list[bytes] = []
+            size = 0
+            async for part in response.aiter_raw():
+                parts.append(part)
+                size += len(part)
+                if size > limits.max_response_size:
+                    return Failure("an answer longer than max_response_size", passing=False)
+            return Answer(
+                response.status_code, b"".join(parts), response.headers.get("Retry-After")
+            )
+
+
+def _failure(error: httpx.TransportError) -> Failure:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Failure("TLS: the certificate was not accepted", passing=False)
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+        return Failure(f"the answer broke off ({type(error).__name__})")
+    return Failure("no connection")

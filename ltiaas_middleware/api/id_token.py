@@ -1,0 +1,276 @@
+"""The ID token: the claims of one launch, as frozen typed objects.
+
+Tolerant where LTIAAS and the LMSes behind it vary (wire.md, "The ID token"): what an LMS withholds
+is None, numbers are read as text where text is meant, a part of the wrong type is as good as
+missing, and fields that are not known here survive in ``.raw``. Strict in one point: a token that
+names no user is no ID token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import IdTokenError
+from .values import mapping, text, texts, true
+
+__all__ = [
+    "AssignmentAndGrades",
+    "Context",
+    "DeepLinking",
+    "IdToken",
+    "LaunchClaims",
+    "Platform",
+    "Presentation",
+    "ResourceLink",
+    "Services",
+    "User",
+]
+
+# A bare name is a role in the course (LTI 1.3 core, appendix A.2.3); these spell the same.
+_CONTEXT_ROLE_PREFIXES = (
+    "http://purl.imsglobal.org/vocab/lis/v2/membership#",
+    "urn:lti:role:ims/lis/",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who launched. Everything but ``id`` and ``roles`` may be withheld by the LMS."""
+
+    id: str
+    roles: tuple[str, ...] = ()
+    name: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+    given_name: str | None = field(default=None, repr=False)
+    family_name: str | None = field(default=None, repr=False)
+    role_scope_mentor: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The LMS registration. ``id`` is unique across LMSes; ``User.id`` only within it."""
+
+    id: str | None = None
+    url: str | None = None
+    client_id: str | None = None
+    deployment_id: str | None = None
+    name: str | None = None
+    description: str | None = None
+    guid: str | None = None
+    product_family_code: str | None = None
+    version: str | None = None
+    contact_email: str | None = None
+    consumer_key: str | None = None
+    lis: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The course."""
+
+    id: str | None = None
+    label: str | None = None
+    title: str | None = None
+    type: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceLink:
+    """The activity in the course that was opened."""
+
+    id: str | None = None
+    title: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """How the LMS shows the tool. ``width`` and ``height`` are pixels."""
+
+    document_target: str | None = None
+    locale: str | None = None
+    return_url: str | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchClaims:
+    """What was opened, where and how. ``context`` and ``resource_link`` may be missing."""
+
+    type: str | None = None
+    target: str | None = None
+    context: Context | None = None
+    resource_link: ResourceLink | None = None
+    presentation: Presentation = Presentation()
+    custom: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeepLinking:
+    """Whether content can be handed back to the LMS, and what it takes."""
+
+    available: bool = False
+    accept_types: tuple[str, ...] = ()
+    accept_multiple: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentAndGrades:
+    """Whether grades can be sent, and the activity's own line item."""
+
+    available: bool = False
+    line_item_id: str | None = None
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the LMS offers to this launch."""
+
+    deep_linking: DeepLinking = DeepLinking()
+    assignment_and_grades: AssignmentAndGrades = AssignmentAndGrades()
+    names_and_roles_available: bool = False
+    outcomes_available: bool = False
+    service_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class IdToken:
+    """The claims of a launch (``GET /api/idtoken``).
+
+    ``raw`` is the mapping as LTIAAS sent it. It is not shown by ``repr``: it holds names, addresses
+    and the service key.
+    """
+
+    user: User
+    platform: Platform
+    launch: LaunchClaims
+    services: Services
+    lti_version: str | None
+    raw: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def parse(cls, raw: object) -> IdToken:
+        """Read the decoded JSON of ``GET /api/idtoken``.
+
+        Raises:
+            IdTokenError: it is no object, or names no user.
+        """
+        if not isinstance(raw, Mapping):
+            raise IdTokenError("the ID token is not a JSON object")
+        user = mapping(raw.get("user"))
+        user_id = text(user.get("id"))
+        if user_id is None:
+            raise IdTokenError("the ID token names no user (user.id)")
+        platform = mapping(raw.get("platform"))
+        return cls(
+            user=User(
+                id=user_id,
+                roles=texts(user.get("roles")),
+                name=text(user.get("name")),
+                email=text(user.get("email")),
+                given_name=text(user.get("givenName")),
+                family_name=text(user.get("familyName")),
+                role_scope_mentor=texts(user.get("roleScopeMentor")),
+            ),
+            platform=Platform(
+                id=text(platform.get("id")),
+                url=text(platform.get("url")),
+                client_id=text(platform.get("clientId")),
+                deployment_id=text(platform.get("deploymentId")),
+                name=text(platform.get("name")),
+                description=text(platform.get("description")),
+                guid=text(platform.get("guid")),
+                product_family_code=text(platform.get("productFamilyCode")),
+                version=text(platform.get("version")),
+                contact_email=text(platform.get("contactEmail")),
+                consumer_key=text(platform.get("consumerKey")),
+                lis=mapping(platform.get("lis")) or None,
+            ),
+            launch=_launch(mapping(raw.get("launch")), mapping(raw.get("custom"))),
+            services=_services(mapping(raw.get("services"))),
+            lti_version=text(raw.get("ltiVersion")),
+            raw=raw,
+        )
+
+    def has_role(self, role: str) -> bool:
+        """Whether the user has ``role`` in this course.
+
+        Args:
+            role: a full URI, compared whole, or a bare name such as ``"Instructor"``, which stands
+                for the role in the course and nothing else: who is an instructor of the institution
+                (``…/institution/person#Instructor``) may well be a learner here.
+        """
+        return role_name(role) in map(role_name, self.user.roles)
+
+
+def _launch(launch: Mapping[str, Any], top_level_custom: Mapping[str, Any]) -> LaunchClaims:
+    context = mapping(launch.get("context"))
+    link = mapping(launch.get("resourceLink"))
+    shown = mapping(launch.get("presentation"))
+    return LaunchClaims(
+        type=text(launch.get("type")),
+        target=text(launch.get("target")),
+        context=Context(
+            id=text(context.get("id")),
+            label=text(context.get("label")),
+            title=text(context.get("title")),
+            type=texts(context.get("type")),
+        )
+        if context
+        else None,
+        resource_link=ResourceLink(
+            id=text(link.get("id")),
+            title=text(link.get("title")),
+            description=text(link.get("description")),
+        )
+        if link
+        else None,
+        presentation=Presentation(
+            # One page of LTIAAS's documentation spells it with an underscore.
+            document_target=text(shown.get("documentTarget")) or text(shown.get("document_target")),
+            locale=text(shown.get("locale")),
+            return_url=text(shown.get("returnUrl")),
+            width=_pixels(shown.get("width")),
+            height=_pixels(shown.get("height")),
+        ),
+        custom=mapping(launch.get("custom")) or top_level_custom,
+    )
+
+
+def _services(services: Mapping[str, Any]) -> Services:
+    deep_linking = mapping(services.get("deepLinking"))
+    grades = mapping(services.get("assignmentAndGrades"))
+    accept_multiple = deep_linking.get("acceptMultiple")
+    return Services(
+        deep_linking=DeepLinking(
+            available=true(deep_linking.get("available")),
+            accept_types=texts(deep_linking.get("acceptTypes")),
+            accept_multiple=None if accept_multiple is None else true(accept_multiple),
+        ),
+        assignment_and_grades=AssignmentAndGrades(
+            available=true(grades.get("available")),
+            line_item_id=text(grades.get("lineItemId")),
+            scopes=texts(grades.get("scopes")),
+        ),
+        names_and_roles_available=true(mapping(services.get("namesAndRoles")).get("available")),
+        outcomes_available=true(mapping(services.get("outcomes")).get("available")),
+        service_key=text(services.get("serviceKey")) or text(services.get("legacyServiceKey")),
+    )
+
+
+def _pixels(value: object) -> int | None:
+    try:
+        return int(float(value))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def role_name(role: str) -> str:
+    for prefix in _CONTEXT_ROLE_PREFIXES:
+        if role.startswith(prefix):
+            return role[len(prefix) :]
+    return role

@@ -1,0 +1,154 @@
+"""Sends what ``exchange`` asks for with requests, bounded in time and in size."""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections.abc import Callable
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from .._version import __version__
+from ..credentials import Credential
+from .exchange import DIGITS, Answer, Failure, Limits, Send
+
+__all__ = ["Transport", "new_session"]
+
+
+def new_session(pool_size: int) -> requests.Session:
+    """A ``requests.Session`` that keeps connections and nothing else: no cookie of one launch's
+    call may go out with another's."""
+    session = requests.Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers["User-Agent"] = f"ltiaas-middleware/{__version__} (Python)"
+    session.headers["Accept"] = "application/json"
+    # A compressed answer could be a thousand times its size; these are a few kilobytes anyway.
+    session.headers["Accept-Encoding"] = "identity"
+    _connect_anew(session, pool_size)
+    _pool_sizes[session] = pool_size
+    return session
+
+
+class _Adapter(HTTPAdapter):
+    """Plain http is for this machine only (``Settings.url``): no proxy gets to see it."""
+
+    def send(self, request: Any, *args: Any, **options: Any) -> requests.Response:
+        if request.url.startswith("http:"):
+            options["proxies"] = None
+        return super().send(request, *args, **options)
+
+
+# For the child of a fork: its parent's connections are still the parent's, and two processes that
+# read from one would get each other's answers.
+_pool_sizes: weakref.WeakKeyDictionary[requests.Session, int] = weakref.WeakKeyDictionary()
+
+
+def _connect_anew(session: requests.Session, pool_size: int) -> None:
+    adapter = _Adapter(pool_connections=2, pool_maxsize=pool_size)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+
+
+def _after_fork() -> None:
+    for session, pool_size in list(_pool_sizes.items()):
+        _connect_anew(session, pool_size)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class Transport:
+    """Safe to use from many threads.
+
+    Args:
+        session: as ``new_session`` makes it: it keeps no cookies and follows nothing by itself.
+        limits: timeouts and sizes.
+    """
+
+    def __init__(
+        self,
+        session: requests.Session,
+        limits: Limits,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._session = session
+        self._limits = limits
+        self._monotonic = monotonic
+
+    def send(self, step: Send, credential: Credential) -> Answer | Failure:
+        """Send it once. Whatever goes wrong on the way is a ``Failure``."""
+        if step.left <= 0:
+            return Failure("no time left", passing=False)
+        limits = self._limits
+        try:
+            response = self._session.request(
+                step.method,
+                step.url,
+                data=step.content,
+                headers={"Content-Type": "application/json"} if step.content else None,
+                auth=credential,
+                timeout=(
+                    min(limits.connect_timeout, step.left),
+                    min(limits.read_timeout, step.left),
+                ),
+                # A redirect would carry the call, and with it the header, somewhere else.
+                allow_redirects=False,
+                stream=True,
+                verify=limits.ca_bundle or True,
+            )
+        except requests.RequestException as error:
+            # Neither the message nor the chain: both hold the request, and that the header.
+            failure = _failure(error)
+        except (ValueError, OSError) as error:
+            # requests lets some of urllib3's and of the socket's pass as they are.
+            failure = Failure(f"the request failed ({type(error).__name__})")
+        else:
+            outcome = self._answer(response, step)
+            if isinstance(outcome, Failure):
+                response.close()
+            else:
+                # Not closed: the connection goes back to the pool.
+                response.raw.release_conn()
+            return outcome
+        return failure
+
+    def _answer(self, response: requests.Response, step: Send) -> Answer | Failure:
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return Failure("a compressed answer that was not asked for", passing=False)
+        parts: list[bytes] = []
+        size = 0
+        failure: Failure | None = None
+        try:
+            # read1 returns what one read of the socket brought, so that the deadline is looked at
+            # however slowly the rest drips in.
+            while part := response.raw.read1(65536):
+                parts.append(part)
+                size += len(part)
+                if size > self._limits.max_response_size:
+                    return Failure("an answer longer than max_response_size", passing=False)
+                if self._monotonic() >= step.until:
+                    return Failure("the answer took longer than the deadline", passing=False)
+        except Exception as error:  # noqa: BLE001 - urllib3 and http.client raise what they like
+            failure = Failure(f"the answer broke off ({type(error).__name__})")
+        if failure is not None:
+            return failure
+        expected = response.headers.get("Content-Length", "")
+        if DIGITS.fullmatch(expected) and size < int(expected) and step.method != "HEAD":
+            return Failure("the answer broke off")
+        return Answer(response.status_code, b"".join(parts), response.headers.get("Retry-After"))
+
+
+def _failure(error: requests.RequestException) -> Failure:
+    if isinstance(error, requests.exceptions.SSLError):
+        return Failure("TLS: the certificate was not accepted", passing=False)
+    if isinstance(error, requests.Timeout):
+        return Failure("no answer in time")
+    if isinstance(error, requests.ConnectionError):
+        return Failure("no connection")
+    return Failure(f"the request failed ({type(error).__name__})", passing=False)

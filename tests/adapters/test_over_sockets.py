@@ -1,0 +1,198 @@
+"""What only real servers can show: one call for 200 at once, and no secret in anything printed."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from ltiaas_middleware.sandbox import Sandbox, SandboxServer
+from tests import servers
+
+BROWSER = {"Accept": "text/html"}
+
+
+@pytest.fixture
+def sandbox_server():
+    with SandboxServer(Sandbox()) as server:
+        yield server
+
+
+@pytest.fixture
+def sandbox(sandbox_server):
+    return sandbox_server.sandbox
+
+
+@pytest.fixture
+def env(sandbox_server):
+    return {"LTIAAS_URL": sandbox_server.url, "LTIAAS_API_KEY": sandbox_server.sandbox.api_key}
+
+
+def serve_wsgi_threads(env):
+    return servers.gunicorn("tests.adapters.apps:make_wsgi()", threads=210, env=env)
+
+
+def serve_asgi(env):
+    return servers.uvicorn("tests.adapters.apps:make_asgi", options=["--factory"], env=env)
+
+
+class TestTwoHundredAtOnce:
+    @pytest.mark.parametrize("serve", [serve_wsgi_threads, serve_asgi])
+    def test_ask_ltiaas_once(self, serve, env, sandbox):
+        token = sandbox.issue()
+        sandbox.misbehave("delay", seconds=2)
+        with serve(env) as server, ThreadPoolExecutor(200) as pool:
+            url = f"{server.url}/?ltik={token}"
+            answers = list(pool.map(lambda _: requests.get(url, timeout=30), range(200)))
+        assert [answer.status_code for answer in answers] == [200] * 200
+        assert {answer.json()["user"] for answer in answers} == {answers[0].json()["user"]}
+        assert answers[0].json()["user"]
+        assert sandbox.journal.count("/api/idtoken") == 1
+
+    @pytest.mark.parametrize("serve", [serve_wsgi_threads, serve_asgi])
+    def test_and_the_first_may_hang_up(self, serve, env, sandbox):
+        token = sandbox.issue()
+        sandbox.misbehave("delay", seconds=2)
+        with serve(env) as server, ThreadPoolExecutor(199) as pool:
+            with socket.create_connection(("127.0.0.1", server.port)) as first:
+                request = f"GET /?ltik={token} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+                first.sendall(request.encode())
+                sandbox.journal.wait_for(1, "/api/idtoken", timeout=20)
+            url = f"{server.url}/?ltik={token}"
+            answers = list(pool.map(lambda _: requests.get(url, timeout=30), range(199)))
+        assert [answer.status_code for answer in answers] == [200] * 199
+        assert sandbox.journal.count("/api/idtoken") == 1
+
+
+def test_workers_that_never_saw_a_launch_serve_it_from_the_cookie_alone(env, sandbox):
+    """Four workers with nothing shared, then four new ones after a full restart: each of them asks
+    LTIAAS once, and none asks the user for anything."""
+    token = sandbox.issue()
+    location = cookie = None
+    asked = 0
+    for _ in range(2):
+        with servers.gunicorn("tests.adapters.apps:make_wsgi()", workers=4, env=env) as server:
+            workers = set()
+            if location is None:
+                url = f"{server.url}/launch?ltik={token}"
+                reply = requests.get(url, headers=BROWSER, timeout=20, allow_redirects=False)
+                location = reply.headers["Location"]
+                cookie = reply.headers["Set-Cookie"].split(";")[0]
+                sandbox.journal.clear()
+                captured = 1
+            while len(workers) < 4:
+                # Each on a connection of its own, so that any worker may take it.
+                headers = BROWSER | {"Cookie": cookie, "Connection": "close"}
+                reply = requests.get(server.url + location, headers=headers, timeout=20)
+                assert reply.status_code == 200
+                assert reply.json()["user"]
+                workers.add(reply.json()["pid"])
+            asked += len(workers) - captured
+            captured = 0
+            assert sandbox.journal.count("/api/idtoken") == asked
+
+
+def test_the_event_loop_goes_on_while_ltiaas_is_slow(env, sandbox):
+    sandbox.misbehave("delay", seconds=3)
+    with serve_asgi(env) as server, ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(requests.get, f"{server.url}/?ltik={sandbox.issue()}", timeout=30)
+        sandbox.journal.wait_for(1, "/api/idtoken", timeout=20)
+        assert requests.get(server.url, timeout=1).status_code == 200
+        assert not slow.done()
+        assert slow.result().status_code == 200
+
+
+SERVERS = [
+    pytest.param(
+        lambda env: servers.gunicorn(
+            "tests.adapters.apps:make_wsgi()",
+            workers=2,
+            options=[
+                *("--log-level", "debug"),
+                *("--access-logformat", "%(r)s %(U)s %(q)s %(f)s %({raw_uri}e)s %({cookie}i)s"),
+            ],
+            env=env,
+        ),
+        id="gunicorn",
+    ),
+    pytest.param(
+        lambda env: servers.uvicorn(
+            "tests.adapters.apps:make_asgi",
+            workers=2,
+            options=["--factory", "--log-level", "debug"],
+            env=env,
+        ),
+        id="uvicorn",
+    ),
+    pytest.param(
+        lambda env: servers.gunicorn(
+            "tests.adapters.apps:make_asgi()",
+            workers=2,
+            options=["--worker-class", "asgi", "--log-level", "debug"],
+            env=env,
+        ),
+        id="gunicorn-asgi",
+    ),
+    pytest.param(
+        lambda env: servers.werkzeug("tests.adapters.apps:wsgi_app", env=env), id="werkzeug"
+    ),
+]
+
+
+@pytest.mark.parametrize("serve", SERVERS)
+def test_no_secret_is_printed_logged_or_raised(serve, env, sandbox):
+    token, refused, unverified, crashing = (sandbox.issue() for _ in range(4))
+    sandbox.expire(refused)
+    with serve(env) as server, requests.Session() as browser:
+        browser.headers.update(BROWSER)
+
+        def get(path, expected, **more):
+            answer = browser.get(server.url + path, timeout=20, allow_redirects=False, **more)
+            assert answer.status_code == expected, answer.text
+            return answer
+
+        # A launch, as a browser does it and as a program does it.
+        location = get(f"/launch?a=1&ltik={token}", 303).headers["Location"]
+        get(location, 200, headers={"Referer": f"{server.url}/launch?ltik={token}"})
+        get(f"/in/place?ltik={token}", 200, headers={"Accept": "*/*"})
+        # Refusals.
+        get(f"/launch?ltik={refused}", 401)
+        get(f"/launch?ltik={token}&ltik={token}", 400)
+        sandbox.misbehave("reset")
+        get(f"/launch?ltik={unverified}", 503)
+        sandbox.behave()
+        sandbox.misbehave("bad_api_key")
+        get(f"/launch?ltik={unverified}", 502)
+        sandbox.behave()
+        # Crashes.
+        get(f"/crash?ltik={crashing}", 500, headers={"Accept": "*/*"})
+        location = get(f"/crash?ltik={crashing}", 303).headers["Location"]
+        get(location, 500)
+        server.wait_for_output("crashed in", times=2)
+    printed = server.output
+    assert "/in/place" in printed
+    for secret in (token, refused, unverified, crashing, sandbox.api_key):
+        assert secret not in printed, printed[: printed.index(secret)][-300:]
+        # Not even the part that makes it one.
+        assert secret.split(".")[-1] not in printed
+
+
+def test_the_servers_log_their_lines_as_before(env, sandbox):
+    """The filter takes the token and leaves the rest of the line."""
+    with servers.uvicorn("tests.adapters.apps:make_asgi", options=["--factory"], env=env) as server:
+        requests.get(f"{server.url}/x?a=1&ltik={sandbox.issue()}&b=2", timeout=20)
+        server.wait_for_output('"GET /x?a=1&ltik=[hidden]&b=2 HTTP/1.1" 200')
+
+
+def test_a_megabyte_of_header_is_the_servers_to_refuse(env):
+    with serve_asgi(env) as server:
+        huge = {"Cookie": "ltiaas-launch=" + "a" * 1_000_000}
+        # Refused, or hung up on before all of it was sent.
+        with contextlib.suppress(
+            requests.ConnectionError, requests.exceptions.ChunkedEncodingError
+        ):
+            assert requests.get(server.url, headers=huge, timeout=20).status_code in (400, 431)
+        assert requests.get(server.url, timeout=20).status_code == 200

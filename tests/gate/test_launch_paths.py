@@ -1,0 +1,503 @@
+"""One launch per URL (design.md), for both adapters at once."""
+
+from __future__ import annotations
+
+import logging
+import re
+from http.cookies import SimpleCookie
+
+import pytest
+
+from ltiaas_middleware.errors import LaunchExpired, UpstreamError
+from ltiaas_middleware.launch import Launch
+from tests.tokens import ltik
+
+NEW_TAB = {
+    "Sec-Fetch-Site": "same-origin",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+}
+
+
+def new_tab(launch):
+    return NEW_TAB | {"Referer": f"https://tool.example{launch.prefix}/some/page?x=1"}
+
+
+class Captured:
+    """A launch as a browser holds it after the redirect."""
+
+    def __init__(self, tool, path="/launch?a=1", **ask):
+        joint = "&" if "?" in path else "?"
+        self.ltik = ltik()
+        self.reply = tool.navigate(f"{path}{joint}ltik={self.ltik}", **ask)
+        assert self.reply.status == 303
+        self.location = self.reply["Location"]
+        self.prefix = re.match(r".*/lti/[\w-]{22}", self.location)[0]
+        self.id = self.prefix[-22:]
+        self.set_cookie = self.reply.get("Set-Cookie")
+        self.cookie = {"Cookie": self.set_cookie.split(";")[0]} if self.set_cookie else {}
+
+
+@pytest.fixture
+def launch(tool):
+    return Captured(tool)
+
+
+def forget(tool):
+    """As another worker, or this one after a restart."""
+    tool.middleware._authenticator._launches._entries.clear()
+
+
+def test_the_launch_path_is_moved_to_the_mount_point(tool, launch):
+    seen = tool.navigate(launch.location, launch.cookie).seen
+    assert (seen["mount"], seen["path"], seen["query"]) == (launch.prefix, "/launch", "a=1")
+    assert (seen["launch"], seen["user"]) == (launch.id, "Ada")
+    assert seen["launch_path"] == launch.prefix
+    reply = tool.navigate(launch.location, launch.cookie)
+    assert reply["Referrer-Policy"] == "same-origin"
+
+
+def test_the_same_launch_always_has_the_same_path(tool, launch, make_tool):
+    again = tool.navigate(f"/launch?a=1&ltik={launch.ltik}")["Location"]
+    elsewhere = make_tool().navigate(f"/launch?a=1&ltik={launch.ltik}")["Location"]
+    other_key = make_tool(secret="another secret, long").navigate(f"/launch?ltik={launch.ltik}")
+    assert again == elsewhere == launch.location
+    assert launch.id not in other_key["Location"]
+
+
+def test_the_cookie_is_kept_in_a_cross_site_frame_and_sent_nowhere_else(launch):
+    cookie = SimpleCookie(launch.set_cookie.replace("; Partitioned", ""))
+    (name, morsel) = next(iter(cookie.items()))
+    assert name == "__Secure-ltiaas-launch"
+    assert morsel.value == launch.ltik
+    assert morsel["path"] == launch.prefix
+    assert 86_000 < int(morsel["max-age"]) <= 86_400
+    assert morsel["httponly"]
+    assert morsel["secure"]
+    assert morsel["samesite"] == "None"
+    assert "; Partitioned" in launch.set_cookie
+    assert "Domain" not in launch.set_cookie
+
+
+def test_on_a_developers_machine_the_cookie_works_without_tls(tool):
+    launch = Captured(tool, scheme="http", host="127.0.0.1:5000")
+    assert launch.set_cookie.startswith("ltiaas-launch=")
+    assert "SameSite=Lax" in launch.set_cookie
+    assert "Secure" not in launch.set_cookie
+    reply = tool.navigate(launch.location, launch.cookie, scheme="http", host="127.0.0.1:5000")
+    assert reply.seen["user"] == "Ada"
+
+
+@pytest.mark.parametrize("host", ["tool.example", "tool.example:80", "[::1", ""])
+def test_on_plain_http_elsewhere_no_cookie_is_sent_in_vain_and_the_log_says_so_once(
+    tool, caplog, host
+):
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert Captured(tool, scheme="http", host=host).set_cookie is None
+    assert caplog.text.count("plain http") == 1
+
+
+def test_the_app_does_not_see_the_launchs_cookie_but_all_others(tool, launch):
+    header = f"a=1; {launch.cookie['Cookie']}; b=2"
+    seen = tool.navigate(launch.location, {"Cookie": header}).seen
+    assert [part.strip() for part in seen["headers"]["cookie"].split(";")] == ["a=1", "b=2"]
+    assert "cookie" not in tool.navigate(launch.location, launch.cookie).seen["headers"]
+
+
+def test_a_worker_that_never_saw_the_launch_serves_it_from_the_cookie(tool, launch, upstream):
+    forget(tool)
+    assert tool.navigate(launch.location, launch.cookie).seen["launch"] == launch.id
+    assert tool.navigate(launch.location, launch.cookie).seen["launch"] == launch.id
+    assert upstream.asked == [launch.ltik] * 2
+
+
+class TestWithoutACookie:
+    def test_a_browser_that_keeps_none_is_served_on_the_path_alone(self, tool, launch):
+        for _ in range(2):
+            assert tool.navigate(launch.location).seen["launch"] == launch.id
+
+    def test_the_path_alone_opens_nothing_once_the_cookie_came_back(self, tool, launch):
+        tool.navigate(launch.location, launch.cookie)
+        reply = tool.get(launch.location)
+        assert (reply.status, reply.problem) == (401, "launch_unknown")
+        assert tool.navigate(launch.location, launch.cookie).reached_app
+
+    def test_that_outlives_a_refresh_of_the_id_token(self, tool, launch, upstream):
+        tool.navigate(launch.location, launch.cookie)
+        tool.later(601)
+        assert tool.navigate(launch.location, launch.cookie).reached_app
+        assert len(upstream.asked) == 2
+        assert tool.get(launch.location).status == 401
+
+    def test_that_holds_for_a_worker_that_learned_of_it_from_the_cookie(self, tool, launch):
+        forget(tool)
+        tool.navigate(launch.location, launch.cookie)
+        assert tool.get(launch.location).status == 401
+
+    def test_an_unknown_path_is_401_and_says_how_to_come_back(self, tool, upstream):
+        reply = tool.navigate("/lti/AAAAAAAAAAAAAAAAAAAAAA/launch")
+        assert reply.status == 401
+        assert "open the activity again" in reply.body.decode()
+        assert upstream.asked == []
+
+
+class TestANewTab:
+    @pytest.mark.parametrize("age", [0, 601])
+    def test_of_the_tools_own_page_is_taken_and_gets_a_cookie_of_its_own(self, tool, launch, age):
+        tool.navigate(launch.location, launch.cookie)
+        tool.later(age)
+        reply = tool.navigate(launch.location, new_tab(launch))
+        assert reply.seen["launch"] == launch.id
+        assert reply["Set-Cookie"].split("Max-Age")[0] == launch.set_cookie.split("Max-Age")[0]
+
+    def test_of_another_launchs_page_is_not(self, tool, launch):
+        """A link to my launch path that I left in the tool does not make its reader me."""
+        other = Captured(tool)
+        tool.navigate(launch.location, launch.cookie)
+        for referer in (new_tab(other)["Referer"], "https://tool.example/", "", "//["):
+            marks = NEW_TAB | {"Referer": referer}
+            assert tool.get(launch.location, marks).status == 401
+
+    def test_below_a_mount_point_is_taken_too(self, tool):
+        launch = Captured(tool, mount="/tool")
+        inside = launch.location.removeprefix("/tool")
+        tool.navigate(inside, launch.cookie, mount="/tool")
+        assert tool.navigate(inside, new_tab(launch), mount="/tool").reached_app
+
+    @pytest.mark.parametrize(
+        "marks",
+        [
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},
+            {"Sec-Fetch-Site": "none"},
+            {"Sec-Fetch-Dest": "iframe"},
+            {"Sec-Fetch-Mode": "cors"},
+        ],
+    )
+    def test_of_anyone_else_is_not(self, tool, launch, marks):
+        tool.navigate(launch.location, launch.cookie)
+        assert tool.get(launch.location, new_tab(launch) | marks).status == 401
+
+    def test_does_not_post(self, tool, launch):
+        tool.navigate(launch.location, launch.cookie)
+        assert tool.ask("POST", launch.location, new_tab(launch)).status == 401
+
+    def test_is_refused_under_strict_launch_path(self, make_tool):
+        tool = make_tool(strict_launch_path=True)
+        launch = Captured(tool)
+        tool.navigate(launch.location, launch.cookie)
+        assert tool.navigate(launch.location, new_tab(launch)).status == 401
+
+
+class TestAHandoff:
+    @pytest.fixture
+    def tool(self, make_tool):
+        return make_tool(strict_launch_path=True)
+
+    @pytest.fixture
+    def confirmed(self, tool, launch):
+        assert tool.navigate(launch.location, launch.cookie).reached_app
+        entry = tool.middleware._authenticator.known(launch.id)
+        return Launch(entry, tool.middleware._gate._account, launch.prefix)
+
+    def test_opens_the_launch_once_and_leaves_the_address_clean(self, tool, launch, confirmed):
+        url = confirmed.handoff_url("/report?x=%20y&x=+#part")
+        assert url.endswith("#part")
+        reply = tool.navigate(url.partition("#")[0])
+        assert (reply.status, reply["Location"]) == (303, f"{launch.prefix}/report?x=%20y&x=+")
+        assert reply["Set-Cookie"].startswith("__Secure-ltiaas-launch=")
+        again = tool.navigate(url.partition("#")[0])
+        assert again.status == 401
+        assert again.get("Set-Cookie") is None
+
+    @pytest.mark.parametrize("age", [0, 601])
+    def test_is_used_up_by_a_tab_that_could_have_done_without(self, tool, launch, confirmed, age):
+        url = confirmed.handoff_url("/x")
+        tool.later(age)
+        for _ in range(2):
+            reply = tool.navigate(url, launch.cookie)
+            assert (reply.status, reply["Location"]) == (303, f"{launch.prefix}/x")
+        assert tool.navigate(url).status == 401
+
+    @pytest.mark.parametrize("disguise", ["{}==", "{}!!!!", "{}=", "{} ", "%20{}", "changed"])
+    def test_has_one_spelling(self, tool, launch, confirmed, disguise):
+        """What is used up is its text: no second text may stand for the same token."""
+        url = confirmed.handoff_url("/x")
+        assert tool.navigate(url).status == 303
+        address, _, token = url.rpartition("=")
+        # The last of 38 characters holds four bits; the two that are left over say nothing.
+        again = token[:-1] + chr(ord(token[-1]) + 1) if disguise == "changed" else ""
+        disguised = again or disguise.format(token)
+        assert tool.navigate(f"{address}={disguised}").status == 401
+
+    def test_that_only_looks_like_one_is_the_apps_own_parameter(self, tool, launch, confirmed):
+        for query in ("not_ltiaas_handoff=1", "a=ltiaas_handoff"):
+            reply = tool.navigate(f"{launch.prefix}/x?{query}", launch.cookie)
+            assert reply.seen["query"] == query
+
+    def test_of_another_launch_opens_nothing(self, tool, launch, confirmed):
+        other = Captured(tool)
+        tool.navigate(other.location, other.cookie)
+        query = confirmed.handoff_url("/x").partition("?")[2]
+        assert tool.navigate(f"{other.prefix}/x?{query}").status == 401
+
+    def test_is_over_after_a_minute(self, tool, confirmed, monkeypatch):
+        url = confirmed.handoff_url("/x")
+        handoffs = tool.middleware._gate._account.handoffs
+        clock = handoffs._clock
+        monkeypatch.setattr(handoffs, "_clock", lambda: clock() + 61)
+        assert tool.navigate(url).status == 401
+
+    @pytest.mark.parametrize("token", ["", "AAAA", "A" * 38, "é", "%00", "A" * 39])
+    def test_that_is_forged_opens_nothing(self, tool, launch, confirmed, token):
+        assert tool.navigate(f"{launch.prefix}/x?ltiaas_handoff={token}").status == 401
+
+    def test_does_nothing_for_a_program(self, tool, launch, confirmed):
+        assert tool.get(confirmed.handoff_url("/x")).status == 401
+
+    def test_opens_nothing_where_the_launch_is_not_known(self, tool, launch, confirmed):
+        url = confirmed.handoff_url("/x")
+        forget(tool)
+        assert tool.navigate(url).status == 401
+
+    def test_needs_a_path_and_a_launch_path(self, confirmed, make_tool):
+        with pytest.raises(ValueError, match="slash"):
+            confirmed.handoff_url("report")
+        settings = make_tool(launch_path=None).middleware._gate._account
+        with pytest.raises(ValueError, match="launch_path"):
+            Launch(confirmed._entry, settings).handoff_url("/x")
+
+    def test_survives_a_rotation_of_the_secret(self, make_tool, confirmed, tool):
+        account = tool.middleware._gate._account
+        from ltiaas_middleware._crypto.handoffs import Handoffs
+
+        old, new = account.settings.api_key, "a new secret, long enough"
+        token = Handoffs([old], account.handoffs._clock).make("A" * 22)
+        assert Handoffs([new, old], account.handoffs._clock).check(token, "A" * 22)
+        assert not Handoffs([new], account.handoffs._clock).check(token, "A" * 22)
+
+
+class TestForeignCookies:
+    def test_another_launchs_cookie_opens_nothing_here(self, tool, launch):
+        other = Captured(tool)
+        tool.navigate(launch.location, launch.cookie)
+        assert tool.get(launch.location, other.cookie).status == 401
+
+    def test_another_launchs_cookie_opens_nothing_in_a_new_worker(self, tool, launch, upstream):
+        other = Captured(tool)
+        forget(tool)
+        asked = list(upstream.asked)
+        assert tool.get(launch.location, other.cookie).status == 401
+        assert upstream.asked == asked
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_a_planted_cookie_of_the_same_name_does_not_get_in_the_way(self, tool, launch, known):
+        tool.navigate(launch.location, launch.cookie)
+        if not known:
+            forget(tool)
+        name, _, value = launch.cookie["Cookie"].partition("=")
+        for header in (f"{name}=a.b.c; {name}={value}", f"{name}={value};{name}=a.b.c; {name}"):
+            assert tool.navigate(launch.location, {"Cookie": header}).seen["launch"] == launch.id
+
+    @pytest.mark.parametrize("known", [True, False])
+    @pytest.mark.parametrize(
+        "value", ["", "a.b.c", "\xe9\xff", "=", ";;;", "a" * 9000 + ".b.c", '"quoted"', "\x00"]
+    )
+    def test_garbage_is_no_proof_and_no_crash(self, tool, launch, upstream, known, value):
+        tool.navigate(launch.location, launch.cookie)
+        if not known:
+            forget(tool)
+        asked = len(upstream.asked)
+        reply = tool.get(launch.location, {"Cookie": f"__Secure-ltiaas-launch={value}"})
+        assert reply.status == 401
+        assert len(upstream.asked) == asked
+
+    def test_a_cookie_without_the_secure_prefix_is_not_taken_over_https(self, tool, launch):
+        tool.navigate(launch.location, launch.cookie)
+        assert tool.get(launch.location, {"Cookie": f"ltiaas-launch={launch.ltik}"}).status == 401
+
+
+class TestAnotherSite:
+    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+    def test_cannot_change_anything_with_the_users_cookies(self, tool, launch, method):
+        tool.navigate(launch.location, launch.cookie)
+        reply = tool.ask(method, launch.location, launch.cookie | {"Sec-Fetch-Site": "cross-site"})
+        assert (reply.status, reply.problem) == (403, "cross_site")
+
+    def test_cannot_change_anything_before_the_cookie_came_back(self, tool, launch):
+        reply = tool.ask("POST", launch.location, {"Sec-Fetch-Site": "cross-site"})
+        assert reply.status == 403
+
+    @pytest.mark.parametrize("marks", [{"Upgrade": "WebSocket"}, {"Sec-Fetch-Mode": "websocket"}])
+    def test_cannot_open_a_websocket(self, tool, launch, marks):
+        tool.navigate(launch.location, launch.cookie)
+        mine = launch.cookie | marks
+        assert tool.get(launch.location, mine | {"Sec-Fetch-Site": "cross-site"}).status == 403
+        assert tool.get(launch.location, mine | {"Sec-Fetch-Site": "same-origin"}).reached_app
+
+    @pytest.mark.parametrize("site", ["same-origin", "same-site", None])
+    def test_the_tools_own_forms_are_posted(self, tool, launch, site):
+        marks = {"Sec-Fetch-Site": site} if site else {}
+        assert tool.ask("POST", launch.location, launch.cookie | marks).reached_app
+
+
+class TestTheRedirect:
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "",
+            "a=1",
+            "b=2&a=1&b=3&a",
+            "empty=&=x&&",
+            "q=a+b%20c%2Bd&u=%C3%A9%c3%a9",
+            "url=https://x.example/?y=1&z=%26%3D",
+            "strange=[1]{2}|3^4`5\"<>\\'",
+        ],
+    )
+    @pytest.mark.parametrize("place", ["first", "last"])
+    def test_keeps_every_other_query_byte(self, tool, query, place):
+        token = f"ltik={ltik()}"
+        parts = [token, query] if place == "first" else [query, token]
+        whole = "&".join(parts) if query else token
+        location = tool.navigate(f"/launch?{whole}")["Location"]
+        assert location.partition("?")[2] == query
+        assert ("?" in location) is bool(query)
+
+    def test_encodes_what_cannot_stand_in_a_header(self, tool):
+        location = tool.navigate(f"/launch?a=\xe9 b&ltik={ltik()}")["Location"]
+        assert location.endswith("/launch?a=%E9%20b")
+
+    @pytest.mark.parametrize("raw", [True, False])
+    @pytest.mark.parametrize(
+        "path", ["/", "/a/b/", "/caf%C3%A9/x", "/a%20b", "/a:b@c;d=e,f", "/%25"]
+    )
+    def test_keeps_the_path(self, tool, path, raw):
+        launch = Captured(tool, path, raw=raw)
+        assert launch.location == launch.prefix + path
+        seen = tool.navigate(launch.location, launch.cookie, raw=raw).seen
+        from urllib.parse import unquote
+
+        assert seen["path"] == unquote(path)
+
+    def test_keeps_an_encoded_slash_where_the_server_tells_of_it(self, tool):
+        assert Captured(tool, "/a%2Fb").location.endswith("/a%2Fb")
+
+    @pytest.mark.parametrize("path", ["//evil.example/x", "/%2F%2Fevil.example", "/\\evil.example"])
+    def test_never_leads_to_another_site(self, tool, path):
+        for raw in (True, False):
+            location = tool.navigate(f"{path}?ltik={ltik()}", raw=raw)["Location"]
+            assert re.match(r"/lti/[\w-]{22}/", location)
+
+    @pytest.mark.parametrize(
+        "mount", ["//evil.example", "///evil.example/", "/a\r\nX: 1", "/caf\xe9"]
+    )
+    def test_is_not_led_astray_by_a_spoofed_mount_point(self, tool, mount):
+        location = tool.navigate(f"/launch?ltik={ltik()}", mount=mount)["Location"]
+        assert re.match(r"/[^/]", location)
+        assert location.isascii()
+        assert "\r" not in location
+
+    def test_a_mount_point_adds_nothing_to_the_cookie(self, tool):
+        reply = tool.navigate(f"/launch?ltik={ltik()}", mount="/a;Domain=example;Max-Age=9")
+        assert reply["Set-Cookie"].count(";") == 6
+        assert "Domain=example;" not in reply["Set-Cookie"]
+
+    def test_stays_below_the_mount_point(self, tool):
+        launch = Captured(tool, mount="/tool")
+        assert launch.prefix == f"/tool/lti/{launch.id}"
+        assert f"Path={launch.prefix};" in launch.set_cookie
+        inside = launch.location.removeprefix("/tool")
+        seen = tool.navigate(inside, launch.cookie, mount="/tool").seen
+        assert (seen["mount"], seen["launch_path"]) == (launch.prefix, launch.prefix)
+
+    def test_of_a_launch_below_another_launchs_path_leads_to_its_own(self, tool, launch):
+        token = ltik()
+        location = tool.navigate(f"{launch.prefix}/page?b=1&ltik={token}")["Location"]
+        assert location.endswith("/page?b=1")
+        assert location.count("/lti/") == 1
+        assert launch.id not in location
+
+    def test_of_the_same_launch_again_takes_the_ltik_out_of_the_address(self, tool, launch):
+        reply = tool.navigate(f"{launch.prefix}/page?ltik={launch.ltik}")
+        assert reply["Location"] == f"{launch.prefix}/page"
+
+
+class TestAnLtikOnALaunchPath:
+    def test_of_this_launch_is_served_in_place(self, tool, launch):
+        seen = tool.get(f"{launch.prefix}/data?ltik={launch.ltik}").seen
+        assert (seen["launch"], seen["mount"]) == (launch.id, launch.prefix)
+
+    def test_of_another_launch_is_400_for_a_program(self, tool, launch):
+        assert tool.get(f"{launch.prefix}/data?ltik={ltik()}").status == 400
+
+    def test_in_a_header_proves_the_launch_but_does_not_close_the_path(self, make_tool):
+        tool = make_tool(bearer=True)
+        launch = Captured(tool)
+        bearer = {"Authorization": f"Bearer {launch.ltik}"}
+        assert tool.get(launch.location, bearer).seen["launch"] == launch.id
+        assert tool.navigate(launch.location).reached_app
+        tool.navigate(launch.location, launch.cookie)
+        assert tool.get(launch.location).status == 401
+        assert tool.get(launch.location, bearer).seen["launch"] == launch.id
+
+    def test_in_a_header_and_not_of_this_launch_is_400(self, make_tool):
+        tool = make_tool(bearer=True)
+        launch = Captured(tool)
+        assert tool.get(launch.location, {"Authorization": f"Bearer {ltik()}"}).status == 400
+
+    def test_in_a_header_may_post_from_another_site(self, make_tool):
+        tool = make_tool(bearer=True)
+        launch = Captured(tool)
+        headers = {"Authorization": f"Bearer {launch.ltik}", "Sec-Fetch-Site": "cross-site"}
+        assert tool.ask("POST", launch.location, headers).reached_app
+
+
+@pytest.mark.parametrize(
+    "path", ["/lti", "/lti/", "/lti/short/x", "/lti/AAAAAAAAAAAAAAAAAAAAAAA/x", "/ltix/y", "/lti/é"]
+)
+def test_a_path_of_another_shape_is_the_apps_own(tool, path):
+    seen = tool.get(path).seen
+    assert (seen["path"], seen["mount"]) == (path, "")
+
+
+def test_the_bare_launch_path_is_the_apps_root(tool, launch):
+    assert tool.navigate(launch.prefix, launch.cookie).seen["path"] == "/"
+
+
+def test_require_does_not_get_in_the_way_of_a_launch_path(make_tool):
+    tool = make_tool(require=True)
+    launch = Captured(tool)
+    assert tool.navigate(launch.location, launch.cookie).reached_app
+
+
+class TestWhileLtiaasFails:
+    def test_a_launch_verified_before_is_served_on(self, tool, launch, upstream):
+        upstream.error = UpstreamError("no connection")
+        tool.later(601)
+        asked = len(upstream.asked)
+        for _ in range(3):
+            assert tool.navigate(launch.location, launch.cookie).seen["user"] == "Ada"
+        assert len(upstream.asked) == asked + 1
+
+    def test_a_launch_that_is_refused_on_refresh_is_over_at_once(self, tool, launch, upstream):
+        upstream.error = LaunchExpired("Invalid or expired ltik.", status=401)
+        tool.later(601)
+        assert tool.get(launch.location, launch.cookie).problem == "launch_expired"
+        assert tool.get(launch.location, launch.cookie).problem == "launch_expired"
+        assert tool.get(launch.location).status == 401
+
+    def test_a_worker_that_never_saw_it_says_so(self, tool, launch, upstream):
+        forget(tool)
+        upstream.error = UpstreamError("no connection")
+        assert tool.get(launch.location, launch.cookie).status == 503
+
+
+def test_a_rotated_secret_ends_nobodys_launch(make_tool, upstream):
+    old, new = "the old secret, long enough", "the new secret, long enough"
+    launch = Captured(make_tool(secret=old))
+    rotated = make_tool(secret=[new, old])
+    assert rotated.navigate(launch.location, launch.cookie).seen["launch"] == launch.id
+    assert rotated.get(launch.location).status == 401
+    assert Captured(rotated).id != launch.id
+    assert make_tool(secret=new).get(launch.location, launch.cookie).status == 401

@@ -1,0 +1,296 @@
+"""The table of design.md, for both adapters at once."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from ltiaas_middleware import Answer, LtikCredential
+from ltiaas_middleware.errors import ApiKeyRejected, LaunchExpired, RateLimited, UpstreamError
+from tests.tokens import ltik
+
+
+def test_a_request_without_a_token_runs_without_a_launch(tool, upstream):
+    seen = tool.get("/page?a=1&not=ltik").seen
+    assert seen["launch"] is None
+    assert (seen["path"], seen["query"]) == ("/page", "a=1&not=ltik")
+    assert upstream.asked == []
+
+
+def test_a_navigation_is_verified_and_sent_to_its_launch_path(tool, upstream):
+    token = ltik()
+    reply = tool.navigate(f"/launch?resource=123&ltik={token}")
+    assert reply.status == 303
+    assert upstream.asked == [token]
+    assert reply["Location"].startswith("/lti/")
+    assert reply["Location"].endswith("/launch?resource=123")
+    assert token not in reply["Location"]
+    assert reply["Cache-Control"] == "no-store"
+    assert reply["Referrer-Policy"] == "no-referrer"
+
+
+def test_a_program_is_served_in_place_and_the_app_does_not_see_the_ltik(tool):
+    token = ltik()
+    reply = tool.get(f"/data?a=1&ltik={token}&b=2")
+    assert reply.seen["user"] == "Ada"
+    assert reply.seen["query"] == "a=1&b=2"
+    assert reply.seen["mount"] == ""
+    assert token not in reply.body.decode()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD"])
+def test_any_other_method_is_served_in_place(tool, method):
+    reply = tool.ask(method, f"/launch?ltik={ltik()}", {"Sec-Fetch-Mode": "navigate"})
+    assert reply.seen["user"] == "Ada"
+
+
+def test_a_fetch_is_served_in_place_although_it_would_take_html(tool):
+    headers = {"Sec-Fetch-Mode": "cors", "Accept": "text/html"}
+    assert tool.get(f"/launch?ltik={ltik()}", headers).reached_app
+
+
+def test_without_launch_paths_a_navigation_is_served_in_place(make_tool):
+    tool = make_tool(launch_path=None)
+    reply = tool.navigate(f"/launch?resource=1&ltik={ltik()}")
+    assert reply.seen["user"] == "Ada"
+    assert reply.seen["query"] == "resource=1"
+    assert reply.seen["launch_path"] == ""
+    assert tool.get("/lti/AAAAAAAAAAAAAAAAAAAAAA/x").seen["path"] == "/lti/AAAAAAAAAAAAAAAAAAAAAA/x"
+
+
+def test_an_ltik_is_asked_for_once_and_then_known(tool, upstream):
+    token = ltik()
+    for _ in range(3):
+        tool.get(f"/?ltik={token}")
+    assert upstream.asked == [token]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "ltik=",
+        "ltik",
+        "ltik=abc",
+        "ltik=a.b",
+        "ltik=a.b.c.d",
+        "ltik=a..c",
+        "ltik=a.b.c%0d%0aX-Evil:%201",
+        "ltik=a.b.c%00",
+        "ltik=a.b.c%20",
+        "ltik=a.b.%C3%A9",
+        "ltik=a.b.\xe9",
+        "ltik=" + "a" * 5000 + ".b.c",
+        "ltik=a.b.c&ltik=a.b.c",
+        "ltik=a.b.c&x=1&ltik=d.e.f",
+        "ltik=a.b.c&ltik=",
+    ],
+)
+def test_a_malformed_ltik_is_400_without_a_call(tool, upstream, query):
+    reply = tool.get(f"/launch?{query}")
+    assert (reply.status, reply.problem) == (400, "malformed_ltik")
+    assert upstream.asked == []
+
+
+def test_a_percent_encoded_ltik_is_read(tool, upstream):
+    token = ltik()
+    assert tool.get(f"/?ltik={token.replace('.', '%2E')}").reached_app
+    assert upstream.asked == [token]
+
+
+def test_a_refused_ltik_is_401_and_not_asked_for_again(tool, upstream):
+    upstream.error = LaunchExpired("Invalid or expired ltik.", status=401)
+    token = ltik()
+    for _ in range(3):
+        reply = tool.get(f"/?ltik={token}")
+        assert (reply.status, reply.problem) == (401, "launch_expired")
+        assert reply["WWW-Authenticate"]
+        assert reply["Cache-Control"] == "no-store"
+    assert len(upstream.asked) == 1
+
+
+def test_an_ltik_past_its_24_hours_is_401_without_a_call(tool, upstream):
+    reply = tool.get(f"/?ltik={ltik(iat=1_600_000_000)}")
+    assert (reply.status, reply.problem) == (401, "launch_expired")
+    assert upstream.asked == []
+
+
+def test_a_new_launch_is_503_while_ltiaas_fails(tool, upstream):
+    upstream.error = UpstreamError("no connection")
+    reply = tool.get(f"/?ltik={ltik()}")
+    assert (reply.status, reply.problem, reply["Retry-After"]) == (503, "ltiaas_unavailable", "5")
+
+
+def test_retry_after_is_passed_on(tool, upstream):
+    upstream.error = RateLimited("slow down", status=429, retry_after=17.2)
+    assert tool.get(f"/?ltik={ltik()}")["Retry-After"] == "18"
+
+
+def test_a_failure_is_not_remembered(tool, upstream):
+    token = ltik()
+    upstream.error = UpstreamError("no connection")
+    assert tool.get(f"/?ltik={token}").status == 503
+    upstream.error = None
+    assert tool.get(f"/?ltik={token}").reached_app
+
+
+def test_a_rejected_api_key_is_502_and_an_error_in_the_log(tool, upstream, caplog):
+    upstream.error = ApiKeyRejected("Invalid API key", status=401)
+    reply = tool.get(f"/?ltik={ltik()}")
+    assert (reply.status, reply.problem) == (502, "api_key_rejected")
+    (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert "API key" in record.getMessage()
+
+
+class TestOtherSources:
+    def test_are_off_by_default(self, tool, upstream):
+        headers = {"Authorization": f"Bearer {ltik()}", "X-Ltik": ltik()}
+        seen = tool.get("/", headers).seen
+        assert seen["launch"] is None
+        assert seen["headers"]["authorization"] == headers["Authorization"]
+        assert upstream.asked == []
+
+    @pytest.mark.parametrize(
+        ("options", "header", "scheme"),
+        [
+            ({"bearer": True}, "Authorization", "Bearer "),
+            ({"bearer": True}, "Authorization", "bearer  "),
+            ({"header": "X-Ltik"}, "X-Ltik", ""),
+        ],
+    )
+    def test_are_served_in_place_and_hidden_from_the_app(self, make_tool, options, header, scheme):
+        token = ltik()
+        reply = make_tool(**options).navigate("/x?a=1", {header: scheme + token})
+        assert reply.seen["user"] == "Ada"
+        assert reply.seen["query"] == "a=1"
+        assert token not in reply.body.decode()
+
+    def test_another_scheme_is_none_of_our_business(self, make_tool, upstream):
+        seen = make_tool(bearer=True).get("/", {"Authorization": "Basic dTpw"}).seen
+        assert seen["launch"] is None
+        assert seen["headers"]["authorization"] == "Basic dTpw"
+
+    @pytest.mark.parametrize("token", ["opaque", "a.b.c d", "a.b.c,a.b.c"])
+    def test_a_malformed_bearer_is_400_without_a_call(self, make_tool, upstream, token):
+        reply = make_tool(bearer=True).get("/", {"Authorization": f"Bearer {token}"})
+        assert reply.status == 400
+        assert upstream.asked == []
+
+    def test_two_different_ltiks_are_400(self, make_tool, upstream):
+        tool = make_tool(bearer=True)
+        reply = tool.get(f"/?ltik={ltik()}", {"Authorization": f"Bearer {ltik()}"})
+        assert reply.status == 400
+        assert upstream.asked == []
+
+    def test_the_same_ltik_twice_is_one(self, make_tool):
+        token = ltik()
+        tool = make_tool(bearer=True)
+        reply = tool.get(f"/?ltik={token}", {"Authorization": f"Bearer {token}"})
+        assert reply.seen["user"] == "Ada"
+        assert token not in reply.body.decode()
+
+
+class TestRequire:
+    def test_true_covers_everything(self, make_tool):
+        reply = make_tool(require=True).get("/anything")
+        assert (reply.status, reply.problem) == (401, "launch_required")
+
+    def test_a_predicate_covers_its_paths(self, make_tool):
+        tool = make_tool(require=lambda path: path.startswith("/private"))
+        assert tool.get("/public").reached_app
+        assert tool.get("/private/x").status == 401
+        assert tool.get(f"/private/x?ltik={ltik()}").reached_app
+
+    def test_the_predicate_sees_the_path_below_the_mount(self, make_tool):
+        paths = []
+        tool = make_tool(require=lambda path: bool(paths.append(path)))
+        tool.get("/x", mount="/tool")
+        assert paths == ["/x"]
+
+    def test_a_view_that_requires_a_launch_is_answered_401(self, tool):
+        reply = tool.get("/requires")
+        assert (reply.status, reply.problem) == (401, "launch_required")
+        assert tool.get(f"/requires?ltik={ltik()}").reached_app
+
+
+class TestRefusals:
+    def test_a_person_gets_a_page_that_an_iframe_shows(self, tool):
+        reply = tool.navigate("/launch?ltik=broken")
+        assert reply["Content-Type"] == "text/html; charset=utf-8"
+        assert "open the activity again" in reply.body.decode()
+        assert reply.get("X-Frame-Options") is None
+        policy = reply["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors" not in policy
+        assert reply["Cache-Control"] == "no-store"
+        assert int(reply["Content-Length"]) == len(reply.body)
+
+    def test_an_older_browser_is_known_by_what_it_accepts(self, tool):
+        reply = tool.get("/?ltik=broken", {"Accept": "text/html,application/xml"})
+        assert reply["Content-Type"].startswith("text/html")
+
+    def test_a_head_has_no_body(self, tool):
+        reply = tool.ask("HEAD", "/?ltik=broken")
+        assert (reply.status, reply.body) == (400, b"")
+
+    def test_on_refusal_replaces_them(self, make_tool):
+        given = []
+
+        def on_refusal(refusal):
+            given.append(refusal)
+            return Answer(418, (("Content-Type", "text/plain"),), b"mine")
+
+        reply = make_tool(on_refusal=on_refusal).get("/?ltik=broken")
+        assert (reply.status, reply.body) == (418, b"mine")
+        assert reply["Cache-Control"] == "no-store"
+        assert (given[0].code, given[0].status) == ("malformed_ltik", 400)
+
+    def test_on_refusal_may_pass(self, make_tool):
+        assert make_tool(on_refusal=lambda refusal: None).get("/?ltik=broken").status == 400
+
+    def test_an_on_refusal_that_fails_is_logged_and_replaced(self, make_tool, caplog):
+        reply = make_tool(on_refusal=lambda refusal: 1 / 0).get("/?ltik=broken")
+        assert reply.status == 400
+        assert "on_refusal failed" in caplog.text
+
+    def test_none_of_them_tells_a_secret(self, tool, upstream):
+        token = ltik()
+        upstream.error = UpstreamError("no connection")
+        replies = [tool.navigate(f"/?ltik={token}"), tool.get(f"/?ltik={token}")]
+        for reply in replies:
+            shown = repr(reply)
+            assert token not in shown
+            assert tool.middleware.settings.api_key not in shown
+
+
+def test_an_app_may_set_its_own_referrer_policy(make_tool):
+    tool = make_tool(app_headers=[("referrer-policy", "no-referrer")])
+    assert tool.get(f"/?ltik={ltik()}").all("Referrer-Policy") == ["no-referrer"]
+
+
+def test_in_place_the_address_does_not_travel_as_a_referer(tool):
+    # Not no-referrer: it would turn a form's Origin into "null" (Fetch, "append a request Origin").
+    assert tool.get(f"/?ltik={ltik()}")["Referrer-Policy"] == "strict-origin"
+
+
+def test_10_000_tokens_of_the_wrong_shape_cause_no_call(tool, upstream):
+    for n in range(10_000):
+        assert tool.get(f"/?ltik=junk.{n}").status == 400
+    assert upstream.asked == []
+
+
+def test_a_changed_claim_reaches_no_other_request(upstream, make_tool):
+    from ltiaas_middleware import current_launch
+
+    tool = make_tool()
+    token = ltik()
+    tool.get(f"/?ltik={token}")
+    entry = tool.middleware._authenticator.known(tool.middleware._gate._ids.of(token))
+    from ltiaas_middleware.launch import Launch
+
+    first = Launch(entry, tool.middleware._gate._account)
+    first.id_token.raw["user"]["id"] = "someone else"
+    second = Launch(entry, tool.middleware._gate._account)
+    assert second.id_token.user.id == "u1"
+    assert isinstance(second.credential, LtikCredential)
+    assert current_launch() is None

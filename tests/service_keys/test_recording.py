@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from ltiaas_middleware import IdToken, LaunchExpired
+from ltiaas_middleware.service_keys.recording import Recording
+
+CLAIMS = json.dumps({"user": {"id": "ada"}, "services": {"serviceKey": "sk-1"}}).encode()
+
+
+class Source:
+    def id_token(self, ltik: str) -> bytes:
+        if ltik == "over":
+            raise LaunchExpired("over")
+        return CLAIMS
+
+
+class Recorder:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.recorded: list[tuple[IdToken, datetime]] = []
+        self._error = error
+
+    def record(self, id_token: IdToken, launched_at: datetime) -> None:
+        if self._error is not None:
+            raise self._error
+        self.recorded.append((id_token, launched_at))
+
+
+@pytest.mark.parametrize(("began", "expected"), [(None, 2000.0), (1000.0, 1000.0)])
+def test_a_fetched_id_token_is_recorded_under_its_launchs_time(
+    began: float | None, expected: float
+) -> None:
+    recorder = Recorder()
+    source = Recording(Source(), recorder, lambda ltik, now: began, clock=lambda: 2000.0)
+    assert source.id_token("a.b.c") == CLAIMS
+    ((token, moment),) = recorder.recorded
+    assert token.services.service_key == "sk-1"
+    assert moment == datetime.fromtimestamp(expected, timezone.utc)
+
+
+def test_a_refused_ltik_is_not_recorded() -> None:
+    recorder = Recorder()
+    with pytest.raises(LaunchExpired):
+        Recording(Source(), recorder, lambda ltik, now: None).id_token("over")
+    assert recorder.recorded == []
+
+
+def test_a_recorder_that_raises_does_not_fail_the_launch(caplog: Any) -> None:
+    source = Recording(Source(), Recorder(RuntimeError("sk-1")), lambda ltik, now: None)
+    assert source.id_token("a.b.c") == CLAIMS
+    assert "RuntimeError" in caplog.text
+    assert "sk-1" not in caplog.text

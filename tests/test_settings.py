@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from ltiaas_middleware import LTIAASError, Settings, SettingsError
+from ltiaas_middleware.origins import is_loopback, origin_of
+
+URL, KEY = "https://your.ltiaas.com", "7d1c3f0e-0000-4000-8000-000000000001"
+
+
+def settings(**options):
+    return Settings(**({"url": URL, "api_key": KEY} | options))
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("your.ltiaas.com", URL),
+        ("https://your.ltiaas.com", URL),
+        ("https://your.ltiaas.com/", URL),
+        (" HTTPS://Your.LTIAAS.com:443 ", URL),
+        ("your.ltiaas.com:8443", URL + ":8443"),
+        ("http://localhost:8400", "http://localhost:8400"),
+        ("http://127.0.0.1:80", "http://127.0.0.1"),
+        ("http://[::1]:8400", "http://[::1]:8400"),
+        ("http://lms.localhost", "http://lms.localhost"),
+    ],
+)
+def test_the_account_is_a_domain_or_a_url(given, origin):
+    assert settings(url=given).url == origin
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "  ",
+        None,
+        7,
+        "http://your.ltiaas.com",
+        "http://127.0.0.1.evil.example",
+        "ftp://your.ltiaas.com",
+        "https://",
+        "https://your.ltiaas.com/api",
+        "https://your.ltiaas.com?x=1",
+        "https://your.ltiaas.com#x",
+        "https://user:pass@your.ltiaas.com",
+        "https://your.ltiaas.com\\@evil.example",
+        "https://your.ltiaas.com:port",
+        "https://your.ltiaas.com\nX",
+        "https://f\xe4h.example",
+        "https://[::1",
+    ],
+)
+def test_an_address_that_is_none_names_the_setting(url):
+    with pytest.raises(SettingsError, match="LTIAAS_URL"):
+        settings(url=url)
+
+
+@pytest.mark.parametrize("key", ["", None, "a b", "a:b", "a\nb", "a\x00b", "\xe9", "a\x7f", " a"])
+def test_an_api_key_that_could_break_a_header_is_refused_and_not_shown(key):
+    with pytest.raises(SettingsError, match="LTIAAS_API_KEY") as caught:
+        settings(api_key=key)
+    assert not key or repr(key) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ttl", 0),
+        ("ttl", -1),
+        ("ttl", "soon"),
+        ("ttl", True),
+        ("ttl", float("nan")),
+        ("ttl", float("inf")),
+        ("max_launches", 1.5),
+        ("max_launches", None),
+        ("launch_path", "lti"),
+        ("launch_path", "/lti/"),
+        ("launch_path", "/"),
+        ("launch_path", "/a b"),
+        ("launch_path", "/a?b"),
+        ("launch_path", 1),
+        ("bearer", "yes"),
+        ("strict_launch_path", 1),
+        ("header", "X Ltik"),
+        ("header", "Cookie"),
+        ("header", "authorization"),
+        ("header", ""),
+        ("require", "/x"),
+        ("on_refusal", 1),
+        ("secret", ""),
+        ("secret", "short"),
+        ("secret", []),
+        ("secret", ["long enough, really", 1]),
+        ("cookie_name", "a;b"),
+        ("ca_bundle", "/nowhere/ca.pem"),
+    ],
+)
+def test_a_bad_value_names_its_setting(name, value):
+    with pytest.raises(SettingsError, match=f"LTIAAS_{name.upper()}"):
+        settings(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["service_keys", "cache"])
+def test_a_missing_extra_is_named(name, monkeypatch):
+    monkeypatch.setattr("ltiaas_middleware.settings.find_spec", lambda package: None)
+    value = {"service_keys": "sqlite:///keys.db", "cache": "redis://localhost"}[name]
+    with pytest.raises(SettingsError, match=r"pip install 'ltiaas-middleware\["):
+        settings(**{name: value})
+
+
+def test_numbers_are_read_from_text():
+    made = settings(ttl="60", max_launches="5")
+    assert (made.ttl, made.max_launches) == (60.0, 5)
+
+
+def test_from_env():
+    env = {
+        "LTIAAS_URL": "your.ltiaas.com",
+        "LTIAAS_API_KEY": KEY,
+        "LTIAAS_TTL": "30",
+        "LTIAAS_BEARER": "TRUE",
+        "LTIAAS_REQUIRE": "no",
+        "LTIAAS_LAUNCH_PATH": "off",
+        "LTIAAS_SECRET": "the-first-secret-xx the-second-secret-x",
+        "LTIAAS_HEADER": "",
+    }
+    made = Settings.from_env(env, ttl=31)
+    assert (made.url, made.api_key) == (URL, KEY)
+    assert (made.ttl, made.bearer, made.require, made.launch_path) == (31, True, False, None)
+    assert len(made.secrets) == 2
+    assert made.header is None
+
+
+def test_from_env_takes_the_domain(monkeypatch):
+    monkeypatch.setenv("LTIAAS_DOMAIN", "your.ltiaas.com")
+    monkeypatch.setenv("LTIAAS_API_KEY", KEY)
+    monkeypatch.delenv("LTIAAS_URL", raising=False)
+    assert Settings.from_env().url == URL
+
+
+@pytest.mark.parametrize("missing", ["LTIAAS_URL", "LTIAAS_API_KEY"])
+def test_from_env_says_what_is_missing(missing):
+    env = {"LTIAAS_URL": URL, "LTIAAS_API_KEY": KEY}
+    del env[missing]
+    with pytest.raises(SettingsError, match=missing):
+        Settings.from_env(env)
+
+
+def test_from_env_refuses_what_is_no_setting():
+    with pytest.raises(SettingsError, match="tll is no setting"):
+        Settings.from_env({"LTIAAS_URL": URL, "LTIAAS_API_KEY": KEY}, tll=5)
+
+
+def test_from_env_refuses_a_switch_that_is_neither():
+    with pytest.raises(SettingsError, match="LTIAAS_BEARER"):
+        Settings.from_env({"LTIAAS_URL": URL, "LTIAAS_API_KEY": KEY, "LTIAAS_BEARER": "maybe"})
+
+
+def test_a_settings_error_is_caught_as_any_error_of_ours():
+    with pytest.raises(LTIAASError):
+        settings(ttl=0)
+    with pytest.raises(ValueError, match="ttl"):
+        settings(ttl=0)
+
+
+def test_settings_do_not_show_the_key_and_are_not_pickled():
+    made = settings(secret="a secret that is long")
+    assert KEY not in repr(made)
+    assert "a secret that is long" not in repr(made)
+    for way in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match="API key"):
+            way(made)
+
+
+def test_settings_are_frozen():
+    with pytest.raises(AttributeError):
+        settings().ttl = 1
+
+
+def test_the_secret_is_the_api_key_by_default():
+    assert settings().secrets == (KEY,)
+    assert settings(secret="another secret, long").secrets == ("another secret, long",)
+
+
+@pytest.mark.parametrize("host", ["localhost", "a.localhost", "127.0.0.1", "127.9.9.9", "::1"])
+def test_loopback(host):
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["", "localhost.evil.example", "10.0.0.1", "notlocalhost"])
+def test_not_loopback(host):
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a@b", "https://a\\b", "//a", "a", "https://a b", "https:/"]
+)
+def test_an_unclear_address_has_no_origin(url):
+    assert origin_of(url) is None

@@ -1,0 +1,247 @@
+"""The settings of this part, and its counters."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import pytest
+import redis
+
+from ltiaas_middleware import Settings, SettingsError, settings, wsgi
+from ltiaas_middleware._verification import stats
+from ltiaas_middleware._verification.stats import Stats, publish
+from ltiaas_middleware._verification.timer import Later
+from tests.tokens import ltik
+from tests.waiting import wait_until
+
+
+def make(**options):
+    return Settings(url="https://your.ltiaas.com", api_key="key-key-key", **options)
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        "cache",
+        [
+            "memory",
+            "redis://localhost",
+            "redis://user:pass@localhost:6379/1?socket_timeout=2",
+            "rediss://cache.example:6380/0",
+            "unix:///run/redis.sock?db=1",
+            "unix://user:pass@/run/redis.sock",
+        ],
+    )
+    def test_where_launches_are_kept(self, cache):
+        assert make(cache=cache).cache == cache
+
+    def test_come_from_the_environment(self):
+        env = {
+            "LTIAAS_URL": "your.ltiaas.com",
+            "LTIAAS_API_KEY": "key-key-key",
+            "LTIAAS_CACHE": "redis://cache:6379/0",
+            "LTIAAS_CACHE_PREFIX": "tool-7",
+            "LTIAAS_CACHE_TIMEOUT": "0.25",
+            "LTIAAS_MAX_WAIT": "1.5",
+        }
+        made = Settings.from_env(env)
+        assert (made.cache, made.cache_prefix) == ("redis://cache:6379/0", "tool-7")
+        assert (made.cache_timeout, made.max_wait) == (0.25, 1.5)
+
+    @pytest.mark.parametrize(
+        "cache",
+        [
+            "",
+            None,
+            7,
+            "redis",
+            "redis://",
+            "localhost:6379",
+            "http://:hunter2@localhost",
+            "memcached://:hunter2@localhost",
+            "redis://:hunter2@localhost:port/0",
+            "redis://:hunter2@localhost?socket_timeout=hunter2",
+            "unix://",
+        ],
+    )
+    def test_what_is_no_address_of_redis_is_refused_by_name(self, cache):
+        with pytest.raises(SettingsError, match=r"^cache \(LTIAAS_CACHE\) must be") as caught:
+            make(cache=cache)
+        # Nor in what it came from: a log shows that as well.
+        assert caught.value.__context__ is None
+        assert "hunter2" not in str(caught.value)
+
+    @pytest.mark.parametrize("package", ["redis", "cryptography"])
+    def test_a_missing_package_is_told_with_the_extra_that_brings_it(self, monkeypatch, package):
+        found = settings.find_spec
+        monkeypatch.setattr(
+            settings, "find_spec", lambda name: None if name == package else found(name)
+        )
+        with pytest.raises(SettingsError, match=rf"{package}.*ltiaas-middleware\[redis\]"):
+            make(cache="redis://localhost")
+        assert make(cache="memory").cache == "memory"
+
+    def test_the_password_is_not_shown(self):
+        assert "hunter2" not in repr(make(cache="redis://:hunter2@localhost"))
+
+    def test_a_ready_client_is_taken(self):
+        client = redis.Redis()
+        assert make(cache=client).cache is client
+
+    def test_a_client_that_decodes_is_not(self):
+        with pytest.raises(SettingsError, match="decode_responses"):
+            make(cache=redis.Redis(decode_responses=True))
+
+    @pytest.mark.parametrize("prefix", ["", "a b", "a{b}", "a*", "x" * 101, 7])
+    def test_a_prefix_that_means_something_to_redis_is_refused(self, prefix):
+        with pytest.raises(SettingsError, match="cache_prefix"):
+            make(cache_prefix=prefix)
+
+    @pytest.mark.parametrize("name", ["cache_timeout", "max_wait"])
+    @pytest.mark.parametrize("value", [0, -1, "soon", float("nan")])
+    def test_times_are_positive_numbers(self, name, value):
+        with pytest.raises(SettingsError, match=name):
+            make(**{name: value})
+
+
+@pytest.mark.redis
+def test_a_ready_client_is_used(make_worker, redis_server):
+    token = ltik()
+    client = redis.Redis(port=redis_server.port, socket_timeout=1)
+    first, second = make_worker(client), make_worker(client)
+    first.verify(token)
+    first.settle()
+    assert second.recall(first.id_of(token)).ltik == token
+    first.authenticator.close()
+    assert client.ping(), "a client that was handed over was closed"
+
+
+@pytest.mark.redis
+def test_the_middleware_shares_where_it_is_told_to(redis_server):
+    def app(environ, start_response):
+        raise AssertionError
+
+    options = {"url": "https://your.ltiaas.com", "api_key": "key-key-key"}
+    alone = wsgi.LTIAASMiddleware(app, **options)
+    shared = wsgi.LTIAASMiddleware(app, cache=redis_server.url, **options)
+    assert (alone._authenticator.shares, shared._authenticator.shares) == (False, True)
+    assert shared.stats()["redis_errors"] == 0
+    for middleware in (alone, shared):
+        middleware.close()
+
+
+class TestCounters:
+    def test_hits_are_counted_where_memory_answers(self, make_worker, clock):
+        worker = make_worker()
+        entry = worker.verify(ltik())
+        for _ in range(3):
+            worker.known(entry.id)
+        clock.pass_(31)
+        worker.known(entry.id)
+        worker.known("x" * 22)
+        clock.pass_(600)
+        worker.known(entry.id)
+        assert worker.stats.hits == 4
+        assert worker.stats.misses == 1
+
+    def test_all_have_a_name_and_begin_at_zero(self):
+        counts = Stats().snapshot()
+        assert set(counts.values()) == {0}
+        assert {
+            "hits",
+            "misses",
+            "fetches",
+            "shared_hits",
+            "coalesced",
+            "stale_served",
+            "refused",
+            "redis_errors",
+            "rejected_entries",
+            "lost_leases",
+        } == set(counts)
+
+
+class Meter:
+    def __init__(self):
+        self.callbacks = {}
+
+    def create_observable_counter(self, name, callbacks):
+        assert name not in self.callbacks
+        (self.callbacks[name],) = callbacks
+        return object()
+
+    def read(self):
+        return {
+            name: [(one.value, one.attributes) for one in callback(None)]
+            for name, callback in self.callbacks.items()
+        }
+
+
+class TestOpenTelemetry:
+    @pytest.fixture
+    def meter(self, monkeypatch):
+        from opentelemetry import metrics
+
+        meter = Meter()
+        monkeypatch.setattr(metrics, "get_meter", lambda name: meter)
+        monkeypatch.setattr(stats, "_instruments", [])
+        monkeypatch.setattr(stats, "_published", [])
+        return meter
+
+    def test_metrics_have_the_counters_names_and_values(self, meter):
+        counted = Stats()
+        publish(counted)
+        counted.hits = 7
+        counted.upstream_errors["RateLimited"] = 2
+        read = meter.read()
+        prefix = "ltiaas_middleware."
+        assert {name.removeprefix(prefix) for name in read} == {
+            *counted.snapshot(),
+            "upstream_errors",
+        } - {"upstream_errors.RateLimited"}
+        assert read[f"{prefix}hits"] == [(7, None)]
+        assert read[f"{prefix}upstream_errors"] == [(2, {"kind": "RateLimited"})]
+
+    def test_several_middlewares_add_up(self, meter):
+        first, second = Stats(), Stats()
+        for counted in (first, second):
+            publish(counted)
+            counted.hits = 3
+            counted.upstream_errors["Busy"] = 1
+        assert meter.read()["ltiaas_middleware.hits"] == [(6, None)]
+        assert meter.read()["ltiaas_middleware.upstream_errors"] == [(2, {"kind": "Busy"})]
+
+    def test_without_the_package_nothing_is_needed(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "opentelemetry", None)
+        publish(Stats())
+
+
+class TestLater:
+    @pytest.fixture
+    def later(self):
+        later = Later()
+        yield later
+        later.close()
+
+    def test_calls_are_made_in_the_order_of_their_times(self, later):
+        made = []
+        for seconds in (0.1, 0.02, 0.06):
+            later.call(seconds, lambda seconds=seconds: made.append(seconds))
+        wait_until(lambda: len(made) == 3)
+        assert made == [0.02, 0.06, 0.1]
+
+    def test_one_that_fails_keeps_no_other_from_being_made(self, later, caplog):
+        made = threading.Event()
+        later.call(0, lambda: 1 / 0)
+        later.call(0.01, made.set)
+        assert made.wait(5)
+        assert "ZeroDivisionError" in caplog.text
+
+    def test_after_close_none_is_made_and_no_thread_is_left(self, later):
+        made = []
+        later.call(60, lambda: made.append(1))
+        thread = later._thread
+        later.close()
+        later.call(0, lambda: made.append(2))
+        assert not thread.is_alive()
+        assert made == []

@@ -1,0 +1,341 @@
+"""HTTP to LTIAAS, against the sandbox over real sockets: whatever comes back is an answer of
+LTIAAS's or an ``ApiError``, in bounded time and memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+import ssl
+import threading
+import time
+import traceback
+
+import pytest
+import trustme
+
+from ltiaas_middleware import Settings
+from ltiaas_middleware._verification.memory import CachedLaunch
+from ltiaas_middleware._verification.upstream import Api
+from ltiaas_middleware.api.exchange import error_for, retry_after
+from ltiaas_middleware.errors import (
+    ApiError,
+    ApiKeyRejected,
+    LaunchExpired,
+    RateLimited,
+    ServiceUnavailableForContext,
+    UpstreamError,
+)
+from ltiaas_middleware.sandbox import Sandbox, SandboxServer
+from ltiaas_middleware.wsgi import LTIAASMiddleware
+
+
+@pytest.fixture(scope="module")
+def server():
+    with SandboxServer(Sandbox()) as server:
+        yield server
+
+
+@pytest.fixture
+def sandbox(server):
+    yield server.sandbox
+    server.sandbox.behave()
+    server.sandbox.journal.clear()
+
+
+@pytest.fixture
+def api(server, sandbox):
+    return make(server)
+
+
+def make(server, **options):
+    options = {"url": server.url, "api_key": server.sandbox.api_key} | options
+    return Api(Settings(**options), sleep=lambda seconds: None)
+
+
+def test_an_id_token(api, sandbox):
+    claims = json.loads(api.id_token(sandbox.issue()))
+    assert claims["user"]["id"]
+    (entry,) = sandbox.journal
+    assert (entry.method, entry.path, entry.scheme) == ("GET", "/api/idtoken", "LTIK-AUTH-V2")
+    assert entry.well_formed
+    assert entry.user_agent.startswith("ltiaas-middleware/")
+
+
+def test_connections_are_kept(api, server, sandbox, monkeypatch):
+    connected = []
+    real = socket.socket.connect
+    monkeypatch.setattr(
+        socket.socket, "connect", lambda self, to: (connected.append(to), real(self, to))[1]
+    )
+    for _ in range(5):
+        api.id_token(sandbox.issue())
+    assert len(connected) <= 1
+
+
+def test_a_refused_ltik(api, sandbox):
+    token = sandbox.issue()
+    sandbox.expire(token)
+    with pytest.raises(LaunchExpired) as caught:
+        api.id_token(token)
+    assert caught.value.status == 401
+    assert caught.value.code == "INVALID_LTIK_AUTH_AUTHORIZATION_HEADER"
+    assert len(sandbox.journal) == 1
+
+
+def test_a_wrong_api_key(server, sandbox):
+    with pytest.raises(ApiKeyRejected):
+        make(server, api_key="wrong").id_token(sandbox.issue())
+
+
+@pytest.mark.parametrize(
+    ("fault", "options", "kind", "calls"),
+    [
+        ("refuse", {}, LaunchExpired, 1),
+        ("bad_api_key", {}, ApiKeyRejected, 1),
+        ("rate_limit", {"retry_after": 7}, RateLimited, 1),
+        ("status", {"status": 500}, UpstreamError, 1),
+        ("status", {"status": 502}, UpstreamError, 3),
+        ("status", {"status": 503}, UpstreamError, 3),
+        ("status", {"status": 404}, UpstreamError, 1),
+        ("reset", {}, UpstreamError, 3),
+        ("truncated", {}, UpstreamError, 3),
+        ("not_json", {}, UpstreamError, 1),
+        ("wrong_type", {}, UpstreamError, 1),
+        ("no_user", {}, UpstreamError, 1),
+        ("endless", {}, UpstreamError, None),
+        ("gzip_bomb", {}, UpstreamError, None),
+        ("redirect", {"location": "http://127.0.0.1:9/stolen"}, UpstreamError, 1),
+    ],
+)
+def test_every_misbehaviour_is_an_error_of_ours(api, sandbox, fault, options, kind, calls):
+    sandbox.misbehave(fault, **options)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    token = sandbox.issue()
+    with pytest.raises(kind) as caught:
+        api.id_token(token)
+    assert type(caught.value) is kind
+    assert calls is None or len(sandbox.journal) == calls
+    # kilobytes; the bomb alone would be 200 megabytes
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+    shown = f"{caught.value!r} {caught.value} {caught.value.__cause__} {caught.value.__dict__}"
+    assert token not in shown
+    assert sandbox.api_key not in shown
+
+
+def test_a_failure_that_passes_is_not_seen(api, sandbox):
+    sandbox.misbehave("reset", times=1)
+    sandbox.misbehave("status", status=503, times=1)
+    assert api.id_token(sandbox.issue())
+
+
+def test_rate_limiting_tells_when_to_come_back(api, sandbox):
+    sandbox.misbehave("rate_limit", retry_after=7)
+    with pytest.raises(RateLimited) as caught:
+        api.id_token(sandbox.issue())
+    assert caught.value.retry_after == 7
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"), [("delay", {"seconds": 30}), ("drip", {"seconds": 0.05})]
+)
+def test_slowness_is_bounded_by_the_deadline(server, sandbox, fault, options):
+    sandbox.misbehave(fault, **options)
+    api = make(server, read_timeout=0.2, deadline=0.5)
+    began = time.monotonic()
+    with pytest.raises(UpstreamError):
+        api.id_token(sandbox.issue())
+    assert time.monotonic() - began < 5
+
+
+def test_a_deadline_that_is_over_before_it_begins(server, sandbox):
+    times = iter([0.0, 100.0, 100.0])
+    api = Api(Settings(url=server.url, api_key=sandbox.api_key), monotonic=lambda: next(times))
+    with pytest.raises(UpstreamError, match="no time left"):
+        api.id_token(sandbox.issue())
+    assert len(sandbox.journal) == 0
+
+
+def test_nobody_listening():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    api = Api(Settings(url=f"http://127.0.0.1:{port}", api_key="k"), sleep=lambda s: None)
+    with pytest.raises(UpstreamError, match="no connection"):
+        api.id_token("a.b.c")
+
+
+def test_what_is_no_http_at_all():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            for _ in range(3):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n\x00")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        port = listener.getsockname()[1]
+        settings = Settings(url=f"http://127.0.0.1:{port}", api_key="k")
+        with pytest.raises(UpstreamError):
+            Api(settings, sleep=lambda s: None).id_token("a.b.c")
+
+
+class TestTls:
+    @pytest.fixture
+    def authority(self):
+        return trustme.CA()
+
+    @pytest.fixture
+    def tls(self, authority):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
+        with SandboxServer(Sandbox(), ssl_context=context) as server:
+            yield f"https://localhost:{server.port}", server.sandbox
+
+    def test_is_verified_always(self, tls):
+        url, sandbox = tls
+        api = Api(Settings(url=url, api_key=sandbox.api_key), sleep=lambda s: None)
+        with pytest.raises(UpstreamError, match="certificate"):
+            api.id_token(sandbox.issue())
+        assert len(sandbox.journal) == 0
+
+    def test_takes_an_authority_of_ones_own(self, tls, authority, tmp_path):
+        url, sandbox = tls
+        bundle = tmp_path / "ca.pem"
+        authority.cert_pem.write_to_path(str(bundle))
+        api = Api(Settings(url=url, api_key=sandbox.api_key, ca_bundle=str(bundle)))
+        assert api.id_token(sandbox.issue())
+
+
+def test_a_netrc_does_not_replace_the_header(server, sandbox, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert make(server).id_token(sandbox.issue())
+
+
+def test_a_proxy_does_not_see_what_stays_on_this_machine(server, sandbox, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert make(server).id_token(sandbox.issue())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+# Python 3.12 warns of forks with threads; here that is the point.
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_the_children_of_a_fork_do_not_read_each_others_answers(server, sandbox):
+    """A parent that has called LTIAAS keeps the connection; children that share it would get the
+    answer to whatever another one asked."""
+    options = {"url": server.url, "api_key": sandbox.api_key}
+    middleware = LTIAASMiddleware(None, **options)
+    api = make(server)
+    api.id_token(sandbox.issue())
+    assert isinstance(middleware._authenticator.verify(sandbox.issue()), CachedLaunch)
+    children = []
+    for user in ("ada", "ben", "chen"):
+        tokens = [sandbox.issue(course="biology", user=user) for _ in range(20)]
+        child = os.fork()
+        if child == 0:
+            try:
+                for token in tokens[:10]:
+                    assert json.loads(api.id_token(token))["user"]["id"] == user
+                for token in tokens[10:]:
+                    found = middleware._authenticator.verify(token)
+                    assert json.loads(found.claims)["user"]["id"] == user
+            except BaseException:  # noqa: BLE001 - the child must end here, whatever it was
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert api.id_token(sandbox.issue())
+    middleware.close()
+
+
+def test_what_ltiaas_quotes_is_not_told():
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjF9.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
+    said = f"You sent LTIK-AUTH-V2 the-key:{token} or {token}\nERROR:root:forged {'x' * 5000}"
+    error = error_for(400, body(f"CODE {token}", said), None, "GET", "/api/idtoken")
+    for text in (str(error), repr(error), error.description, error.code):
+        assert token not in text
+        assert "the-key" not in text
+        assert "\n" not in text
+        assert len(text) < 500
+
+
+def test_ltiaass_cookies_are_not_kept(api, sandbox):
+    api.id_token(sandbox.issue())
+    assert len(api._session.cookies) == 0
+
+
+def body(code=None, description=None, **more):
+    details = {"message": code, "description": description} | more
+    return json.dumps({"status": 400, "error": "x", "details": details}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "kind"),
+    [
+        (
+            401,
+            body("INVALID_LTIK_AUTH_AUTHORIZATION_HEADER", "Invalid or expired ltik."),
+            LaunchExpired,
+        ),
+        (401, body("INVALID_LTIK_AUTH_AUTHORIZATION_HEADER", "Invalid API key"), ApiKeyRejected),
+        (401, body("INVALID_LTIK_AUTH_AUTHORIZATION_HEADER"), LaunchExpired),
+        (401, body("SOMETHING_ELSE", "who knows"), ApiError),
+        # Our mistake, and not the end of anybody's launch.
+        (
+            401,
+            body("INVALID_LTIK_AUTH_AUTHORIZATION_HEADER", "Malformed authorization header."),
+            ApiError,
+        ),
+        (401, b"<html>a proxy wants a password</html>", UpstreamError),
+        (403, body("INACTIVE_SERVICE"), ServiceUnavailableForContext),
+        (400, body("SERVICE_NOT_AVAILABLE_FOR_CONTEXT"), ServiceUnavailableForContext),
+        (400, body("VALIDATION_ERROR", "no userId"), ApiError),
+        (429, b"", RateLimited),
+        (500, body("INACTIVE"), UpstreamError),
+        (302, b"", UpstreamError),
+        (404, b"[]", UpstreamError),
+        (404, b'{"details": []}', UpstreamError),
+        (400, body(7, 8), ApiError),
+        (400, b"[" * 100_000, UpstreamError),
+    ],
+)
+def test_ltiaass_errors_by_name(status, content, kind):
+    error = error_for(status, content, "3", "POST", "/api/x")
+    assert type(error) is kind
+    assert (error.status, error.method, error.path) == (status, "POST", "/api/x")
+    assert error.retry_after == 3
+    assert "/api/x" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("7", 7),
+        ("²", None),
+        ("9" * 5000, None),
+        ("soon", None),
+        ("999999999", 86_400),
+        ("-1", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+    ],
+)
+def test_retry_after(value, seconds):
+    assert retry_after(value) == seconds
+
+
+def test_retry_after_as_a_date():
+    from email.utils import formatdate
+
+    assert 50 < retry_after(formatdate(time.time() + 60, usegmt=True)) <= 60
