@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import subprocess
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import redis
 
+from tests.programs import need
 from tests.servers import free_port
 
 
@@ -22,8 +22,7 @@ class RedisServer:
     """
 
     def __init__(self, directory: Path, *options: str) -> None:
-        program = shutil.which("redis-server")
-        assert program, "redis-server is not installed: apt-get install redis-server"
+        program = need("redis-server")
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.socket_url = f"unix://{directory}/redis.sock"

@@ -4,29 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
 
-# What the tests need and pip cannot bring: a Redis, a PostgreSQL, two browsers, a load generator.
-declare -A packages=(
-  [redis-server]=redis-server [chromium]=chromium [chromedriver]=chromium-driver
-  [firefox-esr]=firefox-esr [wrk]=wrk
-)
-missing=()
-for program in "${!packages[@]}"; do
-  command -v "$program" >/dev/null || missing+=("${packages[$program]}")
-done
-compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || missing+=(postgresql)
-command -v certutil >/dev/null || missing+=(libnss3-tools)
-if ((${#missing[@]})); then
-  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-    echo "installing from Debian: ${missing[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-  else
-    echo "The tests need these Debian packages, and only root can install them: ${missing[*]}" >&2
-    echo "    sudo apt-get install ${missing[*]}" >&2
-    exit 1
-  fi
-fi
+"$PYTHON" -m tests.programs --install
 
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .

@@ -25,9 +25,15 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from .marionette import MarionetteFirefox
 
-__all__ = ["Browser", "Page", "missing", "start"]
+__all__ = ["PROGRAMS", "Browser", "Page", "start"]
 
 T = TypeVar("T")
+
+#: What each kind of browser needs; certutil makes it trust the tests' certificate authority.
+PROGRAMS = {
+    "chromium": ("chromium", "chromedriver", "certutil"),
+    "firefox": ("firefox-esr", "certutil"),
+}
 
 _WAITS = 15.0
 # What a page that is being replaced by the next one answers.
@@ -102,16 +108,6 @@ _FIREFOX_PROFILES: dict[str, dict[str, object]] = {
         "network.cookie.cookieBehavior": 2,
     },
 }
-
-
-def missing(kind: str) -> str | None:
-    """What has to be installed before a browser can be started, or None."""
-    needed = {
-        "chromium": {"chromium": "chromium", "chromedriver": "chromium-driver"},
-        "firefox": {"firefox-esr": "firefox-esr"},
-    }[kind] | {"certutil": "libnss3-tools"}
-    packages = [package for program, package in needed.items() if shutil.which(program) is None]
-    return f"apt-get install {' '.join(packages)}" if packages else None
 
 
 def start(kind: str, profile: str, directory: Path, ca_file: Path) -> Browser:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from .browser import Browser, missing, start
+from tests.programs import need
+
+from .browser import PROGRAMS, Browser, start
 from .sites import Certificates, Clock, Sites, serving
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "browsers"
@@ -22,9 +24,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture(scope="session", params=["chromium", "firefox"])
 def kind(request: pytest.FixtureRequest) -> str:
     """Which browser."""
-    lacking = missing(request.param)
-    if lacking:
-        pytest.skip(f"{request.param} cannot be driven on this machine; try: {lacking}")
+    need(*PROGRAMS[request.param])
     return str(request.param)
 
 

@@ -233,10 +233,10 @@ def test_a_wrong_or_a_doubled_score_is_found(monkeypatch: pytest.MonkeyPatch) ->
     from ltiaas_middleware.commands.demo import tool
 
     number = tool._number
-    monkeypatch.setattr(tool, "_number", lambda text: (number(text) or 0) / 2)
-    step, why = failed()
+    with monkeypatch.context() as patch:
+        patch.setattr(tool, "_number", lambda text: (number(text) or 0) / 2)
+        step, why = failed()
     assert (step, why) == ("score in the gradebook", "the LMS's gradebook has 40.0 of 100")
-    monkeypatch.undo()
 
     submit = calls.Calls.submit
 
