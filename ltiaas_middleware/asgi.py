@@ -7,11 +7,18 @@ made for the address the browser sees.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from ._gate.assembly import Middleware
-from ._gate.gate import POLICIES, Blocking, Decision, Serve, Verify
+from ._gate.decisions import (
+    IN_PLACE_POLICY,
+    LAUNCH_PATH_POLICY,
+    Blocking,
+    Decision,
+    Serve,
+    Verify,
+)
 from .errors import LaunchRequired
 from .launch import Launch, current
 from .refusals import Answer
@@ -22,11 +29,14 @@ __all__ = ["LTIAASMiddleware"]
 _SERVED = ("http", "websocket")
 _POLICY = b"referrer-policy"
 _POLICY_LENGTH = len(_POLICY)
-_POLICIES = {(name, value): (name.lower().encode(), value.encode()) for name, value in POLICIES}
+_POLICIES = {
+    (name, value): (name.lower().encode(), value.encode())
+    for name, value in (LAUNCH_PATH_POLICY, IN_PLACE_POLICY)
+}
 
 
 class _Variables:
-    """``gate.Variables`` for a ``scope``."""
+    """``request.Variables`` for a ``scope``."""
 
     __slots__ = ("_headers", "_scope")
 
@@ -141,7 +151,7 @@ class LTIAASMiddleware(Middleware):
                 if isinstance(decision, Answer):
                     await _send_answer(decision, scope, send)
                     return
-            launch, path, prefix, app_query, cookies, without, policy, set_cookie = decision
+            launch, prefix, cookies = decision.launch, decision.prefix, decision.cookies
             app_scope = dict(scope)
             app_scope["ltiaas.launch"] = launch
             mount = root.rstrip("/") + prefix if root else prefix
@@ -149,20 +159,20 @@ class LTIAASMiddleware(Middleware):
                 app_scope["root_path"] = mount
                 if "router" in scope:
                     app_scope["router"] = _router(scope, prefix)
-            app_scope["path"] = mount + path if self._path_includes_root else path
-            if app_query is not None:
-                app_scope["query_string"] = app_query.encode("latin-1")
+            app_scope["path"] = mount + decision.path if self._path_includes_root else decision.path
+            if decision.query is not None:
+                app_scope["query_string"] = decision.query.encode("latin-1")
             headers = scope["headers"]
             if cookies is not None:
                 headers = [pair for pair in headers if pair[0] != b"cookie"]
                 if cookies:
                     headers.append((b"cookie", cookies.encode("latin-1")))
-            for key in without:
+            for key in decision.without:
                 headers = [pair for pair in headers if pair[0] != _HEADERS[key]]
             app_scope["headers"] = headers
-            app_send = _with_headers(send, policy, set_cookie)
+            app_send = _with_headers(send, decision.policy, decision.set_cookies)
             # What an error tracker shows of this frame should the app raise.
-            del set_cookie, decision
+            del cookies, decision
         before = current.get()
         if launch is not before:
             if launch is None:
@@ -202,7 +212,7 @@ def _below(path: str, root: str) -> str:
     return path
 
 
-def _with_headers(send: Any, policy: tuple[str, str], set_cookie: str | None) -> Any:
+def _with_headers(send: Any, policy: tuple[str, str], set_cookies: Sequence[str]) -> Any:
     """``send`` that adds the gate's response headers to the app's."""
 
     # No coroutine of its own: it has nothing to wait for, and is called for every chunk of a body.
@@ -214,8 +224,8 @@ def _with_headers(send: Any, policy: tuple[str, str], set_cookie: str | None) ->
                     break
             else:
                 headers.append(_POLICIES[policy])
-            if set_cookie is not None:
-                headers.append((b"set-cookie", set_cookie.encode("latin-1")))
+            for cookie in set_cookies:
+                headers.append((b"set-cookie", cookie.encode("latin-1")))
             message = dict(message, headers=headers)
         return send(message)
 

@@ -12,12 +12,12 @@ after the request logs no ltik.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from ._gate.assembly import Middleware
-from ._gate.gate import Blocking, Decision, Serve, Verify
+from ._gate.decisions import Blocking, Decision, Serve, Verify
 from .errors import LaunchRequired
 from .launch import Launch, current
 from .refusals import Answer
@@ -60,23 +60,23 @@ class LTIAASMiddleware(Middleware):
                 decision = self._settle(decision)
                 if isinstance(decision, Answer):
                     return _send(decision, environ, start_response)
-            launch, path, prefix, query, cookies, without, policy, set_cookie = decision
-            environ["ltiaas.launch"] = launch
-            environ["PATH_INFO"] = path
+            launch = environ["ltiaas.launch"] = decision.launch
+            environ["PATH_INFO"] = decision.path
+            prefix, cookies = decision.prefix, decision.cookies
             if prefix:
                 mount = environ.get("SCRIPT_NAME")
                 environ["SCRIPT_NAME"] = mount.rstrip("/") + prefix if mount else prefix
-            if query is not None:
-                _set_query(environ, query)
+            if decision.query is not None:
+                _set_query(environ, decision.query)
             if cookies:
                 environ["HTTP_COOKIE"] = cookies
             elif cookies is not None:
                 environ.pop("HTTP_COOKIE", None)
-            for name in without:
+            for name in decision.without:
                 environ.pop(name, None)
-            start_response = _with_headers(start_response, policy, set_cookie)
+            start_response = _with_headers(start_response, decision.policy, decision.set_cookies)
             # What an error tracker shows of this frame should the app raise.
-            del set_cookie, decision
+            del cookies, decision
         # The app is called with its launch in place, and nothing is left behind on this thread.
         before = current.get()
         if launch is not before:
@@ -184,7 +184,7 @@ def _is_file_wrapper(body: object, environ: WSGIEnvironment) -> bool:
 
 
 def _with_headers(
-    start_response: StartResponse, policy: tuple[str, str], set_cookie: str | None
+    start_response: StartResponse, policy: tuple[str, str], set_cookies: Sequence[str]
 ) -> StartResponse:
     """``start_response`` that adds the gate's response headers to the app's."""
 
@@ -195,8 +195,8 @@ def _with_headers(
                 break
         else:
             added = [*headers, policy]
-        if set_cookie is not None:
-            added.append(("Set-Cookie", set_cookie))
+        if set_cookies:
+            added += [("Set-Cookie", cookie) for cookie in set_cookies]
         if exc_info is None:
             return start_response(status, added)
         return start_response(status, added, exc_info)

@@ -18,7 +18,8 @@ from ..api.transport import new_session
 from ..launch import Account
 from ..service_keys.recording import Recording
 from ..settings import Settings
-from .gate import Gate, Variables
+from .gate import Gate
+from .request import Variables
 
 __all__ = ["Middleware"]
 

@@ -1,0 +1,79 @@
+"""What the gate decides, for the adapters to carry out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from .._verification.authenticator import Outcome
+from ..launch import Launch
+from ..refusals import Answer
+
+__all__ = ["IN_PLACE_POLICY", "LAUNCH_PATH_POLICY", "Blocking", "Decision", "Serve", "Verify"]
+
+# A launch path is nobody else's business, and an ltik in the address not even for the tool's own
+# log. Not no-referrer: it would turn the Origin of the tool's own forms into "null".
+LAUNCH_PATH_POLICY = ("Referrer-Policy", "same-origin")
+IN_PLACE_POLICY = ("Referrer-Policy", "strict-origin")
+
+
+class Serve:
+    """Hand the request to the app.
+
+    Attributes:
+        launch: the launch that the request belongs to.
+        path: the path for the app, decoded, below the mount point.
+        prefix: what moves from the path to the mount point, such as ``/lti/<id>``; or "".
+        policy: a response header to add unless the app sets it.
+        query: the query for the app; None leaves it as it is.
+        cookies: the ``Cookie`` header for the app; None leaves it as it is, "" removes it.
+        without: further request headers to hide from the app, as CGI variables.
+        set_cookies: values of ``Set-Cookie`` to add to the response.
+    """
+
+    # One is made for every request of a launch, and this is what Python makes fastest: a named
+    # tuple, or more of these as keywords, takes twice as long.
+    __slots__ = ("cookies", "launch", "path", "policy", "prefix", "query", "set_cookies", "without")
+
+    def __init__(self, launch: Launch, path: str, prefix: str, policy: tuple[str, str]) -> None:
+        self.launch = launch
+        self.path = path
+        self.prefix = prefix
+        self.policy = policy
+        self.query: str | None = None
+        self.cookies: str | None = None
+        self.without: Sequence[str] = ()
+        self.set_cookies: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        return f"<Serve {self.launch.id}>"
+
+
+class Verify(NamedTuple):
+    """Ask LTIAAS about an ltik, then ``resume`` with the outcome.
+
+    Attributes:
+        ltik: the token.
+        launch_id: its launch id.
+        resume: takes the outcome and returns the next decision.
+        confirms: whether the ltik came in the launch's cookie. The launch is then confirmed as soon
+            as it is known, even if nobody is left to be answered.
+    """
+
+    ltik: str
+    launch_id: str
+    resume: Callable[[Outcome], Decision]
+    confirms: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Verify {self.launch_id}>"
+
+
+class Blocking(NamedTuple):
+    """Make a call that may wait for a shared store, off the event loop, then ``resume``."""
+
+    call: Callable[[], Any]
+    resume: Callable[[Any], Decision]
+
+
+Decision: TypeAlias = "Serve | Answer | Verify | Blocking"

@@ -1,0 +1,137 @@
+"""A request as the gate sees it: CGI variables (RFC 3875 section 4.1), and what follows from them.
+
+WSGI has these variables; the ASGI adapter translates.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+from urllib.parse import quote, unquote
+
+__all__ = ["Request", "Variables", "quoted_mount", "quoted_query", "without_parameter"]
+
+_SECURE = ("https", "wss")
+# Methods that change nothing (RFC 9110 section 9.2.1).
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
+# What may stand in a path unencoded (RFC 3986 section 3.3).
+_PATH_SAFE = "/:@!$&'()*+,;=~-._"
+# The same minus the separators of cookie attributes (RFC 6265 section 4.1.1).
+_MOUNT_SAFE = _PATH_SAFE.replace(";", "").replace(",", "")
+# Everything visible: a query goes back exactly as it came.
+_QUERY_SAFE = "/?:@!$&'()*+,;=~-._%[]{}|^`\"<>\\#"
+
+
+class Variables(Protocol):
+    """A request's CGI variables, as in a WSGI ``environ`` (PEP 3333): texts whose characters stand
+    for bytes (latin-1). For a websocket, ``wsgi.url_scheme`` is ``ws`` or ``wss`` and
+    ``REQUEST_METHOD`` is ``WEBSOCKET``."""
+
+    def get(self, key: str, default: Any = None, /) -> Any: ...
+
+
+class Request:
+    """One request, and what the gate has found out about it so far.
+
+    Attributes:
+        get: a CGI variable by name.
+        path: the path for the app: decoded, below the mount point and the launch path.
+        query: the query as it arrived.
+        launch_id: the launch that the path names, or None.
+        confirms: whether the launch's own cookie came back with this request.
+        app_query: the query for the app; None leaves it as it arrived.
+        app_cookies: the ``Cookie`` header for the app; None leaves it as it arrived.
+        set_cookies: values of ``Set-Cookie`` for the response.
+    """
+
+    confirms = False
+    app_query: str | None = None
+    app_cookies: str | None = None
+    set_cookies: tuple[str, ...] = ()
+
+    def __init__(self, variables: Variables, path: str, query: str, launch_id: str | None) -> None:
+        self.get = variables.get
+        self.path = path
+        self.query = query
+        self.launch_id = launch_id
+
+    def __repr__(self) -> str:
+        return f"<Request {self.launch_id}>"
+
+    @property
+    def mount(self) -> str:
+        """The mount point, percent-encoded, without a slash at its end."""
+        path = self.get("SCRIPT_NAME")
+        return quoted_mount(path) if path else ""
+
+    @property
+    def secure(self) -> bool:
+        """Whether it came by TLS, as far as the server knows."""
+        return self.get("wsgi.url_scheme") in _SECURE
+
+    @property
+    def is_navigation(self) -> bool:
+        """Whether a person will look at the answer (Fetch Metadata; ``Accept`` for older
+        browsers)."""
+        if self.get("REQUEST_METHOD") == "WEBSOCKET":
+            return False
+        mode = self.get("HTTP_SEC_FETCH_MODE")
+        if mode:
+            return mode in ("navigate", "nested-navigate")
+        return "text/html" in self.get("HTTP_ACCEPT", "")
+
+    @property
+    def captures(self) -> bool:
+        """Whether the browser can be redirected to an address that shows no secret."""
+        return self.get("REQUEST_METHOD") == "GET" and self.is_navigation
+
+    @property
+    def may_change_something(self) -> bool:
+        """Whether it does more than read. A websocket does: its handshake is a GET, but what
+        follows is not read-only."""
+        return self.get("REQUEST_METHOD") not in _SAFE_METHODS or self.upgrades
+
+    @property
+    def upgrades(self) -> bool:
+        """Whether it is a websocket's handshake that a WSGI server hands on: a GET (RFC 6455
+        section 4.1)."""
+        upgrade: str = self.get("HTTP_UPGRADE", "")
+        return "websocket" in upgrade.lower() or self.get("HTTP_SEC_FETCH_MODE") == "websocket"
+
+    def raw_path(self, mount: str) -> str:
+        """The path below the mount point as it arrived where the server passes it on, otherwise
+        encoded anew."""
+        path = self.get("PATH_INFO", "")
+        # Neither is part of PEP 3333; most servers have one of them.
+        arrived = self.get("RAW_URI") or self.get("REQUEST_URI") or ""
+        arrived = arrived.partition("?")[0]
+        for raw in (arrived.removeprefix(mount), arrived):
+            if raw.startswith("/") and unquote(raw, encoding="latin-1") == path:
+                return quote(raw, safe=_PATH_SAFE + "%", encoding="latin-1")
+        return quote(path, safe=_PATH_SAFE, encoding="latin-1") or "/"
+
+
+def quoted_mount(mount: str) -> str:
+    """A mount point, percent-encoded, with exactly one slash before it and none after: ``//host``
+    in a ``Location`` would be another site (RFC 3986 section 4.2), and the mount point may come
+    from a header."""
+    path = mount.strip("/")
+    return "/" + quote(path, safe=_MOUNT_SAFE, encoding="latin-1") if path else ""
+
+
+def quoted_query(query: str) -> str:
+    """A query with its question mark, for a ``Location``; "" stays ""."""
+    return "?" + quote(query, safe=_QUERY_SAFE, encoding="latin-1") if query else ""
+
+
+def without_parameter(query: str, parameter: str) -> tuple[list[str], str]:
+    """A parameter's values, and the query without them; every other byte is kept."""
+    if parameter not in query:
+        return [], query
+    found, rest = [], []
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if name == parameter:
+            found.append(unquote(value) if "%" in value else value)
+        else:
+            rest.append(part)
+    return found, "&".join(rest)
