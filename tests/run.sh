@@ -16,9 +16,14 @@ rm -f .coverage .coverage.*
 "$PYTHON" -m pytest --numprocesses 2 --dist loadfile --cov --cov-report= "$@"
 "$PYTHON" -m coverage report
 
+# The site: every link and every name of the reference is there.
+site=$(mktemp -d)
+trap 'rm -rf "$site"' EXIT
+NO_MKDOCS_2_WARNING=1 "$PYTHON" -m mkdocs build --strict --quiet --site-dir "$site"
+
 # As a user gets it: the wheel, in an environment of its own, in an empty folder.
 folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+trap 'rm -rf "$site" "$folder"' EXIT
 "$PYTHON" -m build --wheel --no-isolation --outdir "$folder" . >/dev/null
 "$PYTHON" -m venv "$folder/venv"
 "$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$folder"/*.whl
