@@ -17,6 +17,11 @@ lint: $(VENV)/.test
 docs: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
+# Changes the code in small ways, and lists the changes that no test notices.
+mutants: $(VENV)/.test
+	$(BIN)/mutmut run $(ARGS)
+	$(BIN)/mutmut results
+
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks $(ARGS)
 
