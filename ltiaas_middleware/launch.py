@@ -12,7 +12,7 @@ import requests
 
 from ._crypto import handoffs
 from ._crypto.handoffs import Handoffs
-from ._verification.memory import CachedLaunch
+from ._verification.launches import CachedLaunch
 from .api.exchange import Limits
 from .api.id_token import IdToken
 from .api.session import ApiSession

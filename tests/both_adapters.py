@@ -94,8 +94,10 @@ class Tool:
     def later(self, seconds: float) -> None:
         """Let time pass for the authenticator."""
         authenticator = self.middleware._authenticator
-        before = authenticator._monotonic
-        authenticator._monotonic = lambda: before() + seconds
+        parts = ("_launches", "_freshness", "_flights", "_upstream")
+        for part in (authenticator, *(getattr(authenticator, name) for name in parts)):
+            before = part._monotonic
+            part._monotonic = lambda before=before: before() + seconds
 
     def get(self, path: str, headers: dict[str, str] | None = None, **more: Any) -> Reply:
         return self.ask("GET", path, headers, **more)

@@ -11,9 +11,10 @@ from typing import Any
 from .. import scrubbing
 from .._crypto.handoffs import Handoffs
 from .._crypto.keys import LaunchIds
-from .._verification.authenticator import Authenticator, IdTokenSource, launch_start
+from .._verification.authenticator import Authenticator
+from .._verification.id_tokens import Api, IdTokenSource
+from .._verification.ltik_times import launch_start
 from .._verification.stats import Stats, publish
-from .._verification.upstream import Api
 from ..api.transport import new_session
 from ..launch import Account
 from ..service_keys.recording import Recording

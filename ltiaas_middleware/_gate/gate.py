@@ -25,7 +25,7 @@ from typing import Any
 from .._crypto import handoffs
 from .._crypto.keys import LaunchIds
 from .._verification.authenticator import Authenticator, Outcome
-from .._verification.memory import CachedLaunch
+from .._verification.launches import CachedLaunch
 from ..errors import ApiError
 from ..launch import Account, Launch
 from ..refusals import Answer
@@ -61,7 +61,8 @@ class Gate:
         settings = self._settings = account.settings
         self._ids = ids
         self._authenticator = authenticator
-        self._known = authenticator.known
+        self._peek = authenticator.peek
+        self._use = authenticator.use
         self._variables = variables
         self._launch_path = LaunchPath(settings)
         self._cookie = LaunchCookie(settings, self._launch_path)
@@ -82,7 +83,7 @@ class Gate:
         launch_id = entry = None
         if path.startswith(self._prefix):
             first, _, rest = path[self._id_from :].partition("/")
-            entry = self._known(first)
+            entry = self._peek(first)
             # An address of another shape is the app's own.
             if entry is not None or is_launch_id(first):
                 launch_id, path = first, "/" + rest
@@ -124,8 +125,10 @@ class Gate:
                 return self._refuse(request, "malformed_ltik")
             request.launch_id = None
         launch_id = request.launch_id or self._ids.of(ltik)
-        entry = self._known(launch_id)
-        if entry is not None and not entry.stale:
+        entry = self._peek(launch_id)
+        if entry is not None:
+            entry = self._use(entry)
+        if entry is not None:
             return self._capture(request, entry)
         return Verify(ltik, launch_id, partial(self._verified, request, self._capture))
 
@@ -158,16 +161,16 @@ class Gate:
             if brought is not None:
                 return self._refuse(request, "malformed_ltik")
             return self._without_proof(request, launch_id, entry)
-        request.confirms = brought is None
-        if entry is None or entry.stale:
+        confirms = brought is None
+        if entry is not None:
+            entry = self._use(entry, confirms=confirms)
+        if entry is None:
             resume = partial(self._verified, request, self._proved)
-            return Verify(proof, launch_id, resume, request.confirms)
+            return Verify(proof, launch_id, resume, confirms)
         return self._proved(request, entry)
 
     def _proved(self, request: Request, entry: CachedLaunch) -> Decision:
         """The request may have the launch that its path names."""
-        if request.confirms and not entry.confirmed:
-            self._authenticator.confirm(entry)
         query = request.query
         if query and handoffs.PARAMETER in query and request.captures:
             tokens, rest = without_parameter(query, handoffs.PARAMETER)
@@ -190,7 +193,7 @@ class Gate:
     ) -> Decision:
         """The path alone opens a launch until its cookie has come back, and after that with a
         handoff, or for a new tab of the tool's own."""
-        if entry is None:
+        if entry is None or self._authenticator.seconds_left(entry) <= 0:
             return self._refuse(request, "launch_unknown")
         tokens, other_query = without_parameter(request.query, handoffs.PARAMETER)
         if tokens and request.captures:
@@ -202,9 +205,10 @@ class Gate:
             ):
                 return self._refuse(request, "launch_unknown")
             then = self._open_new_tab
-        if entry.stale:
+        used = self._use(entry)
+        if used is None:
             return Verify(entry.ltik, launch_id, partial(self._verified, request, then))
-        return then(request, entry)
+        return then(request, used)
 
     def _open_new_tab(self, request: Request, entry: CachedLaunch) -> Decision:
         """A new tab has a cookie jar of its own, and gets a cookie for it."""

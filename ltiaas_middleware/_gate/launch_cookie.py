@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from .._verification.memory import CachedLaunch
+from .._verification.launches import CachedLaunch
 from ..origins import is_loopback
 from ..settings import Settings
 from .launch_path import LaunchPath

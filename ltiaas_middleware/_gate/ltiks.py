@@ -9,7 +9,7 @@ from hmac import compare_digest
 from typing import NamedTuple
 
 from .._crypto.keys import LaunchIds
-from .._verification.memory import CachedLaunch
+from .._verification.launches import CachedLaunch
 from ..settings import Settings
 from .request import Request, without_parameter
 

@@ -37,13 +37,11 @@ class Request:
         path: the path for the app: decoded, below the mount point and the launch path.
         query: the query as it arrived.
         launch_id: the launch that the path names, or None.
-        confirms: whether the launch's own cookie came back with this request.
         app_query: the query for the app; None leaves it as it arrived.
         app_cookies: the ``Cookie`` header for the app; None leaves it as it arrived.
         set_cookies: values of ``Set-Cookie`` for the response.
     """
 
-    confirms = False
     app_query: str | None = None
     app_cookies: str | None = None
     set_cookies: tuple[str, ...] = ()

@@ -34,19 +34,11 @@ from .._crypto.keys import LaunchIds
 from .._crypto.sealing import Sealer
 from ..settings import Settings
 from .breaker import Breaker
-from .memory import (
-    DAY,
-    REFUSED_FOR,
-    USED_FOR,
-    CachedLaunch,
-    Found,
-    Freshness,
-    Lease,
-    StoreUnavailable,
-    Turn,
-)
+from .launches import CachedLaunch, Freshness
+from .ltik_times import DAY
 from .redis_pubsub import News
 from .stats import Stats
+from .store import REFUSED_FOR, USED_FOR, Found, Lease, StoreUnavailable, Turn
 
 __all__ = ["RedisStore"]
 
@@ -103,7 +95,7 @@ return redis.call('PUBLISH', ARGV[3], ARGV[4])
 
 
 class RedisStore:
-    """A ``cache.LaunchStore`` in Redis, with leases. Safe to use from many threads, and made
+    """A ``store.SharedStore`` in Redis, with leases. Safe to use from many threads, and made
     before a server forks: it connects with its first call.
 
     Args:
@@ -301,7 +293,7 @@ class RedisStore:
         return None
 
     def _reject(self, kind: str, launch_id: str) -> None:
-        self._stats.rejected_entries += 1
+        self._stats.count("rejected_entries")
         _log.warning(
             "Redis holds what this middleware did not put there, or another version or secret did: "
             "%s %s is not taken",
@@ -360,7 +352,7 @@ class RedisStore:
         try:
             result = call()
         except Exception as error:  # noqa: BLE001 - clusters and sentinels raise beyond RedisError
-            self._stats.redis_errors += 1
+            self._stats.count("redis_errors")
             if isinstance(error, redis.ResponseError):
                 # Full, read-only, not allowed: told at once, so that asking again costs nothing.
                 self._breaker.succeeded()
@@ -381,7 +373,7 @@ class RedisStore:
         return result
 
     def _news_failed(self) -> None:
-        self._stats.redis_errors += 1
+        self._stats.count("redis_errors")
 
 
 def _ms(seconds: float) -> int:

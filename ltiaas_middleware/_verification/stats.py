@@ -10,8 +10,6 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..errors import ApiError
-
 __all__ = ["Stats", "publish"]
 
 
@@ -35,6 +33,7 @@ class Stats:
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self.hits = 0
         self.misses = 0
         self.fetches = 0
@@ -47,15 +46,27 @@ class Stats:
         self.lost_leases = 0
         self.upstream_errors: dict[str, int] = {}
 
-    def upstream_error(self, error: ApiError, kind: str | None = None) -> None:
-        """Count a failure of LTIAAS's by its kind, by default the name of its exception."""
-        kind = kind or type(error).__name__
-        self.upstream_errors[kind] = self.upstream_errors.get(kind, 0) + 1
+    def hit(self) -> None:
+        """Count a hit: ``count("hits")``, in less time."""
+        # Not atomic by itself: a thread may be interrupted between reading and writing.
+        with self._lock:
+            self.hits += 1
+
+    def count(self, name: str) -> None:
+        """Add one to a counter."""
+        with self._lock:
+            setattr(self, name, getattr(self, name) + 1)
+
+    def upstream_error(self, kind: str) -> None:
+        """Count a failure of LTIAAS's."""
+        with self._lock:
+            self.upstream_errors[kind] = self.upstream_errors.get(kind, 0) + 1
 
     def snapshot(self) -> dict[str, int]:
         """All counters; ``upstream_errors`` as ``upstream_errors.<kind>``."""
-        counts = {name: value for name, value in vars(self).items() if isinstance(value, int)}
-        kinds = dict(self.upstream_errors)
+        with self._lock:
+            counts = {name: value for name, value in vars(self).items() if isinstance(value, int)}
+            kinds = dict(self.upstream_errors)
         return counts | {f"upstream_errors.{kind}": n for kind, n in kinds.items()}
 
 
@@ -81,6 +92,8 @@ def publish(stats: Stats) -> None:
             return
         meter = metrics.get_meter("ltiaas_middleware")
         for name, value in vars(Stats()).items():
+            if name.startswith("_"):
+                continue
             read = _read if isinstance(value, int) else _read_kinds
             callback = read(name, metrics.Observation)
             _instruments.append(

@@ -1,7 +1,4 @@
-"""Calls that are made after a while, by one thread for all of them.
-
-What is called must not wait for anything: it hands on to a pool whatever does.
-"""
+"""Calls that are made after a while, by one thread for all of them. Callbacks must not block."""
 
 from __future__ import annotations
 
@@ -12,13 +9,13 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["Later"]
+__all__ = ["Timer"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
 
-class Later:
-    """The thread is started with the first call, so that a server may fork before it."""
+class Timer:
+    """The thread starts with the first call, so that a server may fork before it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -28,24 +25,36 @@ class Later:
         self._closed = False
 
     def call(self, seconds: float, call: Callable[[], object]) -> None:
-        """Make ``call`` after so many seconds. After ``close`` it is not made at all."""
+        """Make ``call`` after so many seconds. After ``close`` it is not made at all.
+
+        Where no thread can be started the call is kept, and the next one tries again.
+        """
         with self._changed:
             if self._closed:
                 return
             heapq.heappush(self._calls, (time.monotonic() + seconds, next(self._numbers), call))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="ltiaas-later", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="ltiaas-timer", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    _log.error("a timer's thread cannot be started yet: %s", error)
+                    return
+                self._thread = thread
             self._changed.notify()
 
-    def close(self) -> None:
-        """Forget all calls and end the thread."""
+    def close(self, *, wait: bool = True) -> None:
+        """Forget all calls and end the thread.
+
+        Args:
+            wait: until it has ended.
+        """
         with self._changed:
             self._closed = True
             self._calls.clear()
             self._changed.notify()
             thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+        if wait and thread is not None and thread is not threading.current_thread():
             thread.join()
 
     def _run(self) -> None:
@@ -62,4 +71,6 @@ class Later:
             try:
                 call()
             except Exception as error:  # noqa: BLE001 - the other calls still have to be made
-                _log.error("%s in a call made later", type(error).__name__)
+                _log.error("%s in a delayed call", type(error).__name__)
+            # A launch is not kept alive until the next call.
+            del call

@@ -8,7 +8,7 @@ import pytest
 
 from ltiaas_middleware import IdToken, IdTokenError, ServiceKeyCredential, Settings
 from ltiaas_middleware._crypto.handoffs import Handoffs
-from ltiaas_middleware._verification.memory import CachedLaunch
+from ltiaas_middleware._verification.launches import CachedLaunch
 from ltiaas_middleware.launch import Account, GlobalUserId, Launch
 
 FULL = {
@@ -239,11 +239,14 @@ def test_it_does_not_show_names_nor_the_service_key():
 class TestLaunch:
     @pytest.fixture
     def launch(self):
+        return self.make(FULL)
+
+    def make(self, claims):
         settings = Settings(url="https://your.ltiaas.com", api_key="the-key")
         entry = CachedLaunch(
             id="A" * 22,
             ltik="aaa.bbb.ccc",
-            claims=json.dumps(FULL).encode(),
+            claims=json.dumps(claims).encode(),
             ends_at=1e9,
             ends=0,
             refresh=0,
@@ -272,12 +275,12 @@ class TestLaunch:
             "https%3A%2F%2Flms.example%2Fli%2F1%3Fa%3Db%20c/scores"
         )
 
-    def test_without_a_service_has_no_service_credential(self, launch):
-        launch._entry.claims = b'{"user": {"id": "u"}}'
+    def test_without_a_service_has_no_service_credential(self):
+        launch = self.make({"user": {"id": "u"}})
         assert launch.service_credential is None
 
-    def test_without_a_platform_has_no_global_user_id(self, launch):
-        launch._entry.claims = b'{"user": {"id": "u"}}'
+    def test_without_a_platform_has_no_global_user_id(self):
+        launch = self.make({"user": {"id": "u"}})
         with pytest.raises(IdTokenError, match="platform"):
             _ = launch.global_user_id
 

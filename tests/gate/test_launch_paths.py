@@ -198,7 +198,7 @@ class TestAHandoff:
     @pytest.fixture
     def confirmed(self, tool, launch):
         assert tool.navigate(launch.location, launch.cookie).reached_app
-        entry = tool.middleware._authenticator.known(launch.id)
+        entry = tool.middleware._authenticator.peek(launch.id)
         return Launch(entry, tool.middleware._gate._account, launch.prefix)
 
     def test_opens_the_launch_once_and_leaves_the_address_clean(self, tool, launch, confirmed):

@@ -285,7 +285,7 @@ def test_a_changed_claim_reaches_no_other_request(upstream, make_tool):
     tool = make_tool()
     token = ltik()
     tool.get(f"/?ltik={token}")
-    entry = tool.middleware._authenticator.known(tool.middleware._gate._ids.of(token))
+    entry = tool.middleware._authenticator.peek(tool.middleware._gate._ids.of(token))
     from ltiaas_middleware.launch import Launch
 
     first = Launch(entry, tool.middleware._gate._account)

@@ -12,8 +12,9 @@ import pytest
 
 from ltiaas_middleware import Settings
 from ltiaas_middleware._crypto.keys import LaunchIds
-from ltiaas_middleware._verification.authenticator import DAY, Authenticator, launch_end
-from ltiaas_middleware._verification.memory import CachedLaunch
+from ltiaas_middleware._verification.authenticator import Authenticator
+from ltiaas_middleware._verification.launches import CachedLaunch
+from ltiaas_middleware._verification.ltik_times import DAY, launch_end
 from ltiaas_middleware.errors import ApiKeyRejected, LaunchExpired, RateLimited, UpstreamError
 from tests.tokens import ltik
 from tests.upstream import Upstream
@@ -67,9 +68,15 @@ def authenticator(make):
     return make()
 
 
+def known(authenticator, launch_id):
+    """What a request that has proved the launch is served with, without asking LTIAAS."""
+    entry = authenticator.peek(launch_id)
+    return None if entry is None else authenticator.use(entry)
+
+
 def settle(authenticator):
     """Wait for what runs in the background."""
-    for flight in list(authenticator._flights.values()):
+    for flight in authenticator._flights.under_way():
         flight.result(timeout=10)
 
 
@@ -191,7 +198,7 @@ class TestOneFlight:
             waiting = pool.submit(authenticator.verify, first)
             assert upstream.entered.acquire(timeout=5)
             also = pool.submit(authenticator.verify, second)
-            wait_until(lambda: len(authenticator._flights) == 2)
+            wait_until(lambda: len(authenticator._flights.under_way()) == 2)
             clock.pass_(11)
             upstream.go_on.set()
             assert waiting.result(10).ltik == first
@@ -204,9 +211,9 @@ class TestOneFlight:
         token = ltik()
         known = authenticator.verify(token)
         authenticator.close()
-        assert authenticator.verify(token) is known
+        assert authenticator.verify(token).claims is known.claims
         assert isinstance(authenticator.verify(ltik()), UpstreamError)
-        assert authenticator._flights == {}
+        assert authenticator._flights.under_way() == []
 
 
 class TestTheConfirmation:
@@ -256,9 +263,9 @@ class TestFreshness:
         token = ltik()
         entry = authenticator.verify(token)
         clock.pass_(479)
-        assert authenticator.known(entry.id) is entry
-        assert not authenticator.known(entry.id).stale
-        assert authenticator.verify(token) is entry
+        assert known(authenticator, entry.id).claims is entry.claims
+        assert known(authenticator, entry.id)
+        assert authenticator.verify(token).claims is entry.claims
         assert upstream.asked == [token]
 
     def test_close_to_the_ttl_it_is_refreshed_in_the_background(
@@ -269,18 +276,18 @@ class TestFreshness:
         clock.pass_(481)
         upstream.go_on.clear()
         for _ in range(3):
-            assert authenticator.known(entry.id) is entry
+            assert known(authenticator, entry.id).claims is entry.claims
         upstream.go_on.set()
         settle(authenticator)
         assert upstream.asked == [token, token]
-        assert authenticator.known(entry.id) is not entry
+        assert known(authenticator, entry.id).claims is not entry.claims
 
     def test_a_refresh_brings_the_new_claims(self, authenticator, upstream, clock):
         token = ltik()
         entry = authenticator.verify(token)
         upstream.claims = {"user": {"id": "changed"}}
         clock.pass_(601)
-        assert authenticator.known(entry.id).stale
+        assert known(authenticator, entry.id) is None
         assert b"changed" in authenticator.verify(token).claims
 
     def test_while_ltiaas_fails_it_is_served_on_and_asked_for_now_and_then(
@@ -291,12 +298,12 @@ class TestFreshness:
         upstream.error = UpstreamError("no connection")
         clock.pass_(601)
         for _ in range(5):
-            assert authenticator.verify(token) is entry
+            assert authenticator.verify(token).claims is entry.claims
         assert len(upstream.asked) == 2
-        assert not authenticator.known(entry.id).stale
+        assert known(authenticator, entry.id)
         clock.pass_(16)
-        assert authenticator.known(entry.id).stale
-        assert authenticator.verify(token) is entry
+        assert known(authenticator, entry.id) is None
+        assert authenticator.verify(token).claims is entry.claims
         assert len(upstream.asked) == 3
         assert authenticator.stats.stale_served == 2
 
@@ -305,7 +312,7 @@ class TestFreshness:
         entry = authenticator.verify(token)
         upstream.error = ApiKeyRejected("Invalid API key", status=401)
         clock.pass_(601)
-        assert authenticator.verify(token) is entry
+        assert authenticator.verify(token).claims is entry.claims
 
     def test_it_ends_24_hours_after_the_launch_even_while_ltiaas_fails(
         self, authenticator, upstream, clock
@@ -314,9 +321,9 @@ class TestFreshness:
         entry = authenticator.verify(token)
         upstream.error = UpstreamError("no connection")
         clock.pass_(DAY - 1)
-        assert authenticator.verify(token) is entry
+        assert authenticator.verify(token).claims is entry.claims
         clock.pass_(2)
-        assert authenticator.known(entry.id) is None
+        assert known(authenticator, entry.id) is None
         assert isinstance(authenticator.verify(token), UpstreamError)
 
     def test_a_refresh_does_not_move_the_end(self, authenticator, upstream, clock):
@@ -324,7 +331,7 @@ class TestFreshness:
         first = authenticator.verify(token)
         clock.pass_(DAY / 2)
         second = authenticator.verify(token)
-        assert second is not first
+        assert second.claims is not first.claims
         assert second.ends == first.ends
         assert second.ends_at == first.ends_at
 
@@ -333,7 +340,7 @@ class TestFreshness:
         entry = authenticator.verify(token)
         assert authenticator.seconds_left(entry) == pytest.approx(100)
         clock.pass_(101)
-        assert authenticator.known(entry.id) is None
+        assert known(authenticator, entry.id) is None
         assert isinstance(authenticator.verify(token), LaunchExpired)
 
     @pytest.mark.parametrize("jump", [3600, -3600])
@@ -341,8 +348,8 @@ class TestFreshness:
         token = ltik(iat=clock.wall - 10)
         entry = authenticator.verify(token)
         clock.wall += jump
-        assert authenticator.known(entry.id) is entry
-        assert authenticator.verify(token) is entry
+        assert known(authenticator, entry.id).claims is entry.claims
+        assert authenticator.verify(token).claims is entry.claims
         clock.pass_(601)
         renewed = authenticator.verify(token)
         assert isinstance(renewed, CachedLaunch)
@@ -356,11 +363,12 @@ class TestFreshness:
         upstream.error = LaunchExpired("Invalid or expired ltik.", status=401)
         clock.pass_(601)
         assert isinstance(authenticator.verify(token), LaunchExpired)
-        assert authenticator.known(entry.id) is None
+        assert known(authenticator, entry.id) is None
 
     def test_a_confirmation_outlives_a_refresh(self, authenticator, clock):
         token = ltik()
-        authenticator.confirm(authenticator.verify(token))
+        authenticator.verify(token)
+        authenticator.verify(token, confirms=True)
         clock.pass_(601)
         assert authenticator.verify(token).confirmed
 
@@ -384,18 +392,18 @@ class TestWhatIsRemembered:
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(authenticator.verify, (ltik(f"junk{n}") for n in range(10_000))))
         assert len(upstream.asked) == 10_001
-        assert authenticator.known(entry.id) is entry
-        assert authenticator.verify(good) is entry
+        assert known(authenticator, entry.id).claims is entry.claims
+        assert authenticator.verify(good).claims is entry.claims
 
     def test_at_most_so_many_launches_the_least_used_going_first(self, make, clock):
         authenticator = make(max_launches=3)
         first, second, third = (authenticator.verify(ltik()) for _ in range(3))
         clock.pass_(31)
-        assert authenticator.known(first.id) is first
+        assert known(authenticator, first.id).claims is first.claims
         authenticator.verify(ltik())
-        assert authenticator.known(second.id) is None
-        assert authenticator.known(first.id) is first
-        assert authenticator.known(third.id) is third
+        assert known(authenticator, second.id) is None
+        assert known(authenticator, first.id).claims is first.claims
+        assert known(authenticator, third.id).claims is third.claims
 
     def test_launches_that_are_over_are_forgotten(self, authenticator, clock):
         for _ in range(5):

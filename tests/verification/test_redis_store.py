@@ -14,7 +14,9 @@ import redis
 
 from ltiaas_middleware._crypto.sealing import Sealer
 from ltiaas_middleware._verification import redis_pubsub
-from ltiaas_middleware._verification.memory import DAY, CachedLaunch, StoreUnavailable
+from ltiaas_middleware._verification.launches import CachedLaunch
+from ltiaas_middleware._verification.ltik_times import DAY
+from ltiaas_middleware._verification.store import StoreUnavailable
 from ltiaas_middleware.errors import LaunchExpired, UpstreamError
 from tests.fixtures.workers import API_KEY, Clock
 from tests.redis_server import RedisServer
@@ -93,8 +95,8 @@ class TestSharing:
         first.settle()
         mine = second.verify(token)
         wait_until(second.store._news.connected.is_set)
-        first.authenticator.confirm(entry)
-        wait_until(lambda: mine.confirmed)
+        first.authenticator.use(entry, confirms=True)
+        wait_until(lambda: second.in_memory(mine.id).confirmed)
         assert make().recall(entry.id).confirmed
 
     def test_a_refusal_ends_the_launch_everywhere_at_once(self, first, second, upstream, clock):
@@ -119,8 +121,8 @@ class TestSharing:
         first.settle()
         found = second.store.find(entry.id)
         clock.pass_(1)
-        second.authenticator._heard("over", entry.id, clock.wall)
-        second.authenticator._take_note(entry.id, found)
+        second.authenticator._sharing._heard("over", entry.id, clock.wall)
+        second.authenticator._flights.learn(entry.id, found)
         assert second.known(entry.id) is None
 
     def test_old_news_of_a_refusal_ends_nothing_from_after_it(self, first, clock):
@@ -128,10 +130,10 @@ class TestSharing:
         said = clock.wall
         clock.pass_(3600)
         entry = first.verify(token)
-        first.authenticator._heard("over", entry.id, said)
-        assert first.known(entry.id) is entry
+        first.authenticator._sharing._heard("over", entry.id, said)
+        assert first.known(entry.id).claims is entry.claims
         first.authenticator._launches.remove(entry.id)
-        first.authenticator._heard("over", entry.id, said)
+        first.authenticator._sharing._heard("over", entry.id, said)
         assert isinstance(first.verify(token), CachedLaunch)
 
     def test_a_refused_token_is_asked_for_once(self, first, second, upstream):
@@ -295,7 +297,7 @@ class TestEverythingExpires:
         """No key without an end, and none later than its launch's."""
         good, over, junk = ltik(), ltik(), ltik()
         entry = first.verify(good)
-        first.authenticator.confirm(entry)
+        first.authenticator.use(entry, confirms=True)
         first.verify(over)
         first.settle()
         upstream.error = LaunchExpired("Invalid or expired ltik.", status=401)
@@ -339,7 +341,7 @@ def test_a_user_with_few_rights_is_enough(make_worker, redis_server, upstream):
     first.settle()
     assert isinstance(second.verify(token), CachedLaunch)
     wait_until(second.store._news.connected.is_set)
-    first.authenticator.confirm(entry)
+    first.authenticator.use(entry, confirms=True)
     wait_until(lambda: second.in_memory(entry.id).confirmed)
     assert first.authenticator.use_once("token")
     assert not second.authenticator.use_once("token")
@@ -367,7 +369,7 @@ def test_a_cluster_by_a_client_of_ones_own(make_worker, tmp_path, upstream):
             first.settle()
             assert isinstance(second.verify(token), CachedLaunch)
         wait_until(second.store._news.connected.is_set)
-        first.authenticator.confirm(entry)
+        first.authenticator.use(entry, confirms=True)
         wait_until(lambda: second.in_memory(entry.id).confirmed)
         assert not any(found.refused for found in first.store.marks([first.id_of(tokens[0])]))
         assert upstream.asked == tokens
@@ -384,7 +386,7 @@ def test_nothing_in_redis_can_be_read(first, redis_server, upstream):
     """Neither the token, nor the claims, nor the launch id, which opens a launch by itself."""
     token = ltik()
     entry = first.verify(token)
-    first.authenticator.confirm(entry)
+    first.authenticator.use(entry, confirms=True)
     first.authenticator.use_once("handoff-token")
     first.settle()
     client = redis_server.client
@@ -552,7 +554,7 @@ class TestWrittenByHand:
         for message in (b"garbage", b"", stranger.seal(told, b"news ")):
             redis_server.client.publish(first.store._news.channel, message)
         wait_until(lambda: first.stats.rejected_entries == 3)
-        assert first.known(entry.id) is entry
+        assert first.known(entry.id).claims is entry.claims
 
 
 class TestAnOutage:
@@ -577,12 +579,12 @@ class TestAnOutage:
     def test_gone_and_back(self, worker, own_redis, upstream, caplog):
         known = worker.verify(ltik())
         own_redis.kill()
-        assert worker.known(known.id) is known
-        assert worker.recall(known.id) is known
+        assert worker.known(known.id).claims is known.claims
+        assert worker.recall(known.id).claims is known.claims
         assert worker.authenticator.use_once("token")
         assert not worker.authenticator.use_once("token")
-        worker.authenticator.confirm(known)
-        assert known.confirmed
+        worker.authenticator.use(known, confirms=True)
+        assert worker.in_memory(known.id).confirmed
         assert isinstance(worker.verify(ltik()), CachedLaunch)
         assert worker.stats.redis_errors > 0
         own_redis.start()
@@ -629,7 +631,7 @@ class TestAnOutage:
                             worker.authenticator.run_async(lambda: worker.recall(known.id))
                         )
                     )
-                    worker.authenticator.confirm(known)
+                    worker.authenticator.use(known, confirms=True)
                     await asyncio.sleep(0)
                     gaps.append(time.monotonic() - began)
                     await asyncio.sleep(0.005)
@@ -692,13 +694,13 @@ class TestAnOutage:
         # Not told to anybody: as if the connection had been down.
         other = make_worker(own_redis.url, clock=None)
         other.store._news.channel = "elsewhere"
-        refused, confirmed = worker.id_of(tokens[0]), worker.in_memory(worker.id_of(tokens[-1]))
+        refused, confirmed = worker.id_of(tokens[0]), worker.id_of(tokens[-1])
         other.store.refuse(refused, time.time())
-        other.store.confirm(confirmed)
+        other.store.confirm(worker.in_memory(confirmed))
         assert worker.in_memory(refused) is not None
         own_redis.client.client_kill_filter(_type="pubsub")
         wait_until(lambda: worker.in_memory(refused) is None)
-        wait_until(lambda: confirmed.confirmed)
+        wait_until(lambda: worker.in_memory(confirmed).confirmed)
 
     def test_that_hangs_is_noticed_by_who_only_listens(self, worker, own_redis, monkeypatch):
         monkeypatch.setattr(redis_pubsub, "_LOOK", 0.05)

@@ -11,7 +11,7 @@ import redis
 from ltiaas_middleware import Settings, SettingsError, settings, wsgi
 from ltiaas_middleware._verification import stats
 from ltiaas_middleware._verification.stats import Stats, publish
-from ltiaas_middleware._verification.timer import Later
+from ltiaas_middleware._verification.timer import Timer
 from tests.tokens import ltik
 from tests.waiting import wait_until
 
@@ -216,10 +216,10 @@ class TestOpenTelemetry:
         publish(Stats())
 
 
-class TestLater:
+class TestTimer:
     @pytest.fixture
     def later(self):
-        later = Later()
+        later = Timer()
         yield later
         later.close()
 

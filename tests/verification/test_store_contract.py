@@ -8,9 +8,12 @@ import pytest
 
 from ltiaas_middleware import Settings
 from ltiaas_middleware._crypto.keys import LaunchIds
-from ltiaas_middleware._verification.memory import DAY, USED_FOR, Freshness, LaunchCache
+from ltiaas_middleware._verification.launches import Freshness
+from ltiaas_middleware._verification.ltik_times import DAY
+from ltiaas_middleware._verification.memory import LaunchCache
 from ltiaas_middleware._verification.redis_store import RedisStore
 from ltiaas_middleware._verification.stats import Stats
+from ltiaas_middleware._verification.store import USED_FOR
 from tests.tokens import ltik
 
 SECRETS = ("a secret, long enough",)

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ltiaas_middleware._verification.memory import DAY, CachedLaunch
+from ltiaas_middleware._verification.launches import CachedLaunch
+from ltiaas_middleware._verification.ltik_times import DAY
 from ltiaas_middleware.errors import ApiKeyRejected, LaunchExpired, RateLimited, UpstreamError
 from tests.tokens import ltik
 from tests.waiting import wait_until
@@ -54,10 +55,10 @@ class TestTheBreaker:
         fail(worker, upstream, 5)
         asked = len(upstream.asked)
         clock.pass_(601)
-        worker.authenticator._breaker.hold(1000)
+        worker.authenticator._upstream._breaker.hold(1000)
         for _ in range(20):
             clock.pass_(16)
-            assert worker.verify(token) is entry
+            assert worker.verify(token).claims is entry.claims
         assert len(upstream.asked) == asked
         assert worker.stats.stale_served == 20
 
@@ -79,7 +80,7 @@ class TestTheBreaker:
     def test_an_answer_that_is_no_success_is_an_answer(self, worker, upstream, error):
         fail(worker, upstream, 30, error)
         assert len(upstream.asked) == 30
-        assert not worker.authenticator._breaker.is_open
+        assert not worker.authenticator._upstream._breaker.is_open
 
     def test_recovery_is_one_call_for_each_launch_and_no_more(self, worker, upstream, clock):
         tokens = [ltik() for _ in range(40)]
@@ -130,8 +131,8 @@ class TestTheBulkhead:
         upstream.go_on.clear()
         with ThreadPoolExecutor(20) as pool:
             waiting = [pool.submit(worker.verify, ltik()) for _ in range(20)]
-            wait_until(lambda: len(worker.authenticator._flights) == 20)
-            wait_until(lambda: worker.authenticator._under_way == 20)
+            wait_until(lambda: len(worker.authenticator._flights.under_way()) == 20)
+            wait_until(lambda: worker.authenticator._upstream.under_way == 20)
             for _ in range(3):
                 assert upstream.entered.acquire(timeout=5)
             assert not upstream.entered.acquire(timeout=0.1)
@@ -162,7 +163,7 @@ class TestTheBulkhead:
         with ThreadPoolExecutor(1) as pool:
             pool.submit(worker.verify, ltik())
             wait_until(lambda: len(upstream.asked) == 2)
-            assert worker.known(entry.id) is entry
+            assert worker.known(entry.id).claims is entry.claims
             upstream.go_on.set()
 
 
@@ -175,11 +176,11 @@ def test_a_known_launch_does_not_wait_long_for_a_slow_ltiaas(
     entry = worker.verify(token)
     clock.pass_(601)
     upstream.go_on.clear()
-    assert worker.verify(token) is entry
+    assert worker.verify(token).claims is entry.claims
     assert worker.stats.stale_served == 1
     upstream.go_on.set()
     worker.settle()
-    assert worker.known(entry.id) is not entry
+    assert worker.known(entry.id).claims is not entry.claims
 
 
 def test_a_slow_refusal_ends_the_launch_all_the_same(make_worker, upstream, clock, monkeypatch):
@@ -190,17 +191,17 @@ def test_a_slow_refusal_ends_the_launch_all_the_same(make_worker, upstream, cloc
     clock.pass_(601)
     upstream.go_on.clear()
     upstream.error = LaunchExpired("Invalid or expired ltik.", status=401)
-    assert worker.verify(token) is entry
+    assert worker.verify(token).claims is entry.claims
     upstream.go_on.set()
     worker.settle()
     assert worker.known(entry.id) is None
 
 
 def test_what_goes_wrong_on_the_way_hangs_nobody(worker, monkeypatch, caplog):
-    def broken(flight):
+    def broken(flight, reply):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(worker.authenticator, "_fetch", broken)
+    monkeypatch.setattr(worker.authenticator._flights, "complete", broken)
     assert isinstance(worker.verify(ltik()), UpstreamError)
     assert "RuntimeError" in caplog.text
     monkeypatch.undo()

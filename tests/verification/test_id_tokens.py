@@ -16,8 +16,8 @@ import pytest
 import trustme
 
 from ltiaas_middleware import Settings
+from ltiaas_middleware._verification.id_tokens import Api
 from ltiaas_middleware._verification.memory import CachedLaunch
-from ltiaas_middleware._verification.upstream import Api
 from ltiaas_middleware.api.exchange import error_for, retry_after
 from ltiaas_middleware.errors import (
     ApiError,
