@@ -8,31 +8,26 @@ made for the address the browser sees.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote_to_bytes
 
 from ._gate.assembly import Middleware
-from ._gate.decisions import (
-    IN_PLACE_POLICY,
-    LAUNCH_PATH_POLICY,
-    Blocking,
-    Decision,
-    Serve,
-    Verify,
-)
+from ._gate.decisions import Blocking, Decision, Serve, Verify
+from ._gate.frame import AppAnswers, Place
 from .errors import LaunchRequired
 from .launch import Launch, current
 from .refusals import Answer
-from .settings import Settings
+from .settings import Options, Settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["LTIAASMiddleware"]
 
 _SERVED = ("http", "websocket")
-_POLICY = b"referrer-policy"
-_POLICY_LENGTH = len(_POLICY)
-_POLICIES = {
-    (name, value): (name.lower().encode(), value.encode())
-    for name, value in (LAUNCH_PATH_POLICY, IN_PLACE_POLICY)
-}
+_STARTS = ("http.response.start", "websocket.http.response.start")
+# What may stand in a path unencoded (RFC 3986 section 3.3).
+_PATH_SAFE = "/:@!$&'()*+,;=~-._"
 
 
 class _Variables:
@@ -42,7 +37,7 @@ class _Variables:
 
     def __init__(self, scope: Any) -> None:
         self._scope = scope
-        headers = scope["headers"]
+        headers = _header_pairs(scope)
         # By name, once, because the gate looks for several.
         found = self._headers = dict(headers)
         if len(found) != len(headers):
@@ -64,8 +59,7 @@ class _Variables:
             value = self._headers.get(wanted)
             return default if value is None else value.decode("latin-1")
         if key == "PATH_INFO":
-            path = _below(scope["path"], scope.get("root_path", ""))
-            return path.encode("utf-8", "surrogateescape").decode("latin-1")
+            return _path_info(scope)
         if key == "REQUEST_URI":
             return (scope.get("raw_path") or b"").decode("latin-1")
         return default
@@ -86,6 +80,31 @@ def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         else:
             found[name] = value
     return found
+
+
+def _header_pairs(scope: Any) -> list[tuple[bytes, bytes]]:
+    """The request's headers. ASGI allows any iterable of iterables, also one that can be read only
+    once: then the app finds a list in its place."""
+    headers = scope.get("headers")
+    if type(headers) is list and (not headers or type(headers[0]) in (tuple, list)):
+        return headers
+    pairs = scope["headers"] = [(name, value) for name, value in headers or ()]
+    return pairs
+
+
+def _path_info(scope: Any) -> str:
+    """``PATH_INFO``: what stands below the mount point, its bytes as characters.
+
+    ``path`` is decoded as UTF-8, with ``U+FFFD`` for bytes that are none; ``raw_path`` has them.
+    """
+    path, root = scope["path"], scope.get("root_path") or ""
+    below = _below(path, root)
+    raw = scope.get("raw_path")
+    if raw and "\ufffd" in below:
+        arrived = unquote_to_bytes(raw)
+        if arrived.decode("utf-8", "replace") in (path, below):
+            return _below(arrived.decode("latin-1"), root.encode().decode("latin-1"))
+    return below.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def _header(key: str) -> bytes:
@@ -117,71 +136,58 @@ class LTIAASMiddleware(Middleware):
 
     def __init__(
         self,
-        app: Callable[[Any, Any, Any], Awaitable[None]],
-        /,
+        app: Callable[[Any, Any, Any], Awaitable[Any]],
         settings: Settings | None = None,
         *,
         path_includes_root: bool | None = None,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(app, settings, **options)
         if path_includes_root is None:
             path_includes_root = not _is_falcon(app)
         self._path_includes_root = path_includes_root
+        self._answers = AppAnswers(
+            bytes, fit_frame=self.settings.fit_frame, variables=self._variables
+        )
 
     @property
     def routes(self) -> Any:
         """The app's own: Starlette's ``Mount`` looks here to build URLs into what it mounts."""
         return self.app.routes
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request, websocket, or whatever else the server has; that passes untouched."""
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+        """Answer one request, websocket, or whatever else the server has; that passes untouched.
+
+        Returns:
+            What the app returns: nothing by the specification, but some servers look at it.
+        """
         if scope["type"] not in _SERVED:
-            await self.app(scope, receive, send)
-            return
+            return await self.app(scope, receive, send)
         path, root = scope["path"], scope.get("root_path")
         if root:
             path = _below(path, root)
         launch: Launch | None = None
-        app_scope, app_send = scope, send
-        decision = self._decide(path, scope["query_string"].decode("latin-1"), scope)
+        app_send = send
+        decision = self._decide(path, (scope.get("query_string") or b"").decode("latin-1"), scope)
         if decision is not None:
             if type(decision) is not Serve:
                 decision = await self._settle(decision)
                 if isinstance(decision, Answer):
-                    await _send_answer(decision, scope, send)
-                    return
-            launch, prefix, cookies = decision.launch, decision.prefix, decision.cookies
-            app_scope = dict(scope)
-            app_scope["ltiaas.launch"] = launch
-            mount = root.rstrip("/") + prefix if root else prefix
-            if prefix:
-                app_scope["root_path"] = mount
-                if "router" in scope:
-                    app_scope["router"] = _router(scope, prefix)
-            app_scope["path"] = mount + decision.path if self._path_includes_root else decision.path
-            if decision.query is not None:
-                app_scope["query_string"] = decision.query.encode("latin-1")
-            headers = scope["headers"]
-            if cookies is not None:
-                headers = [pair for pair in headers if pair[0] != b"cookie"]
-                if cookies:
-                    headers.append((b"cookie", cookies.encode("latin-1")))
-            for key in decision.without:
-                headers = [pair for pair in headers if pair[0] != _HEADERS[key]]
-            app_scope["headers"] = headers
-            app_send = _with_headers(send, decision.policy, decision.set_cookies)
-            # What an error tracker shows of this frame should the app raise.
-            del cookies, decision
+                    return await _send_answer(decision, scope, send)
+            launch = decision.launch
+            self._hand_over(scope, decision)
+            place = Place(launch.path, decision.prefix, bool(decision.prefix or decision.without))
+            app_send = self._sending(send, place, decision.set_cookies, scope)
+            # An error tracker shows the variables of this frame if the app raises.
+            del decision
         before = current.get()
         if launch is not before:
             if launch is None:
                 # An outer middleware's launch stays; anything else belongs to another request.
                 launch = scope.get("ltiaas.launch")
             current.set(launch)
-        scope = app_scope
         try:
-            await self.app(app_scope, receive, app_send)
+            return await self.app(scope, receive, app_send)
         except LaunchRequired:
             answer = self._gate.launch_required(_Variables(scope))
             if not await _answered(answer, scope, send):
@@ -189,6 +195,44 @@ class LTIAASMiddleware(Middleware):
         finally:
             if launch is not before:
                 current.set(before)
+
+    def _hand_over(self, scope: Any, serve: Serve) -> None:
+        """Change the scope into what the app is to see.
+
+        In place, as a WSGI ``environ`` is: a server that logs from it and the frames of an outer
+        middleware hold no ltik then, and what the app writes into it (Starlette's ``route``,
+        ``path_params``) is seen outside.
+        """
+        scope["ltiaas.launch"] = serve.launch
+        _move(scope, serve, includes_root=self._path_includes_root)
+        if serve.query is not None:
+            scope["query_string"] = serve.query.encode("latin-1")
+        if serve.cookies is not None or serve.without:
+            hidden = {_HEADERS[name] for name in serve.without}
+            if serve.cookies is not None:
+                hidden.add(b"cookie")
+            headers = [pair for pair in scope["headers"] if pair[0] not in hidden]
+            if serve.cookies:
+                headers.append((b"cookie", serve.cookies.encode("latin-1")))
+            scope["headers"] = headers
+
+    def _sending(self, send: Any, place: Place, set_cookies: Sequence[str], scope: Any) -> Any:
+        """``send`` with the headers that an app's answer needs in a launch."""
+        answers = self._answers
+
+        # A coroutine function, because asgiref warns of one that is not.
+        async def send_with_headers(message: Any) -> None:
+            kind = message["type"]
+            if kind in _STARTS:
+                headers = message.get("headers") or ()
+                headers = answers.headers(headers, place, set_cookies, scope)
+                message = dict(message, headers=headers)
+            elif kind == "websocket.accept" and message.get("headers"):
+                headers = answers.handshake_headers(message["headers"], place, scope)
+                message = dict(message, headers=headers)
+            await send(message)
+
+        return send_with_headers
 
     async def _settle(self, decision: Decision) -> Serve | Answer:
         """Wait for what the gate waits for."""
@@ -206,30 +250,45 @@ class LTIAASMiddleware(Middleware):
 
 def _below(path: str, root: str) -> str:
     """The path below the mount point. By the specification it begins with ``root_path``; some
-    servers leave that away."""
-    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
-        return path[len(root) :]
+    servers leave that away, and some are given one with a slash at its end."""
+    for start in (root, root.rstrip("/")):
+        if start and path.startswith(start) and path[len(start) : len(start) + 1] in ("", "/"):
+            return path[len(start) :]
     return path
 
 
-def _with_headers(send: Any, policy: tuple[str, str], set_cookies: Sequence[str]) -> Any:
-    """``send`` that adds the gate's response headers to the app's."""
+def _move(scope: Any, serve: Serve, *, includes_root: bool) -> None:
+    """Move the launch path from the path to the mount point."""
+    root = scope.get("root_path") or ""
+    prefix = serve.prefix
+    if prefix:
+        if "router" in scope:
+            scope["router"] = _router(scope, prefix)
+        root = scope["root_path"] = root.rstrip("/") + prefix
+    elif includes_root and serve.path != scope["path"]:
+        return  # Served in place, with the mount point in its path as the app has it anyway.
+    path = root + serve.path if includes_root else serve.path
+    if path == scope["path"]:
+        return
+    scope["path"] = path
+    raw = scope.get("raw_path")
+    if raw is not None:
+        # Some apps route on it (Datasette), so that it has to say the same.
+        below = _raw_below(raw, root, serve)
+        scope["raw_path"] = _quoted(root) + below if includes_root else below
 
-    # No coroutine of its own: it has nothing to wait for, and is called for every chunk of a body.
-    def send_with_headers(message: Any) -> Any:
-        if message["type"] == "http.response.start":
-            headers = list(message.get("headers", ()))
-            for name, _ in headers:
-                if len(name) == _POLICY_LENGTH and name.lower() == _POLICY:
-                    break
-            else:
-                headers.append(_POLICIES[policy])
-            for cookie in set_cookies:
-                headers.append((b"set-cookie", cookie.encode("latin-1")))
-            message = dict(message, headers=headers)
-        return send(message)
 
-    return send_with_headers
+def _raw_below(arrived: bytes, root: str, serve: Serve) -> bytes:
+    """The path below the mount point, with the bytes that arrived where they are found."""
+    if serve.prefix:
+        _, _, below = arrived.partition(serve.prefix.encode("ascii"))
+    else:
+        below = arrived.removeprefix(_quoted(root))
+    return below if below.startswith(b"/") else _quoted(serve.path)
+
+
+def _quoted(path: str) -> bytes:
+    return quote(path, safe=_PATH_SAFE).encode("ascii")
 
 
 def _router(scope: Any, prefix: str) -> Any:
@@ -260,6 +319,12 @@ class _MountedRouter:
             return url  # Beside the mounted app there is no launch.
         path = f"{self._mounted}{self._prefix}{url[len(self._mounted) :]}"
         return type(url)(path=path, protocol=url.protocol, host=url.host)
+
+    def __copy__(self) -> _MountedRouter:
+        return self
+
+    def __deepcopy__(self, memo: object) -> _MountedRouter:
+        return self  # A copied scope routes the same.
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._router, name)

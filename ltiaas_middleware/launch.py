@@ -148,6 +148,13 @@ class Launch:
     def __repr__(self) -> str:
         return f"<Launch {self.id}>"
 
+    def __copy__(self) -> Launch:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Launch:
+        # Apps and servers copy the scope or environ that it is in (hypercorn's ProxyFix does).
+        return self
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Launch holds its ltik and is not pickled; keep launch.id or the claims")
 

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 from urllib.parse import urlsplit
 
 from .errors import SettingsError
 from .origins import is_loopback, origin_of
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .refusals import Answer, Refusal
 
-__all__ = ["Settings"]
+__all__ = ["Options", "Settings"]
 
 # RFC 7230 section 3.2.6: the characters of a header's name.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -30,6 +32,7 @@ _API_KEY = re.compile(r"[!-9;-~]+")
 _LAUNCH_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 # No braces, which mean something to a cluster, and nothing that would have to be escaped.
 _PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+_SWITCHES = ("fit_frame", "strict_launch_path", "bearer", "scrub_logs")
 _SECONDS = ("ttl", "connect_timeout", "read_timeout", "deadline", "max_wait", "cache_timeout")
 
 
@@ -47,6 +50,8 @@ class Settings:
         max_launches: how many launches are kept in memory.
         launch_path: the path under which each launch gets an address of its own; None serves
             every launch in place.
+        fit_frame: make the app's answers fit an LMS's frame on launch paths: its cookies belong to
+            the launch, and ``X-Frame-Options`` is taken away. False leaves both to the app.
         strict_launch_path: refuse even a new tab that the browser marks as opened by the tool's
             own page; ``Launch.handoff_url`` is then the only way out of the frame.
         bearer: take ``Authorization: Bearer <ltik>`` too. Only for tools whose bearer tokens are
@@ -90,12 +95,13 @@ class Settings:
     ttl: float = 600
     max_launches: int = 10_000
     launch_path: str | None = "/lti"
+    fit_frame: bool = True
     strict_launch_path: bool = False
     bearer: bool = False
     header: str | None = None
     require: bool | Callable[[str], bool] = False
     on_refusal: Callable[[Refusal], Answer | None] | None = None
-    secret: str | tuple[str, ...] | None = field(default=None, repr=False)
+    secret: str | Sequence[str] | None = field(default=None, repr=False)
     connect_timeout: float = 3.05
     read_timeout: float = 5
     deadline: float = 10
@@ -120,7 +126,7 @@ class Settings:
             set_(self, name, _number(name, getattr(self, name), float))
         for name in ("max_launches", "max_calls", "max_ltik_length", "max_response_size"):
             set_(self, name, _number(name, getattr(self, name), int))
-        for name in ("strict_launch_path", "bearer", "scrub_logs"):
+        for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 _refuse(name, "must be True or False")
         if not isinstance(self.require, bool) and not callable(self.require):
@@ -155,7 +161,9 @@ class Settings:
             _refuse("cache_prefix", "must be of letters, digits and the characters . _ : -")
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    def from_env(
+        cls, env: Mapping[str, str] | None = None, **overrides: Unpack[Options]
+    ) -> Settings:
         """Settings from ``LTIAAS_URL`` (or ``LTIAAS_DOMAIN``), ``LTIAAS_API_KEY`` and, for each
         other setting that is text, number or switch, ``LTIAAS_<NAME>``.
 
@@ -178,7 +186,7 @@ class Settings:
                 found[name] = _from_text(name, text)
         if "url" not in found and env.get("LTIAAS_DOMAIN", "").strip():
             found["url"] = env["LTIAAS_DOMAIN"].strip()
-        values = found | overrides
+        values: dict[str, Any] = {**found, **overrides}
         for name, example in (
             ("url", "https://your.ltiaas.com"),
             ("api_key", "the account's API key"),
@@ -198,6 +206,38 @@ class Settings:
         raise TypeError("Settings hold the API key and are not pickled; make them from_env() there")
 
 
+class Options(TypedDict, total=False):
+    """``Settings`` as keywords, each of which may be left out. A type checker knows a misspelt one
+    by it; a test keeps the two the same."""
+
+    url: str
+    api_key: str
+    ttl: float
+    max_launches: int
+    launch_path: str | None
+    fit_frame: bool
+    strict_launch_path: bool
+    bearer: bool
+    header: str | None
+    require: bool | Callable[[str], bool]
+    on_refusal: Callable[[Refusal], Answer | None] | None
+    secret: str | Sequence[str] | None
+    connect_timeout: float
+    read_timeout: float
+    deadline: float
+    max_calls: int
+    max_wait: float
+    max_ltik_length: int
+    max_response_size: int
+    ca_bundle: str | None
+    scrub_logs: bool
+    cookie_name: str
+    cache: Any
+    service_keys: Any
+    cache_prefix: str
+    cache_timeout: float
+
+
 _CODE_ONLY = {"on_refusal"}
 _OFF = {"0", "false", "no", "off", "none"}
 _ON = {"1", "true", "yes", "on"}
@@ -208,7 +248,7 @@ def _refuse(name: str, why: str) -> NoReturn:
 
 
 def _from_text(name: str, text: str) -> Any:
-    if name in ("strict_launch_path", "bearer", "scrub_logs", "require"):
+    if name in (*_SWITCHES, "require"):
         if text.lower() not in _ON | _OFF:
             _refuse(name, "must be 'true' or 'false'")
         return text.lower() in _ON

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from ._gate.assembly import Middleware
 from ._gate.decisions import Blocking, Decision, Serve, Verify
+from ._gate.frame import AppAnswers, Place
 from .errors import LaunchRequired
 from .launch import Launch, current
 from .refusals import Answer
+from .settings import Options, Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from typing_extensions import Unpack
 
 __all__ = ["LTIAASMiddleware"]
-
-_POLICY = "referrer-policy"
-_POLICY_LENGTH = len(_POLICY)
 
 
 class LTIAASMiddleware(Middleware):
@@ -48,6 +48,15 @@ class LTIAASMiddleware(Middleware):
     """
 
     app: WSGIApplication
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        settings: Settings | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(app, settings, **options)
+        self._answers = AppAnswers(str, fit_frame=self.settings.fit_frame)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -74,8 +83,9 @@ class LTIAASMiddleware(Middleware):
                 environ.pop("HTTP_COOKIE", None)
             for name in decision.without:
                 environ.pop(name, None)
-            start_response = _with_headers(start_response, decision.policy, decision.set_cookies)
-            # What an error tracker shows of this frame should the app raise.
+            place = Place(launch.path, prefix, bool(prefix or decision.without))
+            start_response = self._starting(start_response, place, decision.set_cookies, environ)
+            # An error tracker shows the variables of this frame if the app raises.
             del cookies, decision
         # The app is called with its launch in place, and nothing is left behind on this thread.
         before = current.get()
@@ -100,6 +110,24 @@ class LTIAASMiddleware(Middleware):
             # Nor in this, and servers send it by sendfile.
             return body
         return _Body(body, launch, lambda: self._launch_required(environ, start_response))
+
+    def _starting(
+        self,
+        start_response: StartResponse,
+        place: Place,
+        set_cookies: Sequence[str],
+        environ: WSGIEnvironment,
+    ) -> StartResponse:
+        """``start_response`` with the headers that an app's answer needs in a launch."""
+        fit = self._answers.headers
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            headers = fit(headers, place, set_cookies, environ)
+            if exc_info is None:
+                return start_response(status, headers)
+            return start_response(status, headers, exc_info)
+
+        return start
 
     def _settle(self, decision: Decision) -> Serve | Answer:
         """Wait for what the gate waits for."""
@@ -181,27 +209,6 @@ def _set_query(environ: WSGIEnvironment, query: str) -> None:
 def _is_file_wrapper(body: object, environ: WSGIEnvironment) -> bool:
     wrapper = environ.get("wsgi.file_wrapper")
     return isinstance(wrapper, type) and isinstance(body, wrapper)
-
-
-def _with_headers(
-    start_response: StartResponse, policy: tuple[str, str], set_cookies: Sequence[str]
-) -> StartResponse:
-    """``start_response`` that adds the gate's response headers to the app's."""
-
-    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        for name, _ in headers:
-            if len(name) == _POLICY_LENGTH and name.lower() == _POLICY:
-                added = list(headers)
-                break
-        else:
-            added = [*headers, policy]
-        if set_cookies:
-            added += [("Set-Cookie", cookie) for cookie in set_cookies]
-        if exc_info is None:
-            return start_response(status, added)
-        return start_response(status, added, exc_info)
-
-    return start
 
 
 def _send(

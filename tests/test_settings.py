@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
+import subprocess
+import sys
 
 import pytest
 
 from ltiaas_middleware import LTIAASError, Settings, SettingsError
 from ltiaas_middleware.origins import is_loopback, origin_of
+from ltiaas_middleware.settings import Options
 
 URL, KEY = "https://your.ltiaas.com", "7d1c3f0e-0000-4000-8000-000000000001"
 
@@ -202,3 +206,44 @@ def test_not_loopback(host):
 )
 def test_an_unclear_address_has_no_origin(url):
     assert origin_of(url) is None
+
+
+def test_the_keywords_are_the_settings():
+    """A type checker reads the one, Python the other."""
+    given = {item.name: item.type for item in dataclasses.fields(Settings)}
+    assert {name: hint.__forward_arg__ for name, hint in Options.__annotations__.items()} == given
+    assert Options.__optional_keys__ == given.keys()
+
+
+TYPED = """
+from ltiaas_middleware import Settings, asgi, wsgi
+from typing import Any
+
+def application(environ: Any, start_response: Any) -> Any: ...
+async def async_application(scope: Any, receive: Any, send: Any) -> None: ...
+
+wsgi.LTIAASMiddleware(application, url="x", api_key="k", require=lambda path: True, secret=["a"])
+asgi.LTIAASMiddleware(app=async_application, url="x", path_includes_root=False, ttl=5)
+Settings.from_env(fit_frame=False)
+"""
+MISTYPED = """
+wsgi.LTIAASMiddleware(application, launch_pth="/x")
+asgi.LTIAASMiddleware(async_application, launch_pth="/x")
+Settings.from_env(launch_pth="/x")
+wsgi.LTIAASMiddleware(application, ttl="long")
+asgi.LTIAASMiddleware(async_application, max_calls="many")
+Settings.from_env(require="yes")
+"""
+
+
+def test_a_misspelt_setting_fails_type_checking(tmp_path):
+    file = tmp_path / "tool.py"
+    file.write_text(TYPED + MISTYPED)
+    options = ["--strict", "--no-error-summary", "--config-file", "", "--cache-dir", tmp_path / "c"]
+    run = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, file], capture_output=True, text=True
+    )
+    assert not run.stderr
+    first = TYPED.count("\n") + 2
+    lines = [int(line.split(":")[1]) for line in run.stdout.splitlines() if ": error:" in line]
+    assert lines == list(range(first, first + 6)), run.stdout

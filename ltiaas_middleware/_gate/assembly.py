@@ -6,7 +6,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import scrubbing
 from .._crypto.handoffs import Handoffs
@@ -18,9 +18,12 @@ from .._verification.stats import Stats, publish
 from ..api.transport import new_session
 from ..launch import Account
 from ..service_keys.recording import Recording
-from ..settings import Settings
+from ..settings import Options, Settings
 from .gate import Gate
 from .request import Variables
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Middleware"]
 
@@ -42,7 +45,9 @@ class Middleware:
     # See ``Gate``; an ``environ`` holds CGI variables as it is.
     _variables: Callable[[Any], Variables] | None = None
 
-    def __init__(self, app: Any, settings: Settings | None = None, **options: Any) -> None:
+    def __init__(
+        self, app: Any, settings: Settings | None = None, **options: Unpack[Options]
+    ) -> None:
         if settings is None:
             settings = Settings.from_env(**options)
         elif options:

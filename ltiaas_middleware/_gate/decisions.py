@@ -9,12 +9,7 @@ from .._verification.authenticator import Outcome
 from ..launch import Launch
 from ..refusals import Answer
 
-__all__ = ["IN_PLACE_POLICY", "LAUNCH_PATH_POLICY", "Blocking", "Decision", "Serve", "Verify"]
-
-# A launch path is nobody else's business, and an ltik in the address not even for the tool's own
-# log. Not no-referrer: it would turn the Origin of the tool's own forms into "null".
-LAUNCH_PATH_POLICY = ("Referrer-Policy", "same-origin")
-IN_PLACE_POLICY = ("Referrer-Policy", "strict-origin")
+__all__ = ["Blocking", "Decision", "Serve", "Verify"]
 
 
 class Serve:
@@ -24,7 +19,6 @@ class Serve:
         launch: the launch that the request belongs to.
         path: the path for the app, decoded, below the mount point.
         prefix: what moves from the path to the mount point, such as ``/lti/<id>``; or "".
-        policy: a response header to add unless the app sets it.
         query: the query for the app; None leaves it as it is.
         cookies: the ``Cookie`` header for the app; None leaves it as it is, "" removes it.
         without: further request headers to hide from the app, as CGI variables.
@@ -33,13 +27,12 @@ class Serve:
 
     # One is made for every request of a launch, and this is what Python makes fastest: a named
     # tuple, or more of these as keywords, takes twice as long.
-    __slots__ = ("cookies", "launch", "path", "policy", "prefix", "query", "set_cookies", "without")
+    __slots__ = ("cookies", "launch", "path", "prefix", "query", "set_cookies", "without")
 
-    def __init__(self, launch: Launch, path: str, prefix: str, policy: tuple[str, str]) -> None:
+    def __init__(self, launch: Launch, path: str, prefix: str) -> None:
         self.launch = launch
         self.path = path
         self.prefix = prefix
-        self.policy = policy
         self.query: str | None = None
         self.cookies: str | None = None
         self.without: Sequence[str] = ()

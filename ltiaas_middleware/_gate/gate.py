@@ -29,7 +29,7 @@ from .._verification.launches import CachedLaunch
 from ..errors import ApiError
 from ..launch import Account, Launch
 from ..refusals import Answer
-from .decisions import IN_PLACE_POLICY, LAUNCH_PATH_POLICY, Blocking, Decision, Serve, Verify
+from .decisions import Blocking, Decision, Serve, Verify
 from .launch_cookie import LaunchCookie
 from .launch_path import LaunchPath, is_launch_id
 from .ltiks import Brought, Ltiks, MalformedLtik
@@ -140,7 +140,7 @@ class Gate:
             self._cookie.take(request)
             return self._serve(request, entry)
         launch = Launch(entry, self._account, request.mount)
-        serve = Serve(launch, request.path, "", IN_PLACE_POLICY)
+        serve = Serve(launch, request.path, "")
         serve.query = request.app_query
         serve.without = self._ltiks.carriers(request)
         return serve
@@ -249,7 +249,7 @@ class Gate:
         prefix = f"{self._prefix}{request.launch_id}"
         mount = request.get("SCRIPT_NAME")
         launch = Launch(entry, self._account, quoted_mount(mount) + prefix if mount else prefix)
-        serve = Serve(launch, request.path, prefix, LAUNCH_PATH_POLICY)
+        serve = Serve(launch, request.path, prefix)
         serve.query = request.app_query
         serve.cookies = request.app_cookies
         serve.set_cookies = request.set_cookies

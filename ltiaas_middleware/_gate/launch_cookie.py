@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from .._verification.launches import CachedLaunch
 from ..origins import is_loopback
 from ..settings import Settings
+from .cookies import split_request
 from .launch_path import LaunchPath
 from .request import Request
 
@@ -29,6 +30,7 @@ class LaunchCookie:
         self._launch_path = launch_path
         self._secure_start = f"__Secure-{settings.cookie_name}="
         self._plain_start = f"{settings.cookie_name}="
+        self._fit_frame = settings.fit_frame
         self._warned_plain_http = False
 
     def take(self, request: Request) -> Sequence[str]:
@@ -36,18 +38,12 @@ class LaunchCookie:
         ``request.app_cookies`` becomes the header without them."""
         header: str = request.get("HTTP_COOKIE", "")
         start = self._secure_start if request.secure else self._plain_start
-        if ";" not in header:
+        if ";" not in header and "," not in header:
             ltik = header.removeprefix(start)
             found = len(ltik) < len(header)
             request.app_cookies = "" if found else header
             return (ltik,) if found else ()
-        values, others = [], []
-        for pair in header.split(";"):
-            if pair.strip().startswith(start):
-                values.append(pair.strip()[len(start) :])
-            else:
-                others.append(pair)
-        request.app_cookies = ";".join(others).strip()
+        values, request.app_cookies = split_request(header, start, first_only=self._fit_frame)
         return values
 
     def make(self, request: Request, entry: CachedLaunch, seconds: float) -> tuple[str, ...]:

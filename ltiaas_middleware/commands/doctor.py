@@ -97,7 +97,7 @@ def examine(
     """
     yield from _variables(env)
     try:
-        settings = Settings.from_env(env, **({} if url is None else {"url": url}))
+        settings = Settings.from_env(env) if url is None else Settings.from_env(env, url=url)
     except SettingsError as error:
         given = url or env.get("LTIAAS_URL") or env.get("LTIAAS_DOMAIN") or ""
         yield Finding("settings", _FAILED, f"{error}.", _settings_mend(str(error), given))

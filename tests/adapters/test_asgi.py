@@ -101,21 +101,27 @@ def test_without_a_launch_everything_is_the_servers_own(wrap):
     assert seen[0][2] is send
 
 
-def test_with_a_launch_the_scope_is_a_copy_and_state_is_shared(wrap):
-    state = {"pool": object()}
-    given = launched(state=state, extensions={"http.response.trailers": {}})
-    before = dict(given)
+def test_with_a_launch_the_scope_is_changed_in_place(wrap):
+    state, extensions = {"pool": object()}, {"http.response.trailers": {}}
+    given = launched(state=state, extensions=extensions)
+    token = given["query_string"].removeprefix(b"ltik=").decode()
     seen = []
 
     async def app(scope, receive, send):
         seen.append(scope)
+        scope["route"] = "/page"
+        scope["path_params"] = {"page": 1}
 
     run(wrap(app), given)
-    assert given == before
-    assert seen[0]["state"] is state
-    assert seen[0]["extensions"] is given["extensions"]
-    assert seen[0]["ltiaas.launch"].id_token.user.name == "Ada"
-    assert seen[0]["query_string"] == b""
+    assert seen == [given]
+    assert seen[0] is given
+    assert given["state"] is state
+    assert given["extensions"] is extensions
+    assert given["ltiaas.launch"].id_token.user.name == "Ada"
+    assert given["query_string"] == b""
+    assert given["route"] == "/page"
+    assert given["path_params"] == {"page": 1}
+    assert token not in repr(given)
 
 
 @BOTH

@@ -54,7 +54,7 @@ def test_the_launch_path_is_moved_to_the_mount_point(tool, launch):
     assert (seen["launch"], seen["user"]) == (launch.id, "Ada")
     assert seen["launch_path"] == launch.prefix
     reply = tool.navigate(launch.location, launch.cookie)
-    assert reply["Referrer-Policy"] == "same-origin"
+    assert reply["Referrer-Policy"] == "strict-origin-when-cross-origin"
 
 
 def test_the_same_launch_always_has_the_same_path(tool, launch, make_tool):

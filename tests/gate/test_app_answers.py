@@ -1,0 +1,204 @@
+"""What becomes of the app's answers in a launch, through both adapters."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.both_adapters import Reply, Tool
+from tests.tokens import ltik
+
+FRAME = "; Secure; SameSite=None; Partitioned"
+SESSION = ("Set-Cookie", "session=x; Path=/; HttpOnly; SameSite=Lax")
+
+
+class Launched:
+    """A launch in a browser that keeps its cookie, and an app with headers of its own."""
+
+    def __init__(self, tool: Tool, **ask: Any) -> None:
+        self.tool = tool
+        self.ask = ask
+        captured = tool.navigate(f"/launch?ltik={ltik()}", **ask)
+        self.path = re.sub(r"/launch$", "", captured["Location"])
+        self.cookie = {"Cookie": captured.all("Set-Cookie")[0].partition(";")[0]}
+
+    def get(self, *headers: tuple[str, str], path: str = "/page", **sent: str) -> Reply:
+        self.tool.app_headers = list(headers)
+        mount = self.ask.get("mount", "")
+        path = self.path.removeprefix(mount) + path
+        return self.tool.navigate(path, {**self.cookie, **sent}, **self.ask)
+
+
+@pytest.fixture
+def launched(tool: Tool) -> Launched:
+    return Launched(tool)
+
+
+def test_the_apps_cookies_belong_to_the_launch(launched: Launched) -> None:
+    reply = launched.get(SESSION, ("set-cookie", "a=b; Path=/admin"), ("X-Other", "1"), SESSION)
+    session = f"session=x; Path={launched.path}; HttpOnly{FRAME}"
+    assert reply.all("Set-Cookie") == [session, f"a=b; Path={launched.path}/admin{FRAME}", session]
+    assert reply["X-Other"] == "1"
+
+
+def test_below_a_mount_point(tool: Tool) -> None:
+    launched = Launched(tool, mount="/tools/quiz")
+    assert launched.path.startswith("/tools/quiz/lti/")
+    reply = launched.get(SESSION)
+    assert reply["Set-Cookie"] == f"session=x; Path={launched.path}; HttpOnly{FRAME}"
+
+
+@pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1", "tool.localhost", "[::1]:80"])
+def test_loopback_is_as_good_as_https(tool: Tool, host: str) -> None:
+    launched = Launched(tool, scheme="http", host=host)
+    first, second = launched.get(SESSION).all("Set-Cookie")
+    assert first == f"session=x; Path={launched.path}; HttpOnly{FRAME}"
+    assert second == f"session=x; Path={launched.path}; HttpOnly; SameSite=Lax"
+
+
+def test_plain_http_elsewhere_moves_the_path_alone(make_tool: Callable[..., Tool]) -> None:
+    tool = make_tool()
+    captured = tool.navigate(f"/launch?ltik={ltik()}", scheme="http", host="tool.example")
+    path = captured["Location"].removesuffix("/launch")
+    tool.app_headers = [SESSION]
+    reply = tool.navigate(f"{path}/page", scheme="http", host="tool.example")
+    assert reply["Set-Cookie"] == f"session=x; Path={path}; HttpOnly; SameSite=Lax"
+
+
+def test_the_app_sees_the_first_of_two_cookies_of_one_name(launched: Launched) -> None:
+    cookies = f"session=mine; {launched.cookie['Cookie']}; a=1; session=the site's"
+    assert launched.get(Cookie=cookies).seen["headers"]["cookie"] == "session=mine; a=1"
+
+
+def test_two_cookie_headers_that_a_server_joined_are_both_read(launched: Launched) -> None:
+    cookies = f"a=1,{launched.cookie['Cookie']},b=2"
+    seen = launched.get(Cookie=cookies).seen
+    assert seen["user"] == "Ada"
+    assert seen["headers"]["cookie"].replace("; ", ";") == "a=1;b=2"
+
+
+@pytest.mark.parametrize("value", ["DENY", "SAMEORIGIN", "ALLOW-FROM https://x.example", ""])
+def test_x_frame_options_is_taken_away(launched: Launched, value: str) -> None:
+    reply = launched.get(("x-frame-options", value), ("X-Frame-Options", value))
+    assert reply.get("X-Frame-Options") is None
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "frame-ancestors 'self'",
+        "default-src 'self'; Frame-Ancestors  https://lms.example",
+        "default-src 'self', frame-ancestors 'none'",
+        "frame-ancestors",
+    ],
+)
+def test_frame_ancestors_stays_and_is_told_of_once(
+    launched: Launched, caplog: pytest.LogCaptureFixture, policy: str
+) -> None:
+    given = ("Content-Security-Policy", policy)
+    for _ in range(3):
+        assert launched.get(given)["Content-Security-Policy"] == policy
+    (record,) = [each for each in caplog.records if "frame-ancestors" in each.getMessage()]
+    assert record.levelno == logging.WARNING
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("Content-Security-Policy", "default-src 'self'; img-src https://frame-ancestors.example"),
+        ("Content-Security-Policy-Report-Only", "frame-ancestors 'none'"),
+    ],
+)
+def test_other_policies_are_not_told_of(
+    launched: Launched, caplog: pytest.LogCaptureFixture, header: tuple[str, str]
+) -> None:
+    assert launched.get(header)[header[0]] == header[1]
+    assert not caplog.records
+
+
+OWN = [SESSION, ("X-Frame-Options", "DENY"), ("Content-Security-Policy", "frame-ancestors 'none'")]
+
+
+def test_one_setting_leaves_the_apps_answers_alone(
+    make_tool: Callable[..., Tool], caplog: pytest.LogCaptureFixture
+) -> None:
+    launched = Launched(make_tool(fit_frame=False))
+    reply = launched.get(*OWN)
+    for name, value in OWN:
+        assert reply[name] == value
+    assert not caplog.records
+    two = f"{launched.cookie['Cookie']}; a=1; a=2"
+    assert launched.get(Cookie=two).seen["headers"]["cookie"] == "a=1; a=2"
+    assert reply["Cache-Control"] == "private"
+    assert reply["Referrer-Policy"] == "strict-origin-when-cross-origin"
+
+
+@pytest.mark.parametrize("query", ["", "?ltik={}"])
+def test_outside_a_launch_path_the_apps_answers_are_its_own(
+    tool: Tool, query: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tool.app_headers = OWN
+    reply = tool.get("/page" + query.format(ltik()))
+    for name, value in OWN:
+        assert reply[name] == value
+    assert reply.get("Cache-Control") is None
+    assert not caplog.records
+
+
+class TestReferrerPolicy:
+    def test_shows_other_sites_the_origin_and_never_the_path(self, launched: Launched) -> None:
+        assert launched.get()["Referrer-Policy"] == "strict-origin-when-cross-origin"
+
+    def test_hides_the_ltik_from_the_tools_own_log(self, tool: Tool) -> None:
+        assert tool.get(f"/page?ltik={ltik()}")["Referrer-Policy"] == "strict-origin"
+
+    def test_of_the_app_stays(self, launched: Launched) -> None:
+        assert launched.get(("referrer-policy", "no-referrer"))["Referrer-Policy"] == "no-referrer"
+
+
+class TestCaches:
+    def test_a_shared_one_keeps_nothing_of_a_launch(self, launched: Launched) -> None:
+        assert launched.get()["Cache-Control"] == "private"
+
+    @pytest.mark.parametrize("own", ["public, max-age=60", "no-cache", "no-store", ""])
+    def test_what_the_app_says_stays(self, launched: Launched, own: str) -> None:
+        assert launched.get(("cache-control", own))["Cache-Control"] == own
+
+    def test_an_address_that_does_not_name_the_launch_is_private(
+        self, make_tool: Callable[..., Tool]
+    ) -> None:
+        tool = make_tool(header="X-Ltik", bearer=True)
+        assert tool.get("/page", {"X-Ltik": ltik()})["Cache-Control"] == "private"
+        assert (
+            tool.get("/page", {"Authorization": f"Bearer {ltik()}"})["Cache-Control"] == "private"
+        )
+        assert tool.get("/page").get("Cache-Control") is None
+
+
+def test_a_redirect_of_the_apps_is_left_where_it_leads(launched: Launched) -> None:
+    assert launched.get(("Location", "/accounts/login/"))["Location"] == "/accounts/login/"
+
+
+def test_an_answer_with_a_cookie_of_ours_is_stored_nowhere(
+    make_tool: Callable[..., Tool],
+) -> None:
+    """A new tab of the launch's own gets one with the app's answer."""
+    launched = Launched(make_tool(strict_launch_path=False))
+    launched.get()
+    launched.tool.app_headers = [("Cache-Control", "public, max-age=60"), SESSION]
+    reply = launched.tool.navigate(
+        f"{launched.path}/page",
+        {
+            "Sec-Fetch-Site": "same-origin",
+            "Sec-Fetch-Dest": "document",
+            "Referer": f"https://tool.example{launched.path}/page",
+        },
+    )
+    assert reply["Cache-Control"] == "no-store"
+    app_cookie, own = reply.all("Set-Cookie")
+    assert app_cookie == f"session=x; Path={launched.path}; HttpOnly{FRAME}"
+    assert own.startswith("__Secure-ltiaas-launch=")
