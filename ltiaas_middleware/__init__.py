@@ -3,6 +3,7 @@
 from ._version import __version__ as __version__
 from .api.exchange import Limits as Limits
 from .api.gradebook import LineItem as LineItem
+from .api.gradebook import NewLineItem as NewLineItem
 from .api.gradebook import Result as Result
 from .api.gradebook import Score as Score
 from .api.id_token import IdToken as IdToken
@@ -10,6 +11,8 @@ from .api.session import ApiSession as ApiSession
 from .credentials import ApiKeyCredential as ApiKeyCredential
 from .credentials import LtikCredential as LtikCredential
 from .credentials import ServiceKeyCredential as ServiceKeyCredential
+from .errors import AccessForbidden as AccessForbidden
+from .errors import AnonymousLaunch as AnonymousLaunch
 from .errors import ApiError as ApiError
 from .errors import ApiKeyRejected as ApiKeyRejected
 from .errors import CredentialError as CredentialError
@@ -19,6 +22,7 @@ from .errors import InvalidRequest as InvalidRequest
 from .errors import LaunchExpired as LaunchExpired
 from .errors import LaunchRequired as LaunchRequired
 from .errors import LTIAASError as LTIAASError
+from .errors import PlatformInactive as PlatformInactive
 from .errors import RateLimited as RateLimited
 from .errors import ServiceKeyStoreError as ServiceKeyStoreError
 from .errors import ServiceKeyUnreadable as ServiceKeyUnreadable

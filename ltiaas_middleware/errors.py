@@ -6,9 +6,13 @@ was asked and what came back, and never a secret: no header, no token, no body.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from werkzeug.exceptions import Unauthorized
 
 __all__ = [
+    "AccessForbidden",
+    "AnonymousLaunch",
     "ApiError",
     "ApiKeyRejected",
     "CredentialError",
@@ -18,6 +22,7 @@ __all__ = [
     "LTIAASError",
     "LaunchExpired",
     "LaunchRequired",
+    "PlatformInactive",
     "RateLimited",
     "ServiceKeyStoreError",
     "ServiceKeyUnreadable",
@@ -48,7 +53,7 @@ class CredentialScopeError(LTIAASError):
 
 
 class IdTokenError(LTIAASError, ValueError):
-    """What LTIAAS sent as an ID token is none: no object, or it names no user."""
+    """What LTIAAS sent is no ID token, or it lacks what was asked of it (a user, a platform)."""
 
 
 class InvalidRequest(LTIAASError, ValueError):
@@ -79,13 +84,17 @@ class ApiError(LTIAASError):
     """LTIAAS answered with an error, or did not answer.
 
     Attributes:
+        temporary: whether the same call may succeed later by itself. What is not temporary lasts
+            until somebody changes something: the user, the LMS's administrator, or the tool's.
         status: HTTP status, or None where no usable answer came.
-        code: LTIAAS's ``details.message`` (``wire.md``, "Errors"), or None.
+        code: LTIAAS's ``details.message`` or ``details.code`` (``wire.md``, "Errors"), or None.
         description: LTIAAS's ``details.description``, or a short account of what went wrong.
         method: of the request, such as ``"GET"``.
         path: of the request, without query.
         retry_after: seconds that LTIAAS asked us to wait, or None.
     """
+
+    temporary: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -112,11 +121,25 @@ class ApiError(LTIAASError):
 
 
 class LaunchExpired(ApiError):
-    """This launch is over or never was (401, ``Invalid or expired ltik.``)."""
+    """The launch is over or never existed (401, ``Invalid or expired ltik.``)."""
 
 
 class ApiKeyRejected(ApiError):
-    """The tool's own API key is wrong (401, ``Invalid API key``): nobody's launch can work."""
+    """The tool's own API key is wrong (401, ``Invalid API key``): no launch can work."""
+
+
+class PlatformInactive(ApiError):
+    """The LMS's registration with LTIAAS is unknown or inactive (400,
+    ``UNREGISTERED_OR_INACTIVE_PLATFORM``), until somebody activates it."""
+
+
+class AccessForbidden(ApiError):
+    """LTIAAS forbids the call (403), with or without a reason."""
+
+
+class AnonymousLaunch(ApiError):
+    """The LMS does not say who launched (an ID token without ``user.id``), and the tool needs to
+    know: ``Settings.allow_anonymous`` is off."""
 
 
 class ServiceUnavailableForContext(ApiError):
@@ -124,8 +147,12 @@ class ServiceUnavailableForContext(ApiError):
 
 
 class RateLimited(ApiError):
-    """429; ``retry_after`` holds what LTIAAS asked for."""
+    """Too many calls (429); ``retry_after`` says how long LTIAAS asked us to wait."""
+
+    temporary = True
 
 
 class UpstreamError(ApiError):
-    """LTIAAS could not be reached, was too slow, or answered with what is no answer of its."""
+    """LTIAAS could not be reached, was too slow, or returned an invalid response."""
+
+    temporary = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import NamedTuple, NoReturn
@@ -13,6 +14,7 @@ import requests
 from ._crypto import handoffs
 from ._crypto.handoffs import Handoffs
 from ._verification.launches import CachedLaunch
+from .api.addresses import launch_url
 from .api.exchange import Limits
 from .api.id_token import IdToken
 from .api.session import ApiSession
@@ -96,16 +98,30 @@ class Launch:
         return ServiceKeyCredential(settings.url, settings.api_key, key)
 
     @property
-    def global_user_id(self) -> GlobalUserId:
-        """(platform id, user id): the only id that is safe to key a user's data with.
+    def user_id(self) -> str:
+        """The user's id in their LMS, as rosters and scores name them. It is unique within the
+        platform only: key stored data with ``global_user_id``.
 
         Raises:
-            IdTokenError: the platform has no id, so that two users could not be told apart.
+            IdTokenError: the launch is anonymous (``Settings.allow_anonymous``).
+        """
+        user_id = self.id_token.user.id
+        if user_id is None:
+            raise IdTokenError("the launch is anonymous: the ID token names no user (user.id)")
+        return user_id
+
+    @property
+    def global_user_id(self) -> GlobalUserId:
+        """(platform id, user id): the id to key a user's data with. Two LMSes may both have a user
+        ``42``, and only the pair tells them apart.
+
+        Raises:
+            IdTokenError: the launch is anonymous, or the platform has no id.
         """
         platform_id = self.id_token.platform.id
         if platform_id is None:
             raise IdTokenError("the ID token names no platform (platform.id)")
-        return GlobalUserId(platform_id, self.id_token.user.id)
+        return GlobalUserId(platform_id, self.user_id)
 
     def has_role(self, role: str) -> bool:
         """Whether the user has a role in this course; see ``IdToken.has_role``."""
@@ -121,6 +137,19 @@ class Launch:
         """
         rest = "".join(f"/{quote(segment, safe='')}" for segment in segments)
         return f"{self._account.settings.url}/api/{endpoint.strip('/')}{rest}"
+
+    def launch_url(self, query: Mapping[str, str] | None = None, /, **parameters: str) -> str:
+        """The address of a launch of this account, ``https://your.ltiaas.com/lti/launch?…``: what
+        the ``url`` of a deep-linking content item has to be.
+
+        Args:
+            query: comes back to the tool with every launch; not yet encoded.
+            parameters: more of it: ``launch_url(resource="123")``.
+
+        Raises:
+            InvalidRequest: a value is no text, or is called ``ltik``.
+        """
+        return launch_url(self._account.settings.url, {**(query or {}), **parameters})
 
     def handoff_url(self, path: str = "/") -> str:
         """An address that carries this launch out of its frame: it works once, for a minute, and

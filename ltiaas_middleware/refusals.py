@@ -51,7 +51,8 @@ class Refusal:
 
     Attributes:
         code: stable, for programs: ``malformed_ltik``, ``launch_expired``, ``launch_unknown``,
-            ``launch_required``, ``cross_site``, ``ltiaas_unavailable``, ``api_key_rejected``.
+            ``launch_required``, ``cross_site``, ``ltiaas_unavailable``, ``api_key_rejected``,
+            ``anonymous_launch``, ``platform_inactive``, ``access_forbidden``, ``launch_refused``.
         status: HTTP status.
         title: one short sentence.
         detail: what the person can do now.

@@ -32,7 +32,7 @@ _API_KEY = re.compile(r"[!-9;-~]+")
 _LAUNCH_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 # No braces, which mean something to a cluster, and nothing that would have to be escaped.
 _PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,100}")
-_SWITCHES = ("fit_frame", "strict_launch_path", "bearer", "scrub_logs")
+_SWITCHES = ("fit_frame", "strict_launch_path", "allow_anonymous", "bearer", "scrub_logs")
 _SECONDS = ("ttl", "connect_timeout", "read_timeout", "deadline", "max_wait", "cache_timeout")
 
 
@@ -59,6 +59,9 @@ class Settings:
         header: the name of one more request header that may carry an ltik, or None.
         require: True, or a function from a path to bool: where a request without a launch is
             answered 401 before the app sees it.
+        allow_anonymous: let launches through in which the LMS does not say who launched
+            (``user.id`` is None, and there is no ``global_user_id``). Off, they get a page that
+            says that this tool needs to know.
         on_refusal: replaces the middleware's own error answers; see ``refusals.Refusal``.
         secret: what ids and stored entries are keyed with; the API key by default. A sequence
             rotates: the first makes, all verify.
@@ -100,6 +103,7 @@ class Settings:
     bearer: bool = False
     header: str | None = None
     require: bool | Callable[[str], bool] = False
+    allow_anonymous: bool = False
     on_refusal: Callable[[Refusal], Answer | None] | None = None
     secret: str | Sequence[str] | None = field(default=None, repr=False)
     connect_timeout: float = 3.05
@@ -220,6 +224,7 @@ class Options(TypedDict, total=False):
     bearer: bool
     header: str | None
     require: bool | Callable[[str], bool]
+    allow_anonymous: bool
     on_refusal: Callable[[Refusal], Answer | None] | None
     secret: str | Sequence[str] | None
     connect_timeout: float

@@ -63,6 +63,7 @@ class Caller:
     def __call__(
         self,
         name: str,
+        /,
         *args: Any,
         with_: Credential | None = None,
         limits: Limits = QUICK,

@@ -14,7 +14,14 @@ import math
 from collections.abc import Callable
 from html import escape
 
-from ..errors import ApiError, ApiKeyRejected, LaunchExpired
+from ..errors import (
+    AccessForbidden,
+    AnonymousLaunch,
+    ApiError,
+    ApiKeyRejected,
+    LaunchExpired,
+    PlatformInactive,
+)
 from ..refusals import Answer, Refusal
 
 __all__ = ["refusal", "refusal_for", "render"]
@@ -40,12 +47,46 @@ _KINDS = {
         "The sign-in service is not answering",
         "Wait a moment, then open the activity again from your course.",
     ),
+    "anonymous_launch": (
+        403,
+        "This tool needs to know who you are",
+        "Your learning platform opened it without saying who you are, and opening it again will "
+        "not help. Please tell your teacher: the platform's privacy settings for this tool have to "
+        "share who opens it.",
+    ),
+    "platform_inactive": (
+        403,
+        "Your learning platform is not connected to this tool",
+        "It is not your fault, and opening it again will not help. Please tell your teacher: the "
+        "people who run this tool have to activate the connection with your learning platform.",
+    ),
+    "access_forbidden": (
+        403,
+        "This tool may not sign you in",
+        "It is not your fault, and opening it again will not help. Please tell your teacher or "
+        "the people who run this tool.",
+    ),
+    "launch_refused": (
+        403,
+        "The sign-in service refused this launch",
+        "It is not your fault, and opening it again will not help. Please tell your teacher or "
+        "the people who run this tool.",
+    ),
     "api_key_rejected": (
         502,
         "This tool is not set up correctly",
         "It is not your fault, and opening it again will not help. Please tell your teacher or "
         "the people who run this tool.",
     ),
+}
+
+
+_CODES: dict[type[ApiError], str] = {
+    LaunchExpired: "launch_expired",
+    ApiKeyRejected: "api_key_rejected",
+    AnonymousLaunch: "anonymous_launch",
+    PlatformInactive: "platform_inactive",
+    AccessForbidden: "access_forbidden",
 }
 
 
@@ -57,10 +98,11 @@ def refusal(code: str, *, wants_html: bool, wait: float | None = None) -> Refusa
 
 def refusal_for(error: ApiError, *, wants_html: bool) -> Refusal:
     """The refusal for what came of a verification (design.md, "What becomes of a request")."""
-    if isinstance(error, LaunchExpired):
-        return refusal("launch_expired", wants_html=wants_html)
-    if isinstance(error, ApiKeyRejected):
-        return refusal("api_key_rejected", wants_html=wants_html)
+    for kind, code in _CODES.items():
+        if isinstance(error, kind):
+            return refusal(code, wants_html=wants_html)
+    if not error.temporary:
+        return refusal("launch_refused", wants_html=wants_html)
     wait = error.retry_after if error.retry_after is not None else _RETRY_AFTER
     return refusal("ltiaas_unavailable", wants_html=wants_html, wait=wait)
 

@@ -21,6 +21,8 @@ from contextvars import copy_context
 from dataclasses import replace
 from typing import TypeAlias
 
+from cachetools import TTLCache
+
 from ..errors import ApiError, ApiKeyRejected, LaunchExpired, UpstreamError
 from ..settings import Settings
 from .launches import CachedLaunch, Freshness
@@ -39,6 +41,10 @@ Outcome: TypeAlias = CachedLaunch | ApiError
 # After a failed refresh a launch is served on for this long (seconds) before LTIAAS is asked again:
 # at most, and a random part of it, so that what failed together is not asked for together.
 _GRACE = 15.0
+# A refusal that is no expired ltik lasts until somebody changes the account or the LMS.
+# It is told again, without a call, for so long (seconds), to so many launches.
+_REFUSAL_KEPT = 30.0
+_REFUSALS_KEPT = 1_000
 # After so many deadlines a flight is given up for lost (a look-up in the DNS has no timeout), and
 # another one may start.
 _LOST_AFTER = 3
@@ -103,6 +109,10 @@ class Flights:
         self._clock = clock
         self._monotonic = monotonic
         self._lost_after = _LOST_AFTER * settings.deadline
+        # Bounded apart, so that refusals push no launch out.
+        self._refusals: TTLCache[str, ApiError] = TTLCache(
+            _REFUSALS_KEPT, _REFUSAL_KEPT, timer=lambda: self._monotonic()
+        )
         # What is in memory and what is under way change together.
         self._lock = threading.Lock()
         self._under_way: dict[str, Flight] = {}
@@ -144,6 +154,9 @@ class Flights:
             # Another flight may have landed since the caller looked.
             if current is not None and now < (current.refresh if background else current.trusted):
                 return current
+            if current is None and launch_id in self._refusals:
+                self._stats.count("refused")
+                return _copy(self._refusals[launch_id])
             if not background:
                 self._stats.count("misses")
             lost, flight = flight, Flight(launch_id, ltik, current, now)
@@ -199,6 +212,8 @@ class Flights:
             elif isinstance(outcome, LaunchExpired):
                 self._launches.refuse(flight.launch_id, self._clock())
             else:
+                if not outcome.temporary:
+                    self._refusals[flight.launch_id] = _copy(outcome)
                 outcome = self._serve_on(flight.launch_id) or outcome
             del self._under_way[flight.launch_id]
         if newly_confirmed is not None:
@@ -273,3 +288,15 @@ class Flights:
 def refused() -> LaunchExpired:
     """What is told of an ltik that LTIAAS refused a moment ago."""
     return LaunchExpired("LTIAAS refused it a moment ago", status=401, path=PATH)
+
+
+def _copy(error: ApiError) -> ApiError:
+    """An error without its traceback, which holds the locals of the call."""
+    return type(error)(
+        error.description,
+        status=error.status,
+        code=error.code,
+        method=error.method,
+        path=error.path,
+        retry_after=error.retry_after,
+    )

@@ -17,6 +17,7 @@ from ..api.exchange import Limits
 from ..api.session import ApiSession
 from ..api.transport import new_session
 from ..credentials import LtikCredential
+from ..errors import AnonymousLaunch
 from ..settings import Settings
 
 __all__ = ["Api", "IdTokenSource"]
@@ -71,6 +72,7 @@ class Api:
         Raises:
             LaunchExpired: LTIAAS refuses the ltik.
             ApiKeyRejected: LTIAAS refuses the API key.
+            AnonymousLaunch: it names no user, and ``Settings.allow_anonymous`` is off.
             ApiError: anything else; ``UpstreamError`` where LTIAAS failed.
         """
         settings = self._settings
@@ -82,4 +84,7 @@ class Api:
             monotonic=self._monotonic,
             sleep=self._sleep,
         )
-        return json.dumps(session.id_token().raw, separators=(",", ":")).encode()
+        token = session.id_token()
+        if token.user.id is None and not settings.allow_anonymous:
+            raise AnonymousLaunch("the ID token names no user (user.id)", path="/api/idtoken")
+        return json.dumps(token.raw, separators=(",", ":")).encode()

@@ -15,7 +15,16 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from ..errors import ApiError, ApiKeyRejected, LaunchExpired, RateLimited, UpstreamError
+from ..errors import (
+    AccessForbidden,
+    AnonymousLaunch,
+    ApiError,
+    ApiKeyRejected,
+    LaunchExpired,
+    PlatformInactive,
+    RateLimited,
+    UpstreamError,
+)
 from ..settings import Settings
 from .flights import Flight, Flights, refused
 from .launches import CachedLaunch
@@ -32,7 +41,8 @@ __all__ = ["Sharing"]
 _LOOK_AGAIN = (0.05, 0.15)
 # What a worker that waited is told of the holder's failure; anything else is an UpstreamError.
 _FAILURES_BY_NAME: dict[str, type[ApiError]] = {
-    kind.__name__: kind for kind in (ApiKeyRejected, RateLimited)
+    kind.__name__: kind
+    for kind in (AccessForbidden, AnonymousLaunch, ApiKeyRejected, PlatformInactive, RateLimited)
 }
 
 

@@ -1,6 +1,4 @@
-"""The calls of ``api_session`` for async apps, on httpx (extra ``[async]``).
-
-What an endpoint takes, gives and forbids stands in ``endpoints`` and ``exchange``, once for both.
+"""The calls of ``session`` for async apps, on httpx (extra ``[async]``).
 
 ```python
 async with AsyncApiSession(launch.credential) as api:
@@ -11,51 +9,27 @@ async with AsyncApiSession(launch.credential) as api:
 
 from __future__ import annotations
 
-import functools
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
-from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import anyio
 import httpx
 
 from .._version import __version__
 from ..credentials import Credential
-from . import endpoints
-from .endpoints import Page
+from .account_endpoints import AccountEndpoints
+from .endpoint import install
+from .endpoints import Endpoints
 from .exchange import Answer, Call, Failure, Limits, Pause, Send, exchange
+from .paging import Page
 
 __all__ = ["AsyncApiSession"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def _once(
-    describe: Callable[P, Call[T]],
-) -> Callable[Concatenate[AsyncApiSession, P], Coroutine[Any, Any, T]]:
-    """An endpoint as a method that makes the call."""
-
-    @functools.wraps(describe, assigned=("__name__", "__doc__"))
-    async def method(self: AsyncApiSession, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.run(describe(*args, **kwargs))
-
-    return method
-
-
-def _each(
-    describe: Callable[P, Call[Page[T]]],
-) -> Callable[Concatenate[AsyncApiSession, P], AsyncIterator[T]]:
-    """An endpoint as a method that follows the pages."""
-
-    @functools.wraps(describe, assigned=("__name__", "__doc__"))
-    def method(self: AsyncApiSession, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-        return self.each(describe(*args, **kwargs))
-
-    return method
 
 
 def new_client(limits: Limits) -> httpx.AsyncClient:
@@ -73,11 +47,10 @@ def new_client(limits: Limits) -> httpx.AsyncClient:
     )
 
 
-class AsyncApiSession:
+class AsyncApiSession(Endpoints, AccountEndpoints):
     """Calls with one credential. Runs on asyncio and on trio.
 
-    Each endpoint is a method; their documentation stands in ``endpoints``. All else is as in
-    ``ApiSession``.
+    All else is as in ``ApiSession``.
 
     Args:
         credential: of a launch, a service key or the account.
@@ -101,29 +74,8 @@ class AsyncApiSession:
         self._shared = client is not None
         self._monotonic = monotonic
         self._sleep = sleep
-
-    id_token = _once(endpoints.id_token)
-    raw_id_token = _once(endpoints.raw_id_token)
-    deep_linking_form = _once(endpoints.deep_linking_form)
-    deep_linking_message = _once(endpoints.deep_linking_message)
-    members = _each(endpoints.members)
-    line_items = _each(endpoints.line_items)
-    line_item = _once(endpoints.line_item)
-    create_line_item = _once(endpoints.create_line_item)
-    update_line_item = _once(endpoints.update_line_item)
-    delete_line_item = _once(endpoints.delete_line_item)
-    submit_score = _once(endpoints.submit_score)
-    scores = _each(endpoints.scores)
-    registration = _once(endpoints.registration)
-    raw_registration = _once(endpoints.raw_registration)
-    complete_registration = _once(endpoints.complete_registration)
-    platforms = _once(endpoints.platforms)
-    platform = _once(endpoints.platform)
-    create_platform = _once(endpoints.create_platform)
-    update_platform = _once(endpoints.update_platform)
-    delete_platform = _once(endpoints.delete_platform)
-    activate_platform = _once(endpoints.activate_platform)
-    deactivate_platform = _once(endpoints.deactivate_platform)
+        #: How many rows of lists could not be read, and were left out.
+        self.left_out = 0
 
     async def run(self, call: Call[T]) -> T:
         """Make one described call. Raises as ``ApiSession.run``."""
@@ -145,6 +97,7 @@ class AsyncApiSession:
         following: Call[Page[T]] | None = call
         while following is not None:
             page = await self.run(following)
+            self.left_out += page.left_out
             for item in page.items:
                 yield item
             following = page.next
@@ -234,3 +187,6 @@ def _failure(error: httpx.TransportError) -> Failure:
     if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
         return Failure(f"the answer broke off ({type(error).__name__})")
     return Failure("no connection")
+
+
+install(AsyncApiSession, asynchronous=True)

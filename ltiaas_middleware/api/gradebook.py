@@ -3,34 +3,35 @@ made of them): LTI Assignment and Grade Services 2.0, as LTIAAS spells it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
 from ..errors import InvalidRequest
-from .values import mapping, moment, number, text, true, unknown, wire_moment, wire_number
+from .values import flag, mapping, merged, moment, number, text, unknown, wire_moment, wire_number
 
-__all__ = ["ActivityProgress", "GradingProgress", "LineItem", "Result", "Score"]
+__all__ = ["ActivityProgress", "GradingProgress", "LineItem", "NewLineItem", "Result", "Score"]
 
 #: How far the student is (wire.md, "The three authorization schemes", below the table).
-ActivityProgress = Literal["Initiated", "Started", "InProgress", "Submitted", "Completed"]
+#: ``Initialized`` is AGS 2.0's word; one page of LTIAAS's reference says ``Initiated``.
+ActivityProgress = Literal[
+    "Initialized", "Initiated", "Started", "InProgress", "Submitted", "Completed"
+]
 #: How far the grading is (the same place).
 GradingProgress = Literal["FullyGraded", "Pending", "PendingManual", "Failed", "NotReady"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LineItem:
-    """A column of the gradebook.
+class NewLineItem:
+    """A column of the gradebook that is yet to be created.
 
-    ``id`` is the LMS's own URL of it, None in one that is yet to be created. ``score_maximum`` is
-    in points. Dates are aware. ``extra`` holds what has no field here, under its wire name; it is
-    sent back in an update, so that ``replace(item, label=…)`` loses nothing.
+    ``score_maximum`` is in points. Dates are aware. ``extra`` holds what has no field here, under
+    its wire name.
     """
 
     label: str
     score_maximum: float
-    id: str | None = None
     resource_link_id: str | None = None
     resource_id: str | None = None
     tag: str | None = None
@@ -39,49 +40,8 @@ class LineItem:
     grades_released: bool | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    @classmethod
-    def parse(cls, raw: object) -> LineItem:
-        """Read a line item.
-
-        Raises:
-            ValueError: it is no object, or has no id or no maximum.
-        """
-        fields = mapping(raw)
-        id = text(fields.get("id"))
-        maximum = number(fields.get("scoreMaximum"))
-        if id is None or maximum is None:
-            raise ValueError("a line item has no id or no scoreMaximum")
-        released = fields.get("gradesReleased")
-        link, resource = text(fields.get("resourceLinkId")), text(fields.get("resourceId"))
-        tag = text(fields.get("tag"))
-        starts, ends = moment(fields.get("startDateTime")), moment(fields.get("endDateTime"))
-        shown = true(released) if isinstance(released, (bool, str)) else None
-        read = {
-            "id": id,
-            "label": text(fields.get("label")),
-            "scoreMaximum": maximum,
-            "resourceLinkId": link,
-            "resourceId": resource,
-            "tag": tag,
-            "startDateTime": starts,
-            "endDateTime": ends,
-            "gradesReleased": shown,
-        }
-        return cls(
-            id=id,
-            label=text(fields.get("label")) or "",
-            score_maximum=maximum,
-            resource_link_id=link,
-            resource_id=resource,
-            tag=tag,
-            start_date_time=starts,
-            end_date_time=ends,
-            grades_released=shown,
-            extra=unknown(fields, read),
-        )
-
     def body(self) -> dict[str, Any]:
-        """The line item as it is sent; ``id`` stands in the path instead.
+        """The line item as it is sent.
 
         Raises:
             InvalidRequest: it has no label, its maximum is not above 0, or a date is naive.
@@ -98,12 +58,69 @@ class LineItem:
             "endDateTime": _wire_moment(self.end_date_time, "end_date_time"),
             "gradesReleased": self.grades_released,
         }
-        return _merged(fields, self.extra)
+        return merged(fields, self.extra)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineItem(NewLineItem):
+    """A column of the gradebook.
+
+    ``id`` is the LMS's own URL of it, and stands in the path of what is sent. ``extra`` is sent
+    back in an update, so that ``replace(item, label=…)`` loses nothing.
+    """
+
+    id: str
+
+    @classmethod
+    def parse(cls, raw: object, known: Mapping[str, Any] | None = None) -> LineItem:
+        """Read a line item.
+
+        Args:
+            raw: decoded JSON.
+            known: what fills in fields that are missing from it or cannot be read, under their
+                wire names.
+
+        Raises:
+            ValueError: it has no id or no maximum.
+        """
+        own, other = _line_item_fields(mapping(raw)), _line_item_fields(known or {})
+        read = {name: other[name] if value is None else value for name, value in own.items()}
+        id, maximum = read["id"], read["scoreMaximum"]
+        if id is None or maximum is None:
+            raise ValueError("a line item has no id or no scoreMaximum")
+        return cls(
+            id=id,
+            label=read["label"] or "",
+            score_maximum=maximum,
+            resource_link_id=read["resourceLinkId"],
+            resource_id=read["resourceId"],
+            tag=read["tag"],
+            start_date_time=read["startDateTime"],
+            end_date_time=read["endDateTime"],
+            grades_released=read["gradesReleased"],
+            extra=unknown({**(known or {}), **mapping(raw)}, read),
+        )
+
+
+def _line_item_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Its known fields, None where they are missing or cannot be read."""
+    readers: dict[str, Callable[[object], Any]] = {
+        "id": text,
+        "label": text,
+        "scoreMaximum": number,
+        "resourceLinkId": text,
+        "resourceId": text,
+        "tag": text,
+        "startDateTime": moment,
+        "endDateTime": moment,
+        "gradesReleased": flag,
+    }
+    return {name: read(fields.get(name)) for name, read in readers.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """What a tool tells of one student's work.
+    """What a tool reports of one student's work.
 
     ``score_given`` is in points out of ``score_maximum``, which it cannot do without (``wire.md``);
     the LMS scales it to the line item's own maximum. ``timestamp`` is when the work was graded: an
@@ -112,7 +129,7 @@ class Score:
     ``"https://canvas.instructure.com/lti/submission": {…}``.
 
     Raises:
-        InvalidRequest: a rule above is broken. Nothing is ever sent of such a score.
+        InvalidRequest: a rule above is broken.
     """
 
     user_id: str
@@ -153,7 +170,7 @@ class Score:
             "comment": self.comment,
             "timestamp": _wire_moment(self.timestamp, "timestamp"),
         }
-        return _merged(fields, self.extra)
+        return merged(fields, self.extra)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +178,7 @@ class Result:
     """What the LMS holds for one student in one line item.
 
     ``score`` is in points out of ``maximum`` (the line item's), None where nothing is graded yet.
-    ``raw`` is the mapping as it came.
+    ``timestamp`` (aware) is when it was last changed. ``raw`` is the mapping as it came.
     """
 
     user_id: str
@@ -170,6 +187,7 @@ class Result:
     maximum: float | None = None
     line_item_id: str | None = None
     comment: str | None = field(default=None, repr=False)
+    timestamp: datetime | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -180,7 +198,7 @@ class Result:
             ValueError: it is no object, or names no user.
         """
         fields = mapping(raw)
-        user_id = text(fields.get("userId"))
+        user_id = text(fields.get("userId")) or text(fields.get("user_id"))
         if user_id is None:
             raise ValueError("a result has no userId")
         return cls(
@@ -190,6 +208,7 @@ class Result:
             maximum=number(fields.get("resultMaximum")),
             line_item_id=text(fields.get("scoreOf")),
             comment=text(fields.get("comment")),
+            timestamp=moment(fields.get("timestamp")),
             raw=fields,
         )
 
@@ -204,12 +223,3 @@ class Result:
 
 def _wire_moment(value: datetime | None, name: str) -> str | None:
     return None if value is None else wire_moment(value, name)
-
-
-def _merged(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields that are set, and what goes along."""
-    body = {name: value for name, value in fields.items() if value is not None}
-    for name in extra:
-        if name in body:
-            raise InvalidRequest(f"extra cannot hold {name}, which has a field of its own")
-    return {**body, **extra}

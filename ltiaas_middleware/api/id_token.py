@@ -2,8 +2,7 @@
 
 Tolerant where LTIAAS and the LMSes behind it vary (wire.md, "The ID token"): what an LMS withholds
 is None, numbers are read as text where text is meant, a part of the wrong type is as good as
-missing, and fields that are not known here survive in ``.raw``. Strict in one point: a token that
-names no user is no ID token.
+missing, and fields that are not known here survive in ``.raw``.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import IdTokenError
-from .values import mapping, text, texts, true
+from .roles import has_role
+from .values import flag, mapping, pixels, text, texts, true
 
 __all__ = [
     "AssignmentAndGrades",
@@ -28,18 +28,21 @@ __all__ = [
     "User",
 ]
 
-# A bare name is a role in the course (LTI 1.3 core, appendix A.2.3); these spell the same.
-_CONTEXT_ROLE_PREFIXES = (
-    "http://purl.imsglobal.org/vocab/lis/v2/membership#",
-    "urn:lti:role:ims/lis/",
-)
+# What LTIAAS always sends some of; a JSON object with none of them is something else.
+_PARTS = ("user", "platform", "launch", "services")
+# Of the LMS's own claims: LTI Deep Linking 2.0 section 4.4.1.
+_DEEP_LINKING_CLAIM = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who launched. Everything but ``id`` and ``roles`` may be withheld by the LMS."""
+    """Who launched. The LMS may withhold everything but ``roles``.
 
-    id: str
+    ``id`` is unique within its platform only. It is None in an anonymous launch alone, which
+    reaches an app only with ``Settings.allow_anonymous``; ``Launch.user_id`` is never None.
+    """
+
+    id: str | None = None
     roles: tuple[str, ...] = ()
     name: str | None = field(default=None, repr=False)
     email: str | None = field(default=None, repr=False)
@@ -110,11 +113,42 @@ class LaunchClaims:
 
 @dataclass(frozen=True, slots=True)
 class DeepLinking:
-    """Whether content can be handed back to the LMS, and what it takes."""
+    """Whether content can be handed back to the LMS, and what it takes.
+
+    In production LTIAAS leaves out of the ID token what the LMS takes (wire.md):
+    ``launch.api.deep_linking_settings()`` tells. What an LMS does not say is allowed (LTI Deep
+    Linking 2.0 section 4.4.1): an empty tuple and None restrict nothing.
+    """
 
     available: bool = False
     accept_types: tuple[str, ...] = ()
     accept_multiple: bool | None = None
+    accept_presentation_document_targets: tuple[str, ...] = ()
+    accept_media_types: tuple[str, ...] = ()
+    title: str | None = None
+    text: str | None = None
+
+    @classmethod
+    def from_claims(cls, claims: object) -> DeepLinking | None:
+        """Read the LMS's own claims (``GET /api/idtoken?raw=true``); None where they do not speak
+        of deep linking."""
+        fields = mapping(claims)
+        settings = mapping(fields.get(_DEEP_LINKING_CLAIM))
+        if fields.get("lti_message_type") == "ContentItemSelectionRequest":
+            settings = fields  # LTI 1.1 and 1.2
+        if not settings:
+            return None
+        return cls(
+            available=True,
+            accept_types=texts(settings.get("accept_types")),
+            accept_multiple=flag(settings.get("accept_multiple")),
+            accept_presentation_document_targets=texts(
+                settings.get("accept_presentation_document_targets")
+            ),
+            accept_media_types=texts(settings.get("accept_media_types")),
+            title=text(settings.get("title")),
+            text=text(settings.get("text")),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,23 +191,23 @@ class IdToken:
         """Read the decoded JSON of ``GET /api/idtoken``.
 
         Raises:
-            IdTokenError: it is no object, or names no user.
+            IdTokenError: it is no ID token: no object, or without all of its parts.
         """
         if not isinstance(raw, Mapping):
-            raise IdTokenError("the ID token is not a JSON object")
+            raise IdTokenError("the ID token is no JSON object")
+        if not any(isinstance(raw.get(part), Mapping) for part in _PARTS):
+            raise IdTokenError("the answer is no ID token: it has no user, platform or launch")
         user = mapping(raw.get("user"))
-        user_id = text(user.get("id"))
-        if user_id is None:
-            raise IdTokenError("the ID token names no user (user.id)")
         platform = mapping(raw.get("platform"))
         return cls(
             user=User(
-                id=user_id,
+                id=text(user.get("id")),
                 roles=texts(user.get("roles")),
                 name=text(user.get("name")),
                 email=text(user.get("email")),
-                given_name=text(user.get("givenName")),
-                family_name=text(user.get("familyName")),
+                # Older tokens spell names with underscores.
+                given_name=text(user.get("givenName")) or text(user.get("given_name")),
+                family_name=text(user.get("familyName")) or text(user.get("family_name")),
                 role_scope_mentor=texts(user.get("roleScopeMentor")),
             ),
             platform=Platform(
@@ -200,16 +234,24 @@ class IdToken:
         """Whether the user has ``role`` in this course.
 
         Args:
-            role: a full URI, compared whole, or a bare name such as ``"Instructor"``, which stands
-                for the role in the course and nothing else: who is an instructor of the institution
-                (``…/institution/person#Instructor``) may well be a learner here.
+            role: a bare name such as ``"Instructor"`` or ``"TeachingAssistant"``, which stands for
+                the role in the course and nothing else: an instructor of the institution
+                (``…/institution/person#Instructor``) may well be a learner here. Or a full URI.
+
+        A sub-role counts as its principal role too (LTI 1.3 core, appendix A.2.3.1): who is a
+        ``…/membership/Instructor#TeachingAssistant`` has the roles ``TeachingAssistant`` and
+        ``Instructor``. A tool in which assistants may do less asks for the sub-role first.
         """
-        return role_name(role) in map(role_name, self.user.roles)
+        return has_role(self.user.roles, role)
 
 
 def _launch(launch: Mapping[str, Any], top_level_custom: Mapping[str, Any]) -> LaunchClaims:
     context = mapping(launch.get("context"))
-    link = mapping(launch.get("resourceLink"))
+    # Older tokens spell it "resource".
+    link = {
+        **mapping(launch.get("resource")),
+        **{k: v for k, v in mapping(launch.get("resourceLink")).items() if v not in (None, "")},
+    }
     shown = mapping(launch.get("presentation"))
     return LaunchClaims(
         type=text(launch.get("type")),
@@ -234,8 +276,8 @@ def _launch(launch: Mapping[str, Any], top_level_custom: Mapping[str, Any]) -> L
             document_target=text(shown.get("documentTarget")) or text(shown.get("document_target")),
             locale=text(shown.get("locale")),
             return_url=text(shown.get("returnUrl")),
-            width=_pixels(shown.get("width")),
-            height=_pixels(shown.get("height")),
+            width=pixels(shown.get("width")),
+            height=pixels(shown.get("height")),
         ),
         custom=mapping(launch.get("custom")) or top_level_custom,
     )
@@ -244,12 +286,17 @@ def _launch(launch: Mapping[str, Any], top_level_custom: Mapping[str, Any]) -> L
 def _services(services: Mapping[str, Any]) -> Services:
     deep_linking = mapping(services.get("deepLinking"))
     grades = mapping(services.get("assignmentAndGrades"))
-    accept_multiple = deep_linking.get("acceptMultiple")
     return Services(
         deep_linking=DeepLinking(
             available=true(deep_linking.get("available")),
             accept_types=texts(deep_linking.get("acceptTypes")),
-            accept_multiple=None if accept_multiple is None else true(accept_multiple),
+            accept_multiple=flag(deep_linking.get("acceptMultiple")),
+            accept_presentation_document_targets=texts(
+                deep_linking.get("acceptPresentationDocumentTargets")
+            ),
+            accept_media_types=texts(deep_linking.get("acceptMediaTypes")),
+            title=text(deep_linking.get("title")),
+            text=text(deep_linking.get("text")),
         ),
         assignment_and_grades=AssignmentAndGrades(
             available=true(grades.get("available")),
@@ -260,17 +307,3 @@ def _services(services: Mapping[str, Any]) -> Services:
         outcomes_available=true(mapping(services.get("outcomes")).get("available")),
         service_key=text(services.get("serviceKey")) or text(services.get("legacyServiceKey")),
     )
-
-
-def _pixels(value: object) -> int | None:
-    try:
-        return int(float(value))  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def role_name(role: str) -> str:
-    for prefix in _CONTEXT_ROLE_PREFIXES:
-        if role.startswith(prefix):
-            return role[len(prefix) :]
-    return role

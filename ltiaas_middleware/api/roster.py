@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .id_token import role_name
+from .roles import has_role
 from .values import mapping, text, texts
 
 __all__ = ["Member"]
@@ -17,12 +17,13 @@ class Member:
     """One member of a course. The LMS may withhold everything but ``user_id``.
 
     ``user_id`` is unique within its platform only (``wire.md``, "The ID token"). ``status`` is
-    ``"Active"``, ``"Inactive"`` or, from some LMSes, missing. ``raw`` is the mapping as it came.
+    ``"Active"``, ``"Inactive"`` or ``"Deleted"``; where an LMS leaves it out, it means Active (LTI
+    Names and Role Provisioning Services 2.0 section 2.3). ``raw`` is the mapping as it came.
     """
 
     user_id: str
     roles: tuple[str, ...] = ()
-    status: str | None = None
+    status: str = "Active"
     name: str | None = field(default=None, repr=False)
     given_name: str | None = field(default=None, repr=False)
     family_name: str | None = field(default=None, repr=False)
@@ -41,24 +42,29 @@ class Member:
             ValueError: it is no object, or names no user.
         """
         fields = mapping(raw)
-        user_id = text(fields.get("userId"))
+
+        def read(name: str, older: str) -> str | None:
+            # An older guide of LTIAAS's spells names with underscores.
+            return text(fields.get(name)) or text(fields.get(older))
+
+        user_id = read("userId", "user_id")
         if user_id is None:
             raise ValueError("a member of the roster has no userId")
         return cls(
             user_id=user_id,
             roles=texts(fields.get("roles")),
-            status=text(fields.get("status")),
+            status=text(fields.get("status")) or "Active",
             name=text(fields.get("name")),
-            given_name=text(fields.get("givenName")),
-            family_name=text(fields.get("familyName")),
-            middle_name=text(fields.get("middleName")),
+            given_name=read("givenName", "given_name"),
+            family_name=read("familyName", "family_name"),
+            middle_name=read("middleName", "middle_name"),
             email=text(fields.get("email")),
             picture=text(fields.get("picture")),
-            lis_person_sourced_id=text(fields.get("lisPersonSourcedId")),
-            lti11_legacy_user_id=text(fields.get("lti11LegacyUserId")),
+            lis_person_sourced_id=read("lisPersonSourcedId", "lis_person_sourcedid"),
+            lti11_legacy_user_id=read("lti11LegacyUserId", "lti11_legacy_user_id"),
             raw=fields,
         )
 
     def has_role(self, role: str) -> bool:
         """Whether the member has a role in this course; see ``IdToken.has_role``."""
-        return role_name(role) in map(role_name, self.roles)
+        return has_role(self.roles, role)

@@ -9,58 +9,35 @@ with ApiSession(launch.credential) as api:
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import requests
 
 from ..credentials import Credential
-from . import endpoints
-from .endpoints import Page
+from .account_endpoints import AccountEndpoints
+from .endpoint import install
+from .endpoints import Endpoints
 from .exchange import Call, Limits, Pause, exchange
+from .paging import Page
 from .transport import Transport, new_session
 
 __all__ = ["ApiSession"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 # Connections that are kept open for threads that call at the same time.
 _POOL = 10
 
 
-def _once(describe: Callable[P, Call[T]]) -> Callable[Concatenate[ApiSession, P], T]:
-    """An endpoint as a method that makes the call."""
-
-    @functools.wraps(describe, assigned=("__name__", "__doc__"))
-    def method(self: ApiSession, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.run(describe(*args, **kwargs))
-
-    return method
-
-
-def _each(
-    describe: Callable[P, Call[Page[T]]],
-) -> Callable[Concatenate[ApiSession, P], Iterator[T]]:
-    """An endpoint as a method that follows the pages."""
-
-    @functools.wraps(describe, assigned=("__name__", "__doc__"))
-    def method(self: ApiSession, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        # Described now and not at the first item: a mistake shows where it was made.
-        return self.each(describe(*args, **kwargs))
-
-    return method
-
-
-class ApiSession:
+class ApiSession(Endpoints, AccountEndpoints):
     """Calls with one credential. Safe to use from many threads.
 
-    Each endpoint is a method; their documentation stands in ``endpoints``. LTIAAS's errors come as
-    the exceptions of ``errors``; none of them, and no ``repr``, holds a secret. What a repetition
-    cannot harm is repeated where LTIAAS failed or asked to wait, within ``limits.deadline``.
+    LTIAAS's errors come as the exceptions of ``errors``; none of them, and no ``repr``, holds a
+    secret. Idempotent calls (GET, PUT, DELETE) are repeated where LTIAAS failed or asked to wait,
+    within ``limits.deadline``.
 
     Args:
         credential: of a launch, a service key or the account. An endpoint that does not take its
@@ -87,29 +64,8 @@ class ApiSession:
         self._transport = Transport(self._session, self.limits, monotonic=monotonic)
         self._monotonic = monotonic
         self._sleep = sleep
-
-    id_token = _once(endpoints.id_token)
-    raw_id_token = _once(endpoints.raw_id_token)
-    deep_linking_form = _once(endpoints.deep_linking_form)
-    deep_linking_message = _once(endpoints.deep_linking_message)
-    members = _each(endpoints.members)
-    line_items = _each(endpoints.line_items)
-    line_item = _once(endpoints.line_item)
-    create_line_item = _once(endpoints.create_line_item)
-    update_line_item = _once(endpoints.update_line_item)
-    delete_line_item = _once(endpoints.delete_line_item)
-    submit_score = _once(endpoints.submit_score)
-    scores = _each(endpoints.scores)
-    registration = _once(endpoints.registration)
-    raw_registration = _once(endpoints.raw_registration)
-    complete_registration = _once(endpoints.complete_registration)
-    platforms = _once(endpoints.platforms)
-    platform = _once(endpoints.platform)
-    create_platform = _once(endpoints.create_platform)
-    update_platform = _once(endpoints.update_platform)
-    delete_platform = _once(endpoints.delete_platform)
-    activate_platform = _once(endpoints.activate_platform)
-    deactivate_platform = _once(endpoints.deactivate_platform)
+        #: How many rows of lists could not be read, and were left out.
+        self.left_out = 0
 
     def run(self, call: Call[T]) -> T:
         """Make one described call.
@@ -137,6 +93,7 @@ class ApiSession:
         following: Call[Page[T]] | None = call
         while following is not None:
             page = self.run(following)
+            self.left_out += page.left_out
             yield from page.items
             following = page.next
 
@@ -183,3 +140,6 @@ class ApiSession:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an ApiSession holds a credential and is not pickled")
+
+
+install(ApiSession, asynchronous=False)

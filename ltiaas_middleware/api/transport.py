@@ -14,7 +14,8 @@ from requests.adapters import HTTPAdapter
 
 from .._version import __version__
 from ..credentials import Credential
-from .exchange import DIGITS, Answer, Failure, Limits, Send
+from .error_answers import DIGITS
+from .exchange import Answer, Failure, Limits, Send
 
 __all__ = ["Transport", "new_session"]
 

@@ -1,4 +1,4 @@
-"""Reads values out of decoded JSON, tolerant as ``id_token`` is, and writes dates into it."""
+"""Reads values out of decoded JSON, tolerant of what LMSes vary, and writes them into it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from typing import Any
 from ..errors import InvalidRequest
 
 __all__ = [
+    "flag",
+    "json_object",
     "mapping",
+    "merged",
     "moment",
+    "nothing",
     "number",
+    "pixels",
+    "query",
     "text",
     "texts",
     "true",
@@ -51,7 +57,34 @@ def texts(value: object) -> tuple[str, ...]:
 
 
 def true(value: object) -> bool:
-    return value is True or (isinstance(value, str) and value.lower() == "true")
+    return flag(value) is True
+
+
+def flag(value: object) -> bool | None:
+    """A truth value, also one that came as text; None for all else."""
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
+
+
+def pixels(value: object) -> int | None:
+    read = number(value)
+    return None if read is None else int(read)
+
+
+def json_object(document: object) -> Mapping[str, Any]:
+    """A JSON object, as it is.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(document, Mapping):
+        raise ValueError("the answer is no JSON object")
+    return document
+
+
+def nothing(document: object) -> None:
+    """Reads an answer that says nothing."""
 
 
 def moment(value: object) -> datetime | None:
@@ -93,6 +126,24 @@ def unknown(raw: Mapping[str, Any], known: Mapping[str, object]) -> dict[str, An
         for name, value in raw.items()
         if name not in known or (known[name] is None and value is not None)
     }
+
+
+def query(**values: str | None) -> tuple[tuple[str, str], ...]:
+    """The parameters that are set."""
+    return tuple((name, value) for name, value in values.items() if value is not None)
+
+
+def merged(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that are set, and what goes along with them.
+
+    Raises:
+        InvalidRequest: ``extra`` has one of them.
+    """
+    body = {name: value for name, value in fields.items() if value is not None}
+    for name in extra:
+        if name in body:
+            raise InvalidRequest(f"extra cannot hold {name}, which has a field of its own")
+    return {**body, **extra}
 
 
 def wire_moment(value: datetime, name: str) -> str:

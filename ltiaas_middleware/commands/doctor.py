@@ -32,7 +32,7 @@ import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 
 from .._crypto.keys import LaunchIds
-from ..api.exchange import error_for
+from ..api.error_answers import error_for
 from ..api.transport import new_session
 from ..credentials import ApiKeyCredential, Credential, LtikCredential
 from ..errors import ApiKeyRejected, LaunchExpired, RateLimited, SettingsError, UpstreamError

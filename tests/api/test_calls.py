@@ -75,8 +75,8 @@ def test_pages_that_go_round_in_a_circle_end_with_an_error(api: Caller, world: A
     ("document", "why"),
     [
         ({"members": "none"}, "no members"),
-        ([], "no members"),
-        ({"members": [{"roles": []}]}, "no userId"),
+        ({"memberships": []}, "no members"),
+        ({"members": [{"roles": []}]}, "none of the members"),
         (None, "no members"),
     ],
 )
@@ -322,7 +322,7 @@ def test_an_answer_that_is_too_large_is_cut_off_and_not_asked_for_again(
     assert api.account.sandbox.journal.count() == 1
 
 
-@pytest.mark.parametrize("fault", ["not_json", "wrong_type", "no_user"])
+@pytest.mark.parametrize("fault", ["not_json", "wrong_type"])
 def test_nonsense_is_an_upstream_error(api: Caller, fault: str) -> None:
     api.account.sandbox.misbehave(fault)
     with pytest.raises(UpstreamError) as caught:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ltiaas_middleware.api.content_items import ContentItem, DeepLinkingMessage
-from ltiaas_middleware.api.gradebook import LineItem, Result, Score
+from ltiaas_middleware.api.gradebook import LineItem, NewLineItem, Result, Score
 from ltiaas_middleware.api.registrations import PlatformRegistration, Registration
 from ltiaas_middleware.api.roster import Member
 from ltiaas_middleware.api.values import moment, number
@@ -22,7 +22,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 def test_a_line_item_that_is_read_changed_and_sent_loses_nothing(api: Caller) -> None:
     made = api(
         "create_line_item",
-        LineItem(
+        NewLineItem(
             label="Essay",
             score_maximum=12.5,
             tag="final",
@@ -82,11 +82,6 @@ def test_a_line_item_that_cannot_be_sent_is_refused(
     assert api.account.sandbox.journal.count() == 0
 
 
-def test_a_line_item_without_an_id_cannot_be_updated(api: Caller) -> None:
-    with pytest.raises(InvalidRequest, match="without an id"):
-        api("update_line_item", LineItem(label="x", score_maximum=1))
-
-
 def test_a_score_is_sent_with_what_the_tool_adds(api: Caller) -> None:
     column = api.account.line_item()
     extension = {"https://canvas.instructure.com/lti/submission": {"new_submission": True}}
@@ -131,7 +126,7 @@ def test_a_score_is_sent_with_what_the_tool_adds(api: Caller) -> None:
         ({"score_given": True, "score_maximum": 1}, "from 0"),
         ({"score_given": "1", "score_maximum": 1}, "from 0"),
         ({"score_given": 0, "score_maximum": 0}, "above 0"),
-        ({"activity_progress": "Initialized"}, "Initiated"),
+        ({"activity_progress": "Begun"}, "Initialized"),
         ({"grading_progress": "Graded"}, "FullyGraded"),
         ({"timestamp": datetime(2026, 1, 1)}, "time zone"),
         ({"user_id": ""}, "user_id"),
@@ -197,7 +192,7 @@ def test_deep_linking_hands_back_what_was_picked(api: Caller) -> None:
     launch = api.account.launch(deep_linking=True)
     items = [
         ContentItem(
-            url="https://tool.example/lti/launch?resource=1",
+            url=f"{api.account.url}/lti/launch?resource=1",
             title="One",
             text="The first",
             custom={"resource": "1"},
@@ -239,11 +234,8 @@ def test_content_that_cannot_be_is_refused(
 def test_registrations_and_platforms_are_read_with_all_that_is_in_them(api: Caller) -> None:
     account = api.account.api_key()
     pending = "5d0f6a1e7c9b4b0e"
-    registration = api("registration", pending, with_=account)
-    assert (registration.id, registration.status) == (pending, "pending")
-    assert registration.raw["platform"]["productFamilyCode"] == "canvas"
-    assert api("raw_registration", pending, with_=account)["issuer"].startswith("https://canvas")
-    api("complete_registration", pending, {"autoActivate": True}, with_=account)
+    assert api("registration", pending, with_=account).raw
+    api("complete_registration", pending, auto_activate=True, with_=account)
     assert api.account.sandbox.journal[-1].body == {"autoActivate": True}
     platform = next(p for p in api("platforms", with_=account) if "northfield" in (p.url or ""))
     assert (platform.name, platform.active) == ("Northfield University", True)
@@ -251,16 +243,14 @@ def test_registrations_and_platforms_are_read_with_all_that_is_in_them(api: Call
     api("deactivate_platform", platform.id, with_=account)
     assert api("platform", platform.id, with_=account).active is False
     api("activate_platform", platform.id, with_=account)
-    assert api("update_platform", platform.id, {"name": "N"}, with_=account).name == "N"
-    made = api(
-        "create_platform", {"url": "https://n.example", "name": "n", "clientId": "c"}, with_=account
-    )
+    assert api("update_platform", platform.id, name="N", with_=account).name == "N"
+    made = api("create_platform", url="https://n.example", name="n", client_id="c", with_=account)
     api("delete_platform", made.id, with_=account)
     assert made.id not in {one.id for one in api("platforms", with_=account)}
 
 
 def test_answers_of_another_shape_are_upstream_errors(api: Caller, world: Any) -> None:
-    world("/api/platforms", [{"id": 1, "active": "yes"}])
+    world("/api/platforms", [{"id": 1, "active": 2}])
     (platform,) = api("platforms", with_=world.account)
     assert (platform.id, platform.active) == ("1", None)
     world("/api/platforms", {"platforms": None})

@@ -21,7 +21,7 @@ from ltiaas.resources.scores.types import Score as SdkScore
 from ltiaas_middleware import CredentialScopeError
 from ltiaas_middleware.api.async_session import AsyncApiSession
 from ltiaas_middleware.api.content_items import ContentItem
-from ltiaas_middleware.api.gradebook import LineItem, Score
+from ltiaas_middleware.api.gradebook import LineItem, NewLineItem, Score
 from ltiaas_middleware.api.session import ApiSession
 from ltiaas_middleware.credentials import Credential
 from ltiaas_middleware.sandbox import JournalEntry, Sandbox, SandboxServer
@@ -54,7 +54,7 @@ class Case:
 
 
 NULLS = {"startDateTime": None, "endDateTime": None, "gradesReleased": None, "resourceId": None}
-ITEM = LineItem(label="Essay", score_maximum=20, resource_link_id="quiz-1", tag="final")
+ITEM = NewLineItem(label="Essay", score_maximum=20, resource_link_id="quiz-1", tag="final")
 SDK_ITEM = SdkLineItem(label="Essay", score_maximum=20, resource_link_id="quiz-1", tag="final")
 WIRE_ITEM = {"label": "Essay", "scoreMaximum": 20, "resourceLinkId": "quiz-1", "tag": "final"}
 ICON = {"url": "https://tool.example/icon.png", "width": 50, "height": 50}
@@ -272,7 +272,7 @@ DIFFERENT = [
         "deep_linking_form of a link, which the SDK cannot send: its URL is no JSON",
         Case(
             "deep_linking_form",
-            ([ContentItem(title="Quiz", url="https://tool.example/quiz", extra={"icon": ICON})],),
+            ([ContentItem(title="Quiz", extra={"icon": ICON})],),
             taken_by="launch",
             seat={"deep_linking": True},
         ),
@@ -282,15 +282,15 @@ DIFFERENT = [
         for case in (
             Case("registration", (PENDING,), taken_by="account"),
             Case("raw_registration", (PENDING,), taken_by="account"),
-            Case("complete_registration", (PENDING, {"autoActivate": True}), taken_by="account"),
+            Case("complete_registration", (PENDING,), {"auto_activate": True}, taken_by="account"),
             Case("platforms", taken_by="account"),
             Case("platform", (PLATFORM,), taken_by="account"),
             Case(
                 "create_platform",
-                ({"url": "https://new.example", "name": "New", "clientId": "c"},),
+                kwargs={"url": "https://new.example", "name": "New", "client_id": "c"},
                 taken_by="account",
             ),
-            Case("update_platform", (PLATFORM, {"name": "Renamed"}), taken_by="account"),
+            Case("update_platform", (PLATFORM,), {"name": "Renamed"}, taken_by="account"),
             Case("delete_platform", (PLATFORM,), taken_by="account"),
             Case("activate_platform", (PLATFORM,), taken_by="account"),
             Case("deactivate_platform", (PLATFORM,), taken_by="account"),

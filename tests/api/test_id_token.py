@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from ltiaas_middleware import IdToken, IdTokenError, ServiceKeyCredential, Settings
+from ltiaas_middleware import IdToken, IdTokenError, InvalidRequest, ServiceKeyCredential, Settings
 from ltiaas_middleware._crypto.handoffs import Handoffs
 from ltiaas_middleware._verification.launches import CachedLaunch
 from ltiaas_middleware.launch import Account, GlobalUserId, Launch
@@ -67,6 +67,9 @@ FULL = {
 }
 
 
+SUB = "http://purl.imsglobal.org/vocab/lis/v2/membership/"
+
+
 def with_(path, value):
     raw = json.loads(json.dumps(FULL))
     *parents, last = path.split(".")
@@ -124,16 +127,19 @@ def test_the_least_that_is_a_token():
         {},
         {"user": None},
         {"user": []},
-        {"user": {}},
-        {"user": {"id": ""}},
-        {"user": {"id": None}},
-        {"user": {"id": True}},
-        {"user": {"id": {}}},
+        {"error": "x", "status": 200},
     ],
 )
-def test_what_names_no_user_is_no_token(raw):
+def test_what_has_no_part_of_a_token_is_none(raw):
     with pytest.raises(IdTokenError):
         IdToken.parse(raw)
+
+
+@pytest.mark.parametrize("id", ["", None, True, {}, []])
+def test_a_launch_may_be_anonymous(id):
+    assert IdToken.parse({"user": {"id": id, "roles": ["Learner"]}}).user.id is None
+    assert IdToken.parse({"user": {"roles": ["Learner"]}}).user.roles == ("Learner",)
+    assert IdToken.parse({"platform": {"id": "p"}}).user.id is None
 
 
 @pytest.mark.parametrize(
@@ -219,11 +225,27 @@ class TestRoles:
             ),
             # LTI 1.1 knows "Learner/Instructor", who is a learner.
             ("urn:lti:role:ims/lis/Learner/Instructor", "Instructor", False),
+            # So is this one, although the sub-role is called Instructor.
+            (f"{SUB}Learner#Instructor", "Instructor", False),
+            (f"{SUB}Learner#Instructor", "Learner", True),
+            (f"{SUB}Learner#Instructor", f"{SUB}Learner#Instructor", True),
+            (f"{SUB}Instructor#TeachingAssistant", "TeachingAssistant", True),
+            (f"{SUB}Instructor#TeachingAssistant", "Instructor", True),
+            (f"{SUB}Instructor#TeachingAssistant", f"{SUB}Instructor#TeachingAssistant", True),
+            (f"{SUB}Instructor#TeachingAssistant", "Instructor#TeachingAssistant", True),
+            (f"{SUB}Instructor#TeachingAssistant", f"{SUB}Instructor#Grader", False),
+            (f"{SUB}Instructor#TeachingAssistant", "Learner", False),
             (
-                "http://purl.imsglobal.org/vocab/lis/v2/membership/Learner#Instructor",
-                "Instructor",
-                False,
+                f"{SUB}Instructor#TeachingAssistant",
+                "http://purl.imsglobal.org/vocab/lis/v2/membership#Instructor",
+                True,
             ),
+            ("Instructor", "TeachingAssistant", False),
+            ("Instructor", f"{SUB}Instructor#TeachingAssistant", False),
+            ("urn:lti:role:ims/lis/TeachingAssistant", "TeachingAssistant", True),
+            ("urn:lti:role:ims/lis/Instructor/TeachingAssistant", "TeachingAssistant", True),
+            ("Instructor#TeachingAssistant", "Instructor", True),
+            ("http://purl.imsglobal.org/vocab/lti/system/person#TestUser", "TestUser", False),
         ],
     )
     def test_a_bare_name_is_a_role_in_the_course(self, has, asked, answer):
@@ -281,8 +303,25 @@ class TestLaunch:
 
     def test_without_a_platform_has_no_global_user_id(self):
         launch = self.make({"user": {"id": "u"}})
+        assert launch.user_id == "u"
         with pytest.raises(IdTokenError, match="platform"):
             _ = launch.global_user_id
+
+    def test_that_is_anonymous_has_no_user_id_of_either_kind(self):
+        launch = self.make({"user": {}, "platform": {"id": "p"}})
+        for name in ("user_id", "global_user_id"):
+            with pytest.raises(IdTokenError, match="anonymous"):
+                getattr(launch, name)
+
+    def test_knows_the_addresses_of_launches(self, launch):
+        assert launch.launch_url() == "https://your.ltiaas.com/lti/launch"
+        assert (
+            launch.launch_url({"a b": "c&d"}, resource="Block:1/é")
+            == "https://your.ltiaas.com/lti/launch?a%20b=c%26d&resource=Block%3A1%2F%C3%A9"
+        )
+        for wrong in ({"ltik": "x"}, {"a": 1}, {"a": "\ud800"}):
+            with pytest.raises(InvalidRequest):
+                launch.launch_url(wrong)
 
     def test_shows_its_id_alone_and_is_not_pickled(self, launch):
         assert repr(launch) == f"<Launch {'A' * 22}>"

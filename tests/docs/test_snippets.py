@@ -77,7 +77,6 @@ def test_it_runs(snippet: Snippet, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.xfail(reason="LineItem.id may be None", strict=True)
 def test_they_pass_mypy(folder: Path) -> None:
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary"]
     command += ["--allow-untyped-defs", "--allow-incomplete-defs", "--allow-untyped-calls"]
@@ -88,7 +87,6 @@ def test_they_pass_mypy(folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.xfail(reason="LineItem.id may be None", strict=True)
 def test_they_pass_pyright(folder: Path) -> None:
     settings = {
         "typeCheckingMode": "standard",

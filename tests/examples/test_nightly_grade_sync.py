@@ -19,7 +19,7 @@ import pytest
 from werkzeug import Response
 
 from ltiaas_middleware import Settings
-from ltiaas_middleware.api.gradebook import LineItem
+from ltiaas_middleware.api.gradebook import NewLineItem
 from ltiaas_middleware.api.session import ApiSession
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer, app
 from ltiaas_middleware.sandbox.world import Activity, Course, World, default_world
@@ -180,7 +180,7 @@ def test_of_200_activities_10_fail_in_different_ways_and_190_are_right(
     assert summary[0] == "199 activities, 10 failures"
     whys = {
         0: "no such user", 1: "500", 2: "429", 3: "broke off|no connection|failed",
-        4: "no scores", 5: "Invalid service key", 6: "0 line items", 7: "no service key",
+        4: "none of the scores", 5: "Invalid service key", 6: "0 line items", 7: "no service key",
         8: "cannot be opened",
     }  # fmt: skip
     assert len(summary) == 11
@@ -337,7 +337,7 @@ def test_one_activity_of_two_columns_needs_to_be_told_which(
     night.rows = night.rows[:2]
     with ApiSession(night.account.launch(course="course-0", activity="unit-0")) as api:
         extra = api.create_line_item(
-            LineItem(label="Bonus", score_maximum=5, resource_link_id="unit-0")
+            NewLineItem(label="Bonus", score_maximum=5, resource_link_id="unit-0")
         )
     done = night.run()
     assert done.returncode == 1

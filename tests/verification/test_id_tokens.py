@@ -18,11 +18,14 @@ import trustme
 from ltiaas_middleware import Settings
 from ltiaas_middleware._verification.id_tokens import Api
 from ltiaas_middleware._verification.memory import CachedLaunch
-from ltiaas_middleware.api.exchange import error_for, retry_after
+from ltiaas_middleware.api.error_answers import error_for, retry_after
 from ltiaas_middleware.errors import (
+    AccessForbidden,
+    AnonymousLaunch,
     ApiError,
     ApiKeyRejected,
     LaunchExpired,
+    PlatformInactive,
     RateLimited,
     ServiceUnavailableForContext,
     UpstreamError,
@@ -103,7 +106,7 @@ def test_a_wrong_api_key(server, sandbox):
         ("truncated", {}, UpstreamError, 3),
         ("not_json", {}, UpstreamError, 1),
         ("wrong_type", {}, UpstreamError, 1),
-        ("no_user", {}, UpstreamError, 1),
+        ("no_user", {}, AnonymousLaunch, 1),
         ("endless", {}, UpstreamError, None),
         ("gzip_bomb", {}, UpstreamError, None),
         ("redirect", {"location": "http://127.0.0.1:9/stolen"}, UpstreamError, 1),
@@ -274,8 +277,11 @@ def test_ltiaass_cookies_are_not_kept(api, sandbox):
     assert len(api._session.cookies) == 0
 
 
-def body(code=None, description=None, **more):
-    details = {"message": code, "description": description} | more
+BAD_LTIK = "INVALID_LTIK_AUTH_AUTHORIZATION_HEADER"
+
+
+def body(message=None, description=None, **more):
+    details = {"message": message, "description": description} | more
     return json.dumps({"status": 400, "error": "x", "details": details}).encode()
 
 
@@ -304,7 +310,22 @@ def body(code=None, description=None, **more):
         (500, body("INACTIVE"), UpstreamError),
         (302, b"", UpstreamError),
         (404, b"[]", UpstreamError),
-        (404, b'{"details": []}', UpstreamError),
+        (404, b'{"details": []}', ApiError),
+        (408, body("TIMEOUT", "too slow"), UpstreamError),
+        (403, b'{"message": "Forbidden"}', AccessForbidden),
+        (403, body(None, "not yours"), AccessForbidden),
+        (403, b"<html>a firewall</html>", UpstreamError),
+        (400, body("UNREGISTERED_OR_INACTIVE_PLATFORM"), PlatformInactive),
+        (400, body(None, "who?", code="UNREGISTERED_OR_INACTIVE_PLATFORM"), PlatformInactive),
+        (400, body("It is inactive.", code="UNREGISTERED_OR_INACTIVE_PLATFORM"), PlatformInactive),
+        (400, b'{"message": "UNREGISTERED_OR_INACTIVE_PLATFORM"}', PlatformInactive),
+        (400, b'{"code": "UNREGISTERED_OR_INACTIVE_PLATFORM"}', PlatformInactive),
+        (503, body("UNREGISTERED_OR_INACTIVE_PLATFORM"), UpstreamError),
+        (401, body("Invalid or expired ltik.", code=BAD_LTIK), LaunchExpired),
+        (401, body("Invalid API key", code=BAD_LTIK), ApiKeyRejected),
+        (401, body("Malformed header.", code=BAD_LTIK), ApiError),
+        (400, body("Not here.", code="INACTIVE_SERVICE"), ServiceUnavailableForContext),
+        (400, b'{"details": "a sentence"}', ApiError),
         (400, body(7, 8), ApiError),
         (400, b"[" * 100_000, UpstreamError),
     ],

@@ -70,7 +70,7 @@ def activity(root: str, launch: Launch, roster: Roster, gradebook: Gradebook, fo
         _notice(form),
         '<div class="columns"><div>',
         _score_card(root, launch, roster, gradebook, form, teaches),
-        _roster_card(token.user.id, roster, gradebook, teaches),
+        _roster_card(token.user.id or "", roster, gradebook, teaches),
         "</div><div>",
         _person_card(launch),
         _offers_card(launch),
@@ -194,7 +194,7 @@ def _score_card(
     user = launch.id_token.user
     if not gradebook.offered:
         return _card("Score", f'<p class="soft">{escape(gradebook.problem)}</p>')
-    own = "" if teaches else _own_result(gradebook.results.get(user.id))
+    own = "" if teaches else _own_result(gradebook.results.get(user.id or ""))
     problem = f'<p class="notice bad">{escape(gradebook.problem)}</p>' if gradebook.problem else ""
     whose = ""
     if teaches:
@@ -265,7 +265,7 @@ def _person_card(launch: Launch) -> str:
         rows.append(("E-mail", user.email))
     rows += [
         ("Roles", _roles(user.roles) or "none in this course"),
-        ("User id", user.id),
+        ("User id", user.id or ""),
         ("LMS", platform.name or platform.url or platform.id or "unnamed"),
         ("Course", _course(launch)),
         ("Activity", _title(launch)),

@@ -107,7 +107,7 @@ class DemoTool:
         comment = request.form.get("comment", "").strip()
         # Whom a score is for is a teacher's to choose; anyone else's form is not even read.
         teaches = launch.has_role("Instructor")
-        user_id = (teaches and learner) or launch.id_token.user.id
+        user_id = (teaches and learner) or launch.user_id
         form = Form(score=given, learner=learner, comment=comment)
         number = _number(given)
         if number is None:
@@ -185,7 +185,7 @@ def _gradebook(launch: Launch, calls: Calls) -> Gradebook:
     if not grades.available or grades.line_item_id is None:
         return Gradebook(problem="The LMS keeps no grades for this activity.")
     # A learner's page asks for the learner's own result and for nobody else's.
-    only = None if launch.has_role("Instructor") else launch.id_token.user.id
+    only = None if launch.has_role("Instructor") else launch.user_id
     try:
         results = calls.results(grades.line_item_id, only)
     except CallFailed as error:
