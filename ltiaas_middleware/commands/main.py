@@ -7,12 +7,16 @@ imported when it runs, so that ``--help`` is there at once.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
+
+if TYPE_CHECKING:
+    from ..service_keys import ServiceKeyStore
 
 __all__ = ["main"]
 
@@ -35,10 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 well, 1 not, 130 interrupted while starting.
 
     Raises:
-        SystemExit: 2 for arguments that there are not, 0 for ``--help`` and ``--version``.
+        SystemExit: 2 for unusable arguments, 0 for ``--help`` and ``--version``.
     """
-    parser = _parser()
-    options = parser.parse_args(argv)
+    options, unknown = _parser().parse_known_args(argv)
+    if unknown:
+        # With the usage of the very command, which says what it does take.
+        options.parser.error(f"this command does not take {' '.join(unknown)}")
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
@@ -59,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         "  python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch\n"
         "  LTIAAS_URL=... LTIAAS_API_KEY=... python -m ltiaas_middleware doctor",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"ltiaas-middleware {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -68,7 +75,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: _Commands, name: str, run: Callable[[argparse.Namespace], int], about: str, more: str
+    commands: _Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    about: str,
+    more: str = "",
 ) -> argparse.ArgumentParser:
     """A command's parser. ``about`` is one line; ``more`` says when to use it, with examples."""
     parser: argparse.ArgumentParser = commands.add_parser(
@@ -77,6 +88,7 @@ def _command(
         description=f"{about[0].upper()}{about[1:]}.",
         epilog=more,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.set_defaults(run=run, parser=parser)
     return parser
@@ -203,10 +215,10 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _add_service_keys(commands: _Commands) -> None:
-    parser = _command(
+    group = _command(
         commands,
         "service-keys",
-        _service_keys,
+        _list_keys,
         "list, forget or re-encrypt stored service keys; no key is ever shown",
         "LTIAAS_SERVICE_KEYS names the database; LTIAAS_URL, LTIAAS_API_KEY and LTIAAS_SECRET are\n"
         "read as the middleware reads them.\n\n"
@@ -216,39 +228,69 @@ def _add_service_keys(commands: _Commands) -> None:
         "  python -m ltiaas_middleware service-keys forget --platform ID --all\n"
         "  python -m ltiaas_middleware service-keys rotate",
     )
-    parser.add_argument("action", choices=("list", "forget", "rotate"))
-    parser.add_argument("--platform", metavar="ID", help="of the LMS registration")
+    actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
+    parser = _command(actions, "list", _list_keys, "show what is stored, a line for each key")
+    parser.add_argument("--platform", metavar="ID", help="only this LMS registration's")
+    parser = _command(
+        actions,
+        "forget",
+        _forget_keys,
+        "delete the key of one activity, or all keys of a platform",
+        "An id that is not given is an absent id: a launch without a course, or without an\n"
+        "activity, is stored under its own ids. Later launches store keys again.",
+    )
+    parser.add_argument("--platform", metavar="ID", required=True, help="of the LMS registration")
     parser.add_argument("--context", metavar="ID", help="of the course")
     parser.add_argument("--resource-link", metavar="ID", help="of the activity")
-    parser.add_argument("--all", action="store_true", help="forget the whole platform")
+    parser.add_argument("--all", action="store_true", help="every key of the platform")
+    _command(
+        actions,
+        "rotate",
+        _rotate_keys,
+        "re-encrypt every key, of all platforms, under the first secret",
+        "It takes no ids: a secret is only given up once no key needs it any more.",
+    )
 
 
-def _service_keys(options: argparse.Namespace) -> int:
+def _list_keys(options: argparse.Namespace) -> int:
+    from . import service_keys
+
+    with _store(options) as store:
+        return service_keys.list_keys(store, sys.stdout, platform_id=options.platform)
+
+
+def _forget_keys(options: argparse.Namespace) -> int:
+    from . import service_keys
+
+    one = options.context is not None or options.resource_link is not None
+    if options.all and one:
+        options.parser.error("give either --all, or --context and --resource-link")
+    with _store(options) as store:
+        if options.all:
+            return service_keys.forget_platform(store, sys.stdout, options.platform)
+        return service_keys.forget_key(
+            store, sys.stdout, options.platform, options.context, options.resource_link
+        )
+
+
+def _rotate_keys(options: argparse.Namespace) -> int:
+    from . import service_keys
+
+    with _store(options) as store:
+        return service_keys.rotate_keys(store, sys.stdout)
+
+
+@contextlib.contextmanager
+def _store(options: argparse.Namespace) -> Iterator[ServiceKeyStore]:
     from ..errors import SettingsError
-    from ..service_keys.store import ServiceKeyStore
-    from .service_keys import forget_keys, list_keys, rotate_keys
+    from ..service_keys import ServiceKeyStore
 
     try:
         store = ServiceKeyStore.from_env()
     except SettingsError as error:
         options.parser.error(str(error))
-    try:
-        if options.action == "list":
-            return list_keys(store, sys.stdout, platform_id=options.platform)
-        if options.action == "rotate":
-            return rotate_keys(store, sys.stdout)
-        if options.platform is None:
-            options.parser.error("forget needs --platform")
-        return forget_keys(
-            store,
-            sys.stdout,
-            platform_id=options.platform,
-            context_id=options.context,
-            resource_link_id=options.resource_link,
-            whole_platform=options.all,
-        )
-    finally:
-        store.close()
+    with contextlib.closing(store):
+        yield store
 
 
 # -- what they have in common ---------------------------------------------------------------------

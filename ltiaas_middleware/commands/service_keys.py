@@ -5,12 +5,13 @@ Each command writes lines to ``out`` and gives the process's exit status. None e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TextIO
 
 from ..errors import ServiceKeyStoreError, ServiceKeyUnreadable
-from ..service_keys.store import ServiceKeyStore, StoredServiceKey
+from ..service_keys import ServiceKeyStore, StoredServiceKey
 
-__all__ = ["forget_keys", "list_keys", "rotate_keys"]
+__all__ = ["forget_key", "forget_platform", "list_keys", "rotate_keys"]
 
 _HEAD = ("LAUNCHED (UTC)", "PLATFORM", "CONTEXT", "RESOURCE LINK", "")
 
@@ -43,37 +44,36 @@ def list_keys(store: ServiceKeyStore, out: TextIO, *, platform_id: str | None = 
     return status
 
 
-def forget_keys(
+def forget_key(
     store: ServiceKeyStore,
     out: TextIO,
-    *,
     platform_id: str,
     context_id: str | None = None,
     resource_link_id: str | None = None,
-    whole_platform: bool = False,
 ) -> int:
-    """Delete the key stored under exactly these ids, or all of a platform.
+    """Delete the key stored under exactly these ids.
 
     Args:
-        store: where they are.
+        store: where it is.
         out: what to write to.
         platform_id: of the LMS registration.
         context_id: of the course, None for a launch without one.
         resource_link_id: of the activity, None for a launch without one.
-        whole_platform: delete all of the platform; the other two ids must not be given.
 
     Returns:
-        0, or 1 where there was nothing to delete or the database cannot be used; 2 for ids that
-        contradict ``whole_platform``.
+        0, or 1 where there was nothing to delete or the database cannot be used.
     """
-    if whole_platform and (context_id is not None or resource_link_id is not None):
-        out.write("give either a whole platform, or a course and activity of it\n")
-        return 2
+    return _forgotten(out, lambda: int(store.forget(platform_id, context_id, resource_link_id)))
+
+
+def forget_platform(store: ServiceKeyStore, out: TextIO, platform_id: str) -> int:
+    """Delete all keys of a platform. Returns as ``forget_key`` does."""
+    return _forgotten(out, lambda: store.forget_platform(platform_id))
+
+
+def _forgotten(out: TextIO, forget: Callable[[], int]) -> int:
     try:
-        if whole_platform:
-            gone = store.forget_platform(platform_id)
-        else:
-            gone = int(store.forget(platform_id, context_id, resource_link_id))
+        gone = forget()
     except ServiceKeyStoreError as error:
         return _unusable(error, out)
     out.write(f"forgotten: {gone}\n")
@@ -81,7 +81,7 @@ def forget_keys(
 
 
 def rotate_keys(store: ServiceKeyStore, out: TextIO) -> int:
-    """Seal every key under the first secret.
+    """Re-encrypt every key, of all platforms, under the first secret.
 
     Returns:
         0, or 1 where a key is unreadable or the database cannot be used.
@@ -90,8 +90,8 @@ def rotate_keys(store: ServiceKeyStore, out: TextIO) -> int:
         done = store.rotate()
     except ServiceKeyStoreError as error:
         return _unusable(error, out)
-    out.write(f"sealed again: {done.rotated}\n")
-    out.write(f"sealed with the first secret already: {done.current}\n")
+    out.write(f"re-encrypted: {done.rotated}\n")
+    out.write(f"already under the first secret: {done.current}\n")
     out.write(f"unreadable: {done.unreadable}\n")
     return 1 if done.unreadable else 0
 

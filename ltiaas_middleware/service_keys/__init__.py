@@ -1,5 +1,5 @@
 """Service keys at rest: what lets a job work for a course when nobody is there to launch it."""
 
-from .store import Place as Place
+from .schema import Place as Place
 from .store import ServiceKeyStore as ServiceKeyStore
-from .store import StoredServiceKey as StoredServiceKey
+from .stored import StoredServiceKey as StoredServiceKey

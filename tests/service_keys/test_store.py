@@ -17,10 +17,10 @@ import sqlalchemy as sa
 
 from ltiaas_middleware import IdToken, Settings, SettingsError
 from ltiaas_middleware.errors import ServiceKeyStoreError, ServiceKeyUnreadable
-from ltiaas_middleware.service_keys import Place, ServiceKeyStore
-from ltiaas_middleware.service_keys import store as service_keys
+from ltiaas_middleware.service_keys import Place, ServiceKeyStore, schema
 from tests.account import SECRET
 from tests.fixtures.databases import connected
+from tests.waiting import wait_until
 
 from . import storing
 
@@ -133,7 +133,7 @@ def test_a_courses_keys_come_with_the_latest_launch_first(store: ServiceKeyStore
 def test_all_keys_are_read_in_portions_between_which_nothing_is_held(
     store: ServiceKeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_keys, "_BATCH", 3)
+    monkeypatch.setattr("ltiaas_middleware.service_keys.store._BATCH", 3)
     places = {Place("p", "c", str(number)) for number in range(10)}
     for place in places:
         store.put(place, KEY, NOW)
@@ -182,8 +182,9 @@ def test_what_still_waits_to_be_written_is_forgotten_too(
 
 def until_gone(store: ServiceKeyStore) -> None:
     """Until the thread that forgets has taken its platform out of the waiting room."""
-    with store._changed:
-        store._changed.wait_for(lambda: HERE not in store._room, timeout=5)
+    writer = store._writer
+    with writer._changed:
+        writer._changed.wait_for(lambda: HERE not in writer._room, timeout=5)
 
 
 # Secrets
@@ -371,7 +372,7 @@ def test_tables_of_an_older_release_are_brought_up_to_date_with_what_is_in_them(
     def add_column(connection: sa.Connection) -> None:
         connection.exec_driver_sql("ALTER TABLE ltiaas_service_keys ADD COLUMN note TEXT")
 
-    monkeypatch.setattr(service_keys, "_UPGRADES", (add_column,))
+    monkeypatch.setattr(schema, "_UPGRADES", (add_column,))
     assert key_at(open_store()) == KEY
     assert key_at(open_store()) == KEY  # and only once
     with connected(database) as connection:
@@ -388,7 +389,7 @@ def test_an_upgrade_that_fails_leaves_the_tables_as_they_were(
         connection.exec_driver_sql("ALTER TABLE ltiaas_service_keys ADD COLUMN note TEXT")
         connection.exec_driver_sql("SELECT 1 FROM nowhere")
 
-    monkeypatch.setattr(service_keys, "_UPGRADES", (half,))
+    monkeypatch.setattr(schema, "_UPGRADES", (half,))
     with pytest.raises(ServiceKeyStoreError, match="nowhere"):
         open_store().create()
     monkeypatch.undo()
@@ -475,7 +476,7 @@ def test_a_recorded_launch_is_stored_in_the_background(store: ServiceKeyStore) -
     store.record(token(), NOW)
     assert store.flush()
     assert key_at(store) == KEY
-    assert store.stats() == {"stored": 1, "outdated": 0, "dropped": 0, "failed": 0}
+    assert store.stats() == {"stored": 1, "outdated": 0, "dropped": 0, "failed": 0, "waiting": 0}
     store.record(token("older"), NOW - timedelta(hours=1))
     assert store.flush()
     assert key_at(store) == KEY
@@ -514,46 +515,45 @@ def test_a_slow_database_holds_nobody_up_and_the_latest_launch_is_what_it_gets(
     first, second, third = (Place("p", "c", link) for link in "123")
     with blocked(database):
         store.record(token("held-up", first), NOW)
-        with store._changed:  # until the thread is at the database
-            assert store._changed.wait_for(lambda: store._writing == first, timeout=5)
+        writer = store._writer
+        wait_until(lambda: writer._writing == first)
         store.record(token("later", second), NOW + timedelta(hours=1))
         store.record(token("earlier", second), NOW)
         store.record(token("again", first), NOW + timedelta(hours=1))
-        store.record(token("one-too-many", third), NOW)
+        store.record(token("too-old", third), NOW)
         assert not store.flush(0.05)
         assert store.stats()["dropped"] == 1
+        assert store.stats()["waiting"] == 3
     assert store.flush()
     assert (key_at(store, first), key_at(store, second)) == ("again", "later")
     assert store.get(*third) is None
-    assert store.stats() == {"stored": 3, "outdated": 0, "dropped": 1, "failed": 0}
+    assert store.stats() == {"stored": 3, "outdated": 0, "dropped": 1, "failed": 0, "waiting": 0}
 
 
-def test_a_failing_database_is_logged_once_a_while_and_the_next_launch_heals_it(
+def test_what_a_failing_database_did_not_take_is_stored_once_it_works_again(
     open_store: Open, database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    time = 0.0
-    store = open_store(monotonic=lambda: time)
+    store = open_store()
     store.create()
     with connected(database) as connection:
         connection.exec_driver_sql("ALTER TABLE ltiaas_service_keys RENAME TO away")
-    for number in range(3):
-        store.record(token(place=Place("p", "c", str(number))), NOW)
-    assert store.flush()
-    time = 61.0
-    store.record(token(), NOW)
-    assert store.flush()
-    assert store.stats() == {"stored": 0, "outdated": 0, "dropped": 0, "failed": 4}
-    messages = [record.getMessage() for record in caplog.records]
-    assert len(messages) == 2
-    assert all(
-        "next launch" in message and "ltiaas_service_keys" in message for message in messages
-    )
+    places = [Place("p", "c", str(number)) for number in range(3)]
+    for place in places:
+        store.record(token(place=place), NOW)
+    assert not store.flush()
+    assert not store.flush()
+    assert store.stats()["failed"] >= 2
+    (failing,) = [record.getMessage() for record in caplog.records]
+    assert "3 wait and are tried again" in failing
+    assert "ltiaas_service_keys" in failing
     assert not [s for s in SECRET.values() if s in caplog.text]
     with connected(database) as connection:
         connection.exec_driver_sql("ALTER TABLE away RENAME TO ltiaas_service_keys")
-    store.record(token(), NOW)
-    assert store.flush()
-    assert key_at(store) == KEY
+    wait_until(lambda: store.stats()["waiting"] == 0, 30)  # Nobody launches meanwhile.
+    assert {key_at(store, place) for place in places} == {KEY}
+    assert store.stats()["stored"] == 3
+    assert store.stats()["dropped"] == 0
+    assert "works again" in caplog.records[-1].getMessage()
 
 
 def test_a_key_that_no_database_takes_fails_alone(
@@ -563,7 +563,7 @@ def test_a_key_that_no_database_takes_fails_alone(
         store.record(token(odd, Place("p", "c", str(number))), NOW)
     store.record(token(), NOW)
     assert store.flush()
-    assert store.stats()["failed"] == 3
+    assert store.stats()["failed"] == store.stats()["dropped"] == 3
     assert "CredentialError" in caplog.text
     assert len(list(store.all())) == 1
     assert key_at(store) == KEY
@@ -578,21 +578,6 @@ def test_what_cannot_be_recorded_is_logged_and_never_raised(
     assert len(caplog.records) == 2
     with pytest.raises(ValueError, match="time zone"):
         store.put(HERE, KEY, datetime(2026, 1, 1))
-
-
-def test_the_writing_thread_ends_when_nobody_launches_and_starts_again(
-    store: ServiceKeyStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service_keys, "_IDLE", 0.01)
-    store.record(token(), NOW)
-    thread = store._thread
-    assert thread is not None
-    thread.join(5)
-    assert not thread.is_alive()
-    assert store._thread is None
-    store.record(token("newer"), NOW + timedelta(seconds=1))
-    assert store.flush()
-    assert key_at(store) == "newer"
 
 
 _ENDING = """

@@ -1,0 +1,225 @@
+"""Connections to the database of service keys: every wait is bounded, no error shows a secret.
+
+A database that refuses is no trouble: it answers at once. One that swallows packets (a firewall
+that lost its state, a failover, a network that is down) would hold its caller for as long as TCP
+goes on trying, which may be hours. So there are limits on three levels: PostgreSQL's own
+``statement_timeout``; the kernel's ``tcp_user_timeout`` and keepalives, by libpq's parameters of
+that name; and one here, for a peer that acknowledges every packet and never answers.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
+
+from ..errors import ServiceKeyStoreError, SettingsError
+
+__all__ = ["Database", "Unstorable", "unusable"]
+
+T = TypeVar("T")
+
+# Seconds by which the server may exceed its own limit for a statement before it is given up here.
+_GRACE = 1.0
+# Seconds that one writer of SQLite waits for another.
+_SQLITE_WAIT = 30
+# Connections that are idle are probed after this many seconds, then at this interval.
+_KEEPALIVE_IDLE, _KEEPALIVE_INTERVAL, _KEEPALIVE_COUNT = 30, 10, 3
+
+
+class Unstorable(ServiceKeyStoreError):
+    """The database works and refuses this very row: to try again would not help."""
+
+
+class Database:
+    """SQLite or PostgreSQL. Safe to use from many threads.
+
+    Args:
+        database: an address, or an ``Engine`` of the user's own, whose timeouts are its own.
+        timeout: seconds to connect to PostgreSQL, and for each statement. Parameters in the
+            address win (``connect_timeout``, ``tcp_user_timeout``,
+            ``options=-cstatement_timeout=…``).
+
+    Raises:
+        SettingsError: it is of another kind, or its driver is missing.
+    """
+
+    def __init__(self, database: str | sa.Engine, timeout: float) -> None:
+        self._own = not isinstance(database, sa.Engine)
+        self._statement_timeout: int | None = None
+        if isinstance(database, sa.Engine):
+            self._engine = database
+        else:
+            self._engine = self._connecting(_url(database), timeout)
+        if self._engine.dialect.name not in ("sqlite", "postgresql"):
+            raise unusable("must be SQLite or PostgreSQL")
+
+    @property
+    def dialect(self) -> str:
+        """``"sqlite"`` or ``"postgresql"``."""
+        return self._engine.dialect.name
+
+    @property
+    def url(self) -> sa.URL:
+        return self._engine.url
+
+    def __str__(self) -> str:
+        """The address without its password."""
+        return self._engine.url.render_as_string(hide_password=True)
+
+    def transact(self, work: Callable[[sa.Connection], T], *, keep: bool = True) -> T:
+        """Do ``work`` in a transaction of its own.
+
+        Args:
+            work: what to do.
+            keep: False rolls it back in the end.
+
+        Raises:
+            Unstorable: the database refuses what it was given.
+            ServiceKeyStoreError: the database cannot be used.
+        """
+        refused: type[ServiceKeyStoreError] = ServiceKeyStoreError
+        try:
+            with self._engine.connect() as connection, connection.begin() as transaction:
+                if self._statement_timeout is not None:
+                    # For this transaction alone: behind PgBouncer the session is not ours.
+                    connection.exec_driver_sql(
+                        f"SET LOCAL statement_timeout = {self._statement_timeout}"
+                    )
+                result = work(connection)
+                if not keep:
+                    transaction.rollback()
+                return result
+        except SQLAlchemyError as error:
+            # Raised outside: the chain holds statements and connection arguments.
+            why = _why(error, self._engine.url.password)
+            if isinstance(error, DataError):
+                refused = Unstorable
+        raise refused(why)
+
+    def rows(self, query: sa.Select[Any]) -> list[Any]:
+        """What a query selects. Raises as ``transact`` does."""
+        return self.transact(lambda one: list(one.execute(query)))
+
+    def changes(self, statement: sa.Insert | sa.Update | sa.Delete) -> int:
+        """How many rows a statement changed. Raises as ``transact`` does."""
+        # Without the option, SQLAlchemy gives no count of an INSERT's rows on every driver.
+        counting = statement.execution_options(preserve_rowcount=True)
+        return self.transact(lambda one: int(one.execute(counting).rowcount))
+
+    def close(self) -> None:
+        """Close the connections; an ``Engine`` of the user's own is left alone."""
+        if self._own:
+            self._engine.dispose()
+
+    def after_fork(self) -> None:
+        """In the child of a fork: the connections are the parent's."""
+        self._engine.dispose(close=False)
+
+    def _connecting(self, url: sa.URL, timeout: float) -> sa.Engine:
+        arguments: dict[str, Any] = {}
+        postgresql = url.get_backend_name() == "postgresql"
+        if postgresql:
+            defaults = {
+                # libpq counts whole seconds, and takes 1 for 2.
+                "connect_timeout": max(2, round(timeout)),
+                "tcp_user_timeout": round(timeout * 1000),
+                "keepalives_idle": _KEEPALIVE_IDLE,
+                "keepalives_interval": _KEEPALIVE_INTERVAL,
+                "keepalives_count": _KEEPALIVE_COUNT,
+            }
+            arguments = {name: value for name, value in defaults.items() if name not in url.query}
+            if "statement_timeout" not in str(url.query.get("options", "")):
+                self._statement_timeout = max(1, round(timeout * 1000))
+        else:
+            arguments["timeout"] = _SQLITE_WAIT
+        missing = None
+        try:
+            engine = sa.create_engine(
+                url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True
+            )
+        except ImportError as error:
+            missing = error.name
+        if missing is not None:
+            raise unusable(f"needs a driver that is not installed: pip install {missing}")
+        if not postgresql:
+            sa.event.listen(engine, "connect", _write_ahead)
+        elif url.get_driver_name() == "psycopg" and self._statement_timeout is not None:
+            sa.event.listen(engine, "do_connect", _bounded_connect(timeout + _GRACE))
+        return engine
+
+
+def _url(database: str) -> sa.URL:
+    try:
+        url = sa.make_url(database)
+    except SQLAlchemyError:
+        # Without the chain: it quotes the address, and with it a password.
+        url = None
+    if url is None:
+        raise unusable("is no address of a database, such as sqlite:///keys.sqlite3")
+    # "postgres" is what hosting services write into their variables.
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() == "sqlite":
+        if not url.database or ":memory:" in url.database or "memory" in url.query.get("mode", ""):
+            raise unusable("must be a file: nothing else could read a database in memory")
+    elif url.get_backend_name() != "postgresql":
+        raise unusable("must be SQLite or PostgreSQL")
+    return url
+
+
+def _bounded_connect(patience: float) -> Callable[..., Any]:
+    """Connects with psycopg so that no single wait for the server exceeds ``patience`` seconds."""
+    import psycopg
+
+    class Bounded(psycopg.Connection[Any]):
+        def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
+            return super().wait(self._until(gen, time.monotonic() + patience), *args, **options)
+
+        def _until(self, gen: Generator[Any, Any, T], end: float) -> Generator[Any, Any, T]:
+            try:
+                state = next(gen)
+                while True:
+                    # psycopg comes back several times a second, with or without an answer.
+                    state = gen.send((yield state))
+                    if time.monotonic() > end:
+                        # Not to be used again: the answer may still come, to another question.
+                        self.pgconn.finish()
+                        raise psycopg.OperationalError(f"no answer within {patience:g} s")
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+
+    def connect(dialect: Any, record: Any, args: Any, options: Any) -> Any:
+        return Bounded.connect(*args, **options)
+
+    return connect
+
+
+def _write_ahead(connection: Any, record: object) -> None:
+    """Readers and a writer at once (sqlite.org/wal.html)."""
+    cursor = connection.cursor()
+    # Another process may be switching it over, or somebody may be reading: the next one does it.
+    with suppress(sqlite3.OperationalError):
+        cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def unusable(why: str) -> SettingsError:
+    """The error for a setting that names no usable database."""
+    return SettingsError(f"service_keys (LTIAAS_SERVICE_KEYS) {why}")
+
+
+def _why(error: SQLAlchemyError, password: object) -> str:
+    """What the database says: its first line, since what follows may quote the row."""
+    said = str(error.orig) if isinstance(error, DBAPIError) else ""
+    line = said.strip().partition("\n")[0]
+    if password:
+        line = line.replace(str(password), "***")
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
