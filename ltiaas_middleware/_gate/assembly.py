@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import scrubbing
 from .._crypto.handoffs import Handoffs
 from .._crypto.keys import LaunchIds
+from .._forking import in_child
 from .._verification.authenticator import Authenticator
 from .._verification.id_tokens import Api, IdTokenSource
 from .._verification.ltik_times import launch_start
@@ -19,6 +21,7 @@ from ..api.transport import new_session
 from ..launch import Account
 from ..service_keys.recording import Recording
 from ..settings import Options, Settings
+from .decisions import Decision
 from .gate import Gate
 from .request import Variables
 
@@ -26,8 +29,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["Middleware"]
-
-_all: weakref.WeakSet[Middleware] = weakref.WeakSet()
 
 
 class Middleware:
@@ -62,32 +63,48 @@ class Middleware:
             from ..service_keys.store import ServiceKeyStore
 
             self.service_keys = ServiceKeyStore(settings.service_keys, settings)
+        if settings.cache != "memory":
+            # So that what is missing is told at start-up, and the first launch imports nothing.
+            from .._verification import redis_store  # noqa: F401
         self._stats = Stats()
         publish(self._stats)
-        self._assemble()
-        _all.add(self)
+        # Those of this process, once the first request has come.
+        self._parts: list[_Parts] = []
+        in_child(self, Middleware._start_over)
+        weakref.finalize(self, _close_dropped, self._parts).atexit = False
         if settings.scrub_logs:
             scrubbing.install()
 
-    def _assemble(self) -> None:
-        """Make what has connections, threads and locks: at the start, and again in the child of a
-        fork. There the parent's threads are missing, and its connections are still the parent's:
-        two processes that read from one would get each other's users."""
-        settings = self.settings
-        ids = LaunchIds(settings.secrets)
-        shared = None
-        if settings.cache != "memory":
-            from .._verification.redis_store import RedisStore
+    def _decide(self, path: str, query: str, source: Any) -> Decision | None:
+        """``Gate.decide``; that itself from the second request on."""
+        decide = self._gate.decide
+        self._decide = decide  # type: ignore[method-assign]
+        return decide(path, query, source)
 
-            shared = RedisStore(settings, ids, self._stats)
-        source: IdTokenSource = Api(settings)
-        if self.service_keys is not None:
-            source = Recording(source, self.service_keys, launch_start)
-        self._authenticator = Authenticator(settings, source, ids, shared=shared, stats=self._stats)
-        self._session = new_session(settings.max_calls)
-        account = Account(settings, Handoffs(settings.secrets, time.time), self._session)
-        self._gate = Gate(account, ids, self._authenticator, self._variables)
-        self._decide = self._gate.decide
+    @property
+    def _gate(self) -> Gate:
+        return self._assembled().gate
+
+    @property
+    def _authenticator(self) -> Authenticator:
+        return self._assembled().authenticator
+
+    def _assembled(self) -> _Parts:
+        """What has threads, locks or connections, made by the first request of the process: a
+        server may fork before it, and replace the threads of the standard library (gevent)."""
+        if not self._parts:
+            # No lock: it would be one of those. Of two first requests, one makes parts in vain,
+            # which have begun nothing yet.
+            self._parts.append(
+                _Parts(self.settings, self.service_keys, self._stats, self._variables)
+            )
+        return self._parts[0]
+
+    def _start_over(self) -> None:
+        """In the child of a fork."""
+        self._stats.start_over()
+        self._parts.clear()
+        self.__dict__.pop("_decide", None)
 
     def stats(self) -> dict[str, int]:
         """Counters since the start of this process; see ``stats.Stats`` and docs/deployment.md."""
@@ -96,17 +113,54 @@ class Middleware:
         return counts | {f"service_keys.{name}": count for name, count in stored.items()}
 
     def close(self) -> None:
-        """Stop the threads that call LTIAAS. Only needed where an app is thrown away early."""
-        self._authenticator.close()
-        self._session.close()
+        """Stop the threads and close the connections, once the calls under way have ended. An app
+        that is dropped without it does the same by itself, some time later."""
+        for parts in self._parts:
+            parts.close()
         if isinstance(self.settings.service_keys, str):
             self.service_keys.close()
 
 
-def _after_fork() -> None:
-    for middleware in list(_all):
-        middleware._assemble()
+class _Parts:
+    """What a middleware is made of in one process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        service_keys: Any,
+        stats: Stats,
+        variables: Callable[[Any], Variables] | None,
+    ) -> None:
+        ids = LaunchIds(settings.secrets)
+        shared = None
+        if settings.cache != "memory":
+            from .._verification.redis_store import RedisStore
+
+            shared = RedisStore(settings, ids, stats)
+        self._id_tokens = Api(settings)
+        source: IdTokenSource = self._id_tokens
+        if service_keys is not None:
+            source = Recording(source, service_keys, launch_start)
+        self.authenticator = Authenticator(settings, source, ids, shared=shared, stats=stats)
+        self._session = new_session(settings.max_calls)
+        account = Account(settings, Handoffs(settings.secrets, time.time), self._session)
+        self.gate = Gate(account, ids, self.authenticator, variables)
+
+    def close(self, *, wait: bool = True) -> None:
+        self.authenticator.close(wait=wait)
+        self._id_tokens.close()
+        self._session.close()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)
+def _close_dropped(all_parts: list[_Parts]) -> None:
+    """Close the parts of a middleware that nobody has any more."""
+
+    def close() -> None:
+        for parts in all_parts:
+            parts.close(wait=False)
+
+    if all_parts:
+        # The garbage collector calls this, in any thread and at any moment: while that thread holds
+        # a lock that closing takes, too. At the end of the process no thread can be started.
+        with suppress(RuntimeError):
+            threading.Thread(target=close, name="ltiaas-close", daemon=True).start()

@@ -33,6 +33,10 @@ class Stats:
     """
 
     def __init__(self) -> None:
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Count from zero, as in the child of a fork."""
         self._lock = threading.Lock()
         self.hits = 0
         self.misses = 0

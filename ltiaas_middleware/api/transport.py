@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-import weakref
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
+from .._forking import in_child
 from .._version import __version__
 from ..credentials import Credential
 from .error_answers import DIGITS
@@ -30,7 +29,7 @@ def new_session(pool_size: int) -> requests.Session:
     # A compressed answer could be a thousand times its size; these are a few kilobytes anyway.
     session.headers["Accept-Encoding"] = "identity"
     _connect_anew(session, pool_size)
-    _pool_sizes[session] = pool_size
+    in_child(session, lambda session: _connect_anew(session, pool_size))
     return session
 
 
@@ -43,24 +42,10 @@ class _Adapter(HTTPAdapter):
         return super().send(request, *args, **options)
 
 
-# For the child of a fork: its parent's connections are still the parent's, and two processes that
-# read from one would get each other's answers.
-_pool_sizes: weakref.WeakKeyDictionary[requests.Session, int] = weakref.WeakKeyDictionary()
-
-
 def _connect_anew(session: requests.Session, pool_size: int) -> None:
     adapter = _Adapter(pool_connections=2, pool_maxsize=pool_size)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
-
-
-def _after_fork() -> None:
-    for session, pool_size in list(_pool_sizes.items()):
-        _connect_anew(session, pool_size)
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Transport:

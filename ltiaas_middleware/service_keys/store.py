@@ -19,6 +19,7 @@ import requests
 import sqlalchemy as sa
 
 from .._crypto.sealing import Opened, Sealer
+from .._forking import in_child
 from ..api.exchange import Limits
 from ..api.id_token import IdToken
 from ..api.session import ApiSession
@@ -91,6 +92,7 @@ class ServiceKeyStore:
         self._session: requests.Session | None = None
         self._writer = Writer(self._write, waiting, monotonic)
         _stores.add(self)
+        in_child(self, ServiceKeyStore._after_fork)
 
     @classmethod
     def from_env(
@@ -386,16 +388,9 @@ class ServiceKeyStore:
 _stores: weakref.WeakSet[ServiceKeyStore] = weakref.WeakSet()
 
 
-def _after_fork() -> None:
-    for store in list(_stores):
-        store._after_fork()
-
-
 def _last_call() -> None:
     for store in list(_stores):
         store._writer.finish()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)
 atexit.register(_last_call)

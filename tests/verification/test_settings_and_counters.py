@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -143,6 +145,31 @@ class TestCounters:
         worker.known(entry.id)
         assert worker.stats.hits == 4
         assert worker.stats.misses == 1
+
+    def test_a_launch_whose_ttl_is_over_is_no_hit_however_often_it_is_looked_at(
+        self, make_worker, clock
+    ):
+        worker = make_worker()
+        entry = worker.verify(ltik())
+        clock.pass_(601)
+        for _ in range(5):
+            assert worker.known(entry.id) is None
+        assert worker.stats.hits == 0
+
+    @pytest.mark.parametrize("count", [Stats.hit, lambda stats: stats.count("hits")])
+    def test_none_is_lost_where_threads_count_at_once(self, count):
+        class Slow(int):
+            """Another thread runs between reading and writing."""
+
+            def __add__(self, other):
+                time.sleep(0.001)
+                return Slow(int(self) + other)
+
+        stats = Stats()
+        stats.hits = Slow(0)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(count, [stats] * 40))
+        assert stats.hits == 40
 
     def test_all_have_a_name_and_begin_at_zero(self):
         counts = Stats().snapshot()

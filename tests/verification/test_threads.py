@@ -1,0 +1,225 @@
+"""Threads that cannot be started, calls that never end, and the context in which calls are made."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+
+import pytest
+import trio
+import trio.testing
+
+from ltiaas_middleware._verification.awaiting import run_in, wait_for
+from ltiaas_middleware._verification.launches import CachedLaunch
+from ltiaas_middleware._verification.pool import Pool
+from ltiaas_middleware._verification.timer import Timer
+from ltiaas_middleware.errors import UpstreamError
+from tests.tokens import ltik
+from tests.waiting import wait_until
+
+request_id = ContextVar("request_id", default="none")
+
+
+@pytest.fixture
+def no_new_threads(monkeypatch):
+    """From `forbid` to `allow` no thread can be started, as at a limit of process ids."""
+
+    class Limit:
+        def forbid(self):
+            def start(thread):
+                raise RuntimeError("can't start new thread")
+
+            monkeypatch.setattr(threading.Thread, "start", start)
+
+        def allow(self):
+            monkeypatch.undo()
+
+    limit = Limit()
+    yield limit
+    limit.allow()
+
+
+class TestAThreadThatCannotBeStarted:
+    def test_a_timer_tries_again_with_the_next_call(self, no_new_threads, caplog):
+        timer = Timer()
+        first, second = threading.Event(), threading.Event()
+        no_new_threads.forbid()
+        timer.call(0, first.set)
+        assert "cannot be started" in caplog.text
+        no_new_threads.allow()
+        timer.call(0, second.set)
+        assert first.wait(10)
+        assert second.wait(10)
+        timer.close()
+
+    def test_a_job_that_was_refused_is_never_done(self, no_new_threads):
+        pool, done = Pool(2, "test"), []
+        no_new_threads.forbid()
+        with pytest.raises(RuntimeError, match="start new thread"):
+            pool.submit(done.append, "refused")
+        no_new_threads.allow()
+        pool.submit(done.append, "accepted").result(10)
+        pool.shutdown()
+        assert done == ["accepted"]
+
+    def test_the_threads_there_are_do_what_a_new_one_should_have(self, no_new_threads):
+        pool, go_on = Pool(2, "test"), threading.Event()
+        held = pool.submit(go_on.wait, 10)
+        no_new_threads.forbid()
+        other = pool.submit(lambda: "done")
+        go_on.set()
+        assert other.result(10) == "done"
+        assert held.result(10)
+        no_new_threads.allow()
+        pool.shutdown()
+
+    def test_a_launch_is_answered_once_and_not_asked_for_behind_its_back(
+        self, make_worker, upstream, no_new_threads
+    ):
+        worker = make_worker()
+        no_new_threads.forbid()
+        refused = worker.verify(ltik())
+        assert isinstance(refused, UpstreamError)
+        assert refused.retry_after
+        assert "shutting down" not in str(refused)
+        no_new_threads.allow()
+        good = ltik()
+        assert isinstance(worker.verify(good), CachedLaunch)
+        assert upstream.asked == [good]
+        assert worker.stats.upstream_errors == {"NoThread": 1}
+        wait_until(lambda: worker.authenticator._upstream.under_way == 0)
+
+
+class TestACallThatNeverEnds:
+    def test_after_three_deadlines_another_may_start(self, make_worker, upstream, clock):
+        worker = make_worker(deadline=1)
+        worker.authenticator._patience = lambda: 0.01
+        token = ltik()
+        upstream.go_on.clear()
+        assert isinstance(worker.verify(token), UpstreamError)
+        assert upstream.entered.acquire(timeout=10)
+        for seconds, calls in ((2.9, 1), (0.2, 2)):
+            clock.pass_(seconds)
+            assert isinstance(worker.verify(token), UpstreamError)
+            wait_until(lambda calls=calls: len(upstream.asked) == calls)
+        upstream.go_on.set()
+        worker.settle()
+        assert isinstance(worker.verify(token), CachedLaunch)
+        assert len(upstream.asked) == 2
+
+    def test_who_waits_for_the_lost_one_is_told(self, make_worker, upstream, clock):
+        worker = make_worker(deadline=1)
+        token = ltik()
+        upstream.go_on.clear()
+        (waiting,) = [worker.authenticator._join(token, None, False)]
+        assert upstream.entered.acquire(timeout=10)
+        clock.pass_(3.1)
+        other = worker.authenticator._join(token, None, False)
+        assert other is not waiting
+        assert isinstance(waiting.result(10), UpstreamError)
+        upstream.go_on.set()
+        assert isinstance(other.result(10), CachedLaunch)
+
+
+class TestTheContextOfTheRequest:
+    @pytest.fixture
+    def seen(self, upstream, monkeypatch):
+        seen, fetch = [], upstream.id_token
+
+        def id_token(ltik):
+            seen.append(request_id.get())
+            return fetch(ltik)
+
+        monkeypatch.setattr(upstream, "id_token", id_token)
+        return seen
+
+    def test_reaches_ltiaas_from_a_thread(self, make_worker, seen):
+        worker = make_worker()
+
+        def ask(name):
+            request_id.set(name)
+            assert isinstance(worker.verify(ltik()), CachedLaunch)
+
+        with ThreadPoolExecutor(1) as pool:
+            for name in ("first", "second"):
+                pool.submit(ask, name).result(10)
+        assert seen == ["first", "second"]
+        assert request_id.get() == "none"
+
+    @pytest.mark.redis
+    def test_reaches_ltiaas_by_way_of_a_shared_store(self, make_worker, redis_server, seen):
+        worker = make_worker(redis_server.url)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(request_id.set, "mine").result(10)
+            assert isinstance(pool.submit(worker.verify, ltik()).result(10), CachedLaunch)
+        assert seen == ["mine"]
+
+    @pytest.mark.parametrize("run", [asyncio.run, lambda main: trio.run(lambda: main)])
+    def test_reaches_ltiaas_from_a_task(self, make_worker, seen, run):
+        worker = make_worker()
+
+        async def main():
+            request_id.set("task")
+            assert isinstance(await worker.authenticator.verify_async(ltik()), CachedLaunch)
+            return await worker.authenticator.run_async(request_id.get)
+
+        assert run(main()) == "task"
+        assert seen == ["task"]
+
+
+class TestTrio:
+    def test_the_loop_goes_on_and_a_cancelled_waiter_cancels_nobody(self, make_worker, upstream):
+        worker, token, found = make_worker(), ltik(), []
+        upstream.go_on.clear()
+
+        async def wait():
+            found.append(await worker.authenticator.verify_async(token))
+
+        async def main():
+            async with trio.open_nursery() as others:
+                others.start_soon(wait)
+                with trio.CancelScope() as scope:
+                    async with trio.open_nursery() as mine:
+                        mine.start_soon(wait)
+                        await trio.testing.wait_all_tasks_blocked()
+                        scope.cancel()
+                assert scope.cancelled_caught
+                upstream.go_on.set()
+
+        trio.run(main)
+        assert [outcome.ltik for outcome in found] == [token]
+        assert upstream.asked == [token]
+
+    def test_a_waiter_gives_up(self, make_worker, upstream):
+        worker = make_worker()
+        worker.authenticator._patience = lambda: 0.01
+        upstream.go_on.clear()
+        outcome = trio.run(worker.authenticator.verify_async, ltik())
+        assert isinstance(outcome, UpstreamError)
+        upstream.go_on.set()
+        worker.settle()
+
+    def test_what_a_call_raises_is_raised(self):
+        pool = Pool(1, "test")
+        with pytest.raises(ZeroDivisionError):
+            trio.run(run_in, pool, lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            asyncio.run(run_in(pool, lambda: 1 / 0))
+        pool.shutdown()
+
+    def test_a_future_that_is_done_after_the_run_disturbs_nobody(self, caplog):
+        pool, go_on = Pool(1, "test"), threading.Event()
+        for run in (
+            lambda f: trio.run(wait_for, f, 0.01),
+            lambda f: asyncio.run(wait_for(f, 0.01)),
+        ):
+            go_on.clear()
+            future = pool.submit(go_on.wait, 10)
+            wait_until(future.running)
+            assert not run(future)
+            go_on.set()
+            assert future.result(10)
+        pool.shutdown()
+        assert caplog.text == ""
