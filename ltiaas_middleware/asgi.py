@@ -43,6 +43,14 @@ class _Variables:
         if len(found) != len(headers):
             self._headers = _joined(headers)
 
+    @staticmethod
+    def referer(scope: Any) -> str:
+        """The ``Referer`` header, without making a dictionary of all."""
+        for name, value in _header_pairs(scope):
+            if name == b"referer":
+                return value.decode("latin-1")
+        return ""
+
     def get(self, key: str, default: Any = None, /) -> Any:
         scope = self._scope
         if key == "REQUEST_METHOD":
@@ -176,8 +184,10 @@ class LTIAASMiddleware(Middleware):
                     return await _send_answer(decision, scope, send)
             launch = decision.launch
             self._hand_over(scope, decision)
-            place = Place(launch.path, decision.prefix, bool(decision.prefix or decision.without))
-            app_send = self._sending(send, place, decision.set_cookies, scope)
+            if launch is not None:
+                is_private = bool(decision.prefix or decision.without)
+                place = Place(launch.path, decision.prefix, is_private)
+                app_send = self._sending(send, place, decision.set_cookies, scope)
             # An error tracker shows the variables of this frame if the app raises.
             del decision
         before = current.get()
@@ -203,7 +213,8 @@ class LTIAASMiddleware(Middleware):
         middleware hold no ltik then, and what the app writes into it (Starlette's ``route``,
         ``path_params``) is seen outside.
         """
-        scope["ltiaas.launch"] = serve.launch
+        if serve.launch is not None:
+            scope["ltiaas.launch"] = serve.launch
         _move(scope, serve, includes_root=self._path_includes_root)
         if serve.query is not None:
             scope["query_string"] = serve.query.encode("latin-1")

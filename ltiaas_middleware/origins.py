@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-__all__ = ["is_loopback", "origin_of"]
+__all__ = ["is_loopback", "normal_origin", "origin_of"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+# A websocket's page has the origin of the scheme it upgrades from.
+_WEBSOCKETS = {"ws": "http", "wss": "https"}
 
 
 def is_loopback(host: str) -> bool:
@@ -40,3 +42,29 @@ def origin_of(url: str) -> str | None:
     if port is None or port == _DEFAULT_PORTS[parts.scheme]:
         return f"{parts.scheme}://{host}"
     return f"{parts.scheme}://{host}:{port}"
+
+
+def normal_origin(origin: str) -> str | None:
+    """The value of an ``Origin`` header (RFC 6454 section 7), spelled so that two of one origin are
+    equal; None for ``null`` and for anything else that is not one origin.
+
+    Default ports, upper case, other spellings of an IPv6 address and a dot at the end of the host
+    make no difference, and ``ws`` is ``http``.
+    """
+    scheme, mark, rest = origin.partition("://")
+    scheme = _WEBSOCKETS.get(scheme.lower(), scheme.lower())
+    if not mark or any(char in rest for char in "/?#"):
+        return None
+    found = origin_of(f"{scheme}://{rest}")
+    if found is None:
+        return None
+    parts = urlsplit(found)
+    host = (parts.hostname or "").removesuffix(".")
+    if not host:
+        return None
+    if ":" in host:
+        try:
+            host = f"[{ipaddress.IPv6Address(host)}]"
+        except ValueError:
+            return None
+    return f"{scheme}://{host}" if parts.port is None else f"{scheme}://{host}:{parts.port}"

@@ -37,7 +37,7 @@ LOGGERS = (
 _SECRET = re.compile(
     r"((?:ltik|ltiaas_handoff)(?:=|%3D|%253D))[^&\s\"'#;<>]+"
     r"|(LTIK-AUTH-V[12]|SERVICE-AUTH-V1)\s+[^\s\"']+(?:\s*(?:,\s*)?Additional=Bearer\s+[^\s\"']+)?"
-    r"|(ltiaas-launch=)[^;\s\"']+",
+    r"|(ltiaas-launch(?:-tab)?=)[^;\s\"']+",
     re.IGNORECASE,
 )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 from urllib.parse import urlsplit
 
 from .errors import SettingsError
-from .origins import is_loopback, origin_of
+from .origins import is_loopback, normal_origin, origin_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,8 +52,15 @@ class Settings:
             every launch in place.
         fit_frame: make the app's answers fit an LMS's frame on launch paths: its cookies belong to
             the launch, and ``X-Frame-Options`` is taken away. False leaves both to the app.
-        strict_launch_path: refuse even a new tab that the browser marks as opened by the tool's
-            own page; ``Launch.handoff_url`` is then the only way out of the frame.
+        strict_launch_path: once a launch's cookie has come back, its path alone opens nothing; new
+            tabs go by ``<launch path>/ltiaas-new-tabs.js`` or ``Launch.handoff_url``. False takes a
+            new tab that the browser marks as opened by the launch's own page, too: the address is
+            then a password.
+        outside: what is never part of a launch (static files, health checks, staff pages): prefixes
+            of the path, or a function from a path to bool. Below a launch path such a path is
+            answered 308 to the same outside; elsewhere neither an ltik nor ``require`` counts.
+        trusted_origins: further origins whose pages may change something with a launch's cookie,
+            such as ``https://app.example``; for tools whose front end lives on another host.
         bearer: take ``Authorization: Bearer <ltik>`` too. Only for tools whose bearer tokens are
             all ltiks: whatever comes is sent to LTIAAS.
         header: the name of one more request header that may carry an ltik, or None.
@@ -99,7 +106,9 @@ class Settings:
     max_launches: int = 10_000
     launch_path: str | None = "/lti"
     fit_frame: bool = True
-    strict_launch_path: bool = False
+    strict_launch_path: bool = True
+    outside: Sequence[str] | Callable[[str], bool] | None = None
+    trusted_origins: Sequence[str] = ()
     bearer: bool = False
     header: str | None = None
     require: bool | Callable[[str], bool] = False
@@ -151,6 +160,8 @@ class Settings:
             _refuse("cookie_name", "must be the name of a cookie (RFC 6265)")
         if self.ca_bundle is not None and not os.path.isfile(self.ca_bundle):
             _refuse("ca_bundle", "names a file that is not there")
+        set_(self, "outside", _outside(self.outside))
+        set_(self, "trusted_origins", _origins(self.trusted_origins))
         set_(self, "secret", _secrets(self.secret))
         set_(self, "cache", _cache(self.cache))
         if not (
@@ -221,6 +232,8 @@ class Options(TypedDict, total=False):
     launch_path: str | None
     fit_frame: bool
     strict_launch_path: bool
+    outside: Sequence[str] | Callable[[str], bool] | None
+    trusted_origins: Sequence[str]
     bearer: bool
     header: str | None
     require: bool | Callable[[str], bool]
@@ -259,7 +272,7 @@ def _from_text(name: str, text: str) -> Any:
         return text.lower() in _ON
     if name in ("launch_path", "service_keys") and text.lower() in _OFF:
         return None
-    if name == "secret":
+    if name in ("secret", "outside", "trusted_origins"):
         return tuple(text.split())
     return text
 
@@ -333,6 +346,28 @@ def _cache(cache: Any) -> Any:
     if pool is not None and pool.connection_kwargs.get("decode_responses"):
         _refuse("cache", "must be a client without decode_responses: what is stored is bytes")
     return cache
+
+
+def _outside(outside: object) -> tuple[str, ...] | Callable[[str], bool]:
+    if callable(outside):
+        return outside
+    prefixes = (outside,) if isinstance(outside, str) else outside or ()
+    if not isinstance(prefixes, (list, tuple)) or not all(
+        isinstance(prefix, str) and prefix.startswith("/") and prefix.strip("/")
+        for prefix in prefixes
+    ):
+        _refuse("outside", "must be prefixes such as '/static/', or a function from a path to bool")
+    return tuple(prefixes)
+
+
+def _origins(origins: object) -> tuple[str, ...]:
+    several = (origins,) if isinstance(origins, str) else origins
+    if not isinstance(several, (list, tuple)):
+        _refuse("trusted_origins", "must be a list of origins such as 'https://app.example'")
+    found = [normal_origin(origin) if isinstance(origin, str) else None for origin in several]
+    if None in found:
+        _refuse("trusted_origins", "holds what is no origin such as 'https://app.example'")
+    return tuple(origin for origin in found if origin is not None)
 
 
 def _secrets(secret: object) -> tuple[str, ...] | None:

@@ -69,7 +69,7 @@ class LTIAASMiddleware(Middleware):
                 decision = self._settle(decision)
                 if isinstance(decision, Answer):
                     return _send(decision, environ, start_response)
-            launch = environ["ltiaas.launch"] = decision.launch
+            launch = decision.launch
             environ["PATH_INFO"] = decision.path
             prefix, cookies = decision.prefix, decision.cookies
             if prefix:
@@ -83,8 +83,12 @@ class LTIAASMiddleware(Middleware):
                 environ.pop("HTTP_COOKIE", None)
             for name in decision.without:
                 environ.pop(name, None)
-            place = Place(launch.path, prefix, bool(prefix or decision.without))
-            start_response = self._starting(start_response, place, decision.set_cookies, environ)
+            if launch is not None:
+                environ["ltiaas.launch"] = launch
+                place = Place(launch.path, prefix, bool(prefix or decision.without))
+                start_response = self._starting(
+                    start_response, place, decision.set_cookies, environ
+                )
             # An error tracker shows the variables of this frame if the app raises.
             del cookies, decision
         # The app is called with its launch in place, and nothing is left behind on this thread.

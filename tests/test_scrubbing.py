@@ -22,6 +22,7 @@ from ltiaas_middleware.scrubbing import LOGGERS, LtikFilter, install, scrub
             "LTIK-AUTH-V1[hidden] end",
         ),
         ("__Secure-ltiaas-launch=a.b.c; x=1", "__Secure-ltiaas-launch=[hidden]; x=1"),
+        ("__Secure-ltiaas-launch-tab=a.b.c; x", "__Secure-ltiaas-launch-tab=[hidden]; x"),
         ("/lti/A/x?ltiaas_handoff=abc&b=1", "/lti/A/x?ltiaas_handoff=[hidden]&b=1"),
         ("nothing to see", "nothing to see"),
         ("/lti/AAAAAAAAAAAAAAAAAAAAAA/x", "/lti/AAAAAAAAAAAAAAAAAAAAAA/x"),

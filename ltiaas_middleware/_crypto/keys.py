@@ -8,13 +8,17 @@ can be rotated without ending anyone's launch.
 from __future__ import annotations
 
 import hmac
+import math
 from base64 import urlsafe_b64encode
+from collections import Counter
 from collections.abc import Sequence
 
-__all__ = ["LAUNCH_ID_LENGTH", "LaunchIds", "derive"]
+__all__ = ["LAUNCH_ID_LENGTH", "LaunchIds", "derive", "looks_made_up"]
 
 #: 128 bits as base64url without padding.
 LAUNCH_ID_LENGTH = 22
+# By the frequency of its characters: sixteen of base64url have about 62, twenty about 80.
+_ENOUGH_BITS = 72
 
 
 def derive(secret: str, purpose: str) -> bytes:
@@ -46,3 +50,17 @@ class LaunchIds:
 def _id(key: bytes, ltik: str) -> str:
     digest = hmac.digest(key, ltik.encode(), "sha256")
     return urlsafe_b64encode(digest[:16])[:LAUNCH_ID_LENGTH].decode()
+
+
+def looks_made_up(secret: str) -> bool:
+    """Whether a person rather than a machine seems to have made a secret.
+
+    Who has one ltik and its launch id can try secrets at leisure, as fast as a machine computes an
+    HMAC. This is an estimate: characters that repeat, words and white space count for little. What
+    ``secrets.token_urlsafe()``, ``uuidgen`` or ``openssl rand -hex 16`` print passes.
+    """
+    counts = Counter(secret)
+    bits = -sum(n * math.log2(n / len(secret)) for n in counts.values())
+    has_digit = any(char.isdigit() for char in secret)
+    is_mixed = secret.lower() != secret and secret.upper() != secret
+    return bits < _ENOUGH_BITS or any(map(str.isspace, secret)) or not (has_digit or is_mixed)

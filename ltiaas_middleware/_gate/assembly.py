@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import scrubbing
 from .._crypto.handoffs import Handoffs
-from .._crypto.keys import LaunchIds
+from .._crypto.keys import LaunchIds, looks_made_up
 from .._forking import in_child
 from .._verification.authenticator import Authenticator
 from .._verification.id_tokens import Api, IdTokenSource
@@ -23,12 +23,14 @@ from ..service_keys.recording import Recording
 from ..settings import Options, Settings
 from .decisions import Decision
 from .gate import Gate
-from .request import Variables
+from .request import Translator
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["Middleware"]
+
+_log = logging.getLogger("ltiaas_middleware")
 
 
 class Middleware:
@@ -44,7 +46,7 @@ class Middleware:
     """
 
     # See ``Gate``; an ``environ`` holds CGI variables as it is.
-    _variables: Callable[[Any], Variables] | None = None
+    _variables: Translator | None = None
 
     def __init__(
         self, app: Any, settings: Settings | None = None, **options: Unpack[Options]
@@ -72,6 +74,13 @@ class Middleware:
         self._parts: list[_Parts] = []
         in_child(self, Middleware._start_over)
         weakref.finalize(self, _close_dropped, self._parts).atexit = False
+        if any(looks_made_up(secret) for secret in settings.secrets):
+            _log.warning(
+                "%s does not look as if a machine had made it: whoever has one ltik and its launch "
+                "path could find it by trying. Make one with: python -c 'import secrets; "
+                "print(secrets.token_urlsafe())'",
+                "the API key, which is the secret too," if settings.secret is None else "secret",
+            )
         if settings.scrub_logs:
             scrubbing.install()
 
@@ -129,7 +138,7 @@ class _Parts:
         settings: Settings,
         service_keys: Any,
         stats: Stats,
-        variables: Callable[[Any], Variables] | None,
+        variables: Translator | None,
     ) -> None:
         ids = LaunchIds(settings.secrets)
         shared = None

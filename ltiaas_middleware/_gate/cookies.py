@@ -116,13 +116,15 @@ def _path_for_launch(path: str, mount: str, launch_path: str) -> str | None:
     return "/".join((launch_path, *below))
 
 
-def split_request(header: str, start: str, *, first_only: bool) -> tuple[list[str], str]:
-    """The launch's cookies in a ``Cookie`` header, and the header without them.
+def split_request(
+    header: str, starts: tuple[str, ...], *, first_only: bool
+) -> tuple[list[str], str]:
+    """The launch's cookies in a ``Cookie`` header, with their names, and the header without them.
 
     Args:
         header: its value. Some servers join several headers by commas (gunicorn, Werkzeug), which
             can be told apart because no ltik holds one.
-        start: the name of the launch's cookie and ``=``.
+        starts: the names that the launch's cookie may have, each with ``=``.
         first_only: of several cookies of one name, leave the first alone: it is the one with the
             longer path (RFC 6265 section 5.4), and so the launch's own.
     """
@@ -130,10 +132,10 @@ def split_request(header: str, start: str, *, first_only: bool) -> tuple[list[st
     others: list[str] = []
     names: set[str] = set()
     for pair in header.split(";"):
-        for piece in _apart(pair, start) if "," in pair and start in pair else (pair,):
+        for piece in _apart(pair, starts) if "," in pair else (pair,):
             bare = piece.strip()
-            if bare.startswith(start):
-                found.append(bare[len(start) :])
+            if bare.startswith(starts):
+                found.append(bare)
                 continue
             name, equals, _ = bare.partition("=")
             if first_only and equals:
@@ -144,12 +146,12 @@ def split_request(header: str, start: str, *, first_only: bool) -> tuple[list[st
     return found, ";".join(others).strip()
 
 
-def _apart(pair: str, start: str) -> list[str]:
+def _apart(pair: str, starts: tuple[str, ...]) -> list[str]:
     """What a server joined by commas, parted around the launch's cookie."""
     pieces: list[str] = []
     ours = True
     for part in pair.split(","):
-        before, ours = ours, part.strip().startswith(start)
+        before, ours = ours, part.strip().startswith(starts)
         if before or ours:
             pieces.append(part)
         else:

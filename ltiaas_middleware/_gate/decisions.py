@@ -16,7 +16,7 @@ class Serve:
     """Hand the request to the app.
 
     Attributes:
-        launch: the launch that the request belongs to.
+        launch: the launch that the request belongs to; None where it has none.
         path: the path for the app, decoded, below the mount point.
         prefix: what moves from the path to the mount point, such as ``/lti/<id>``; or "".
         query: the query for the app; None leaves it as it is.
@@ -29,7 +29,7 @@ class Serve:
     # tuple, or more of these as keywords, takes twice as long.
     __slots__ = ("cookies", "launch", "path", "prefix", "query", "set_cookies", "without")
 
-    def __init__(self, launch: Launch, path: str, prefix: str) -> None:
+    def __init__(self, launch: Launch | None, path: str, prefix: str) -> None:
         self.launch = launch
         self.path = path
         self.prefix = prefix
@@ -39,7 +39,7 @@ class Serve:
         self.set_cookies: Sequence[str] = ()
 
     def __repr__(self) -> str:
-        return f"<Serve {self.launch.id}>"
+        return f"<Serve {self.launch!r}>"
 
 
 class Verify(NamedTuple):

@@ -1,10 +1,12 @@
 """What becomes of a request. No I/O: both adapters ask, and do as they are told.
 
-Two rules that nothing here may break:
+Three rules that nothing here may break:
 
 - What opens a launch is *proof*: the ltik itself, in the query, in an enabled header, or in the
   launch's own cookie, checked against the launch id in the path. The path alone opens a launch only
-  until its cookie has come back once, or where the browser vouches for a new tab of the tool's own.
+  until its cookie has come back once, with a handoff, or (``strict_launch_path=False``) where the
+  browser vouches for a new tab of the tool's own.
+- Where the browser adds the proof by itself, another origin's page may not change anything with it.
 - What does not have the shape of an ltik never leads to a call to LTIAAS, and neither does a header
   that was not enabled.
 
@@ -18,7 +20,7 @@ short at run time: see benchmarks/README.md before adding a call there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,12 +31,16 @@ from .._verification.launches import CachedLaunch
 from ..errors import ApiError
 from ..launch import Account, Launch
 from ..refusals import Answer
+from .cross_origin import CrossOrigin
 from .decisions import Blocking, Decision, Serve, Verify
 from .launch_cookie import LaunchCookie
 from .launch_path import LaunchPath, is_launch_id
 from .ltiks import Brought, Ltiks, MalformedLtik
+from .new_tabs import HANDOFF_PATH, SCRIPT_PATH, handoff_answer, script_answer
+from .outside import Outside
 from .pages import refusal, refusal_for, render
-from .request import Request, Variables, quoted_mount, without_parameter
+from .request import Request, Translator, Variables, quoted_mount, without_parameter
+from .stray import Strays
 
 __all__ = ["Gate"]
 
@@ -55,7 +61,7 @@ class Gate:
         account: Account,
         ids: LaunchIds,
         authenticator: Authenticator,
-        variables: Callable[[Any], Variables] | None = None,
+        variables: Translator | None = None,
     ) -> None:
         self._account = account
         settings = self._settings = account.settings
@@ -67,6 +73,9 @@ class Gate:
         self._launch_path = LaunchPath(settings)
         self._cookie = LaunchCookie(settings, self._launch_path)
         self._ltiks = Ltiks(settings, ids)
+        self._cross_origin = CrossOrigin(settings)
+        self._outside = Outside(settings.outside)
+        self._strays = Strays(self._launch_path)
         self._prefix = self._launch_path.prefix
         self._id_from = len(self._prefix)
         self._looks_in_headers = bool(self._ltiks.sources)
@@ -82,16 +91,22 @@ class Gate:
         """
         launch_id = entry = None
         if path.startswith(self._prefix):
-            first, _, rest = path[self._id_from :].partition("/")
+            first, slash, rest = path[self._id_from :].partition("/")
             entry = self._peek(first)
             # An address of another shape is the app's own.
             if entry is not None or is_launch_id(first):
-                launch_id, path = first, "/" + rest
-        elif not ("ltik" in query or self._looks_everywhere):
+                launch_id, path = first, slash + rest
+        if (
+            launch_id is None
+            and not ("ltik" in query or self._looks_everywhere)
+            and self._prefix not in self._referer(source)
+        ):
             # Most requests carry nothing, and this is all that they pay.
             return None
         variables = source if self._variables is None else self._variables(source)
         request = Request(variables, path, query, launch_id)
+        if self._outside.anything and self._outside.covers(path):
+            return None if launch_id is None else self._lead_out(request)
         brought = None
         if "ltik" in query or self._looks_in_headers:
             try:
@@ -108,17 +123,30 @@ class Gate:
         """The answer where an app lets ``LaunchRequired`` through."""
         return self._refuse(Request(variables, "", "", None), "launch_required")
 
+    def _referer(self, source: Any) -> str:
+        if self._variables is None:
+            return source.get("HTTP_REFERER") or ""
+        return self._variables.referer(source)
+
     # -- outside a launch path --------------------------------------------------------------------
 
     def _without_launch(self, request: Request) -> Answer | None:
         require = self._settings.require
-        if require is True or (callable(require) and require(request.path)):
-            return self._refuse(request, "launch_required")
-        return None
+        required = require is True or (callable(require) and require(request.path))
+        if required and request.is_preflight:
+            return None
+        stray_of = self._strays.launch_of(request, required=required)
+        if stray_of is not None:
+            # 307 keeps method and body. It proves nothing: the proof is asked for where it leads.
+            location = self._launch_path.address(request, stray_of, request.query)
+            return Answer(307, (("Location", location),))
+        return self._refuse(request, "launch_required") if required else None
 
     def _with_ltik(self, request: Request, brought: Brought) -> Decision:
         """The request itself brings an ltik: that decides, whatever its path says."""
         ltik, request.app_query = brought
+        if request.is_preflight:
+            return self._serve_without_launch(request)
         if request.launch_id is not None and not self._ids.match(ltik, request.launch_id):
             if not request.captures:
                 # A program that names two launches at once means neither for sure.
@@ -135,7 +163,8 @@ class Gate:
     def _capture(self, request: Request, entry: CachedLaunch) -> Decision:
         """The ltik is good: lead a browser to the launch's path, serve everyone else in place."""
         if request.app_query is not None and self._settings.launch_path and request.captures:
-            return self._redirect(request, entry, request.app_query)
+            cookies = self._cookies_for(request, entry)
+            return self._redirect(request, entry, request.app_query, cookies)
         if request.launch_id is not None:
             self._cookie.take(request)
             return self._serve(request, entry)
@@ -150,18 +179,54 @@ class Gate:
     def _on_launch_path(
         self, request: Request, launch_id: str, entry: CachedLaunch | None, brought: Brought | None
     ) -> Decision:
+        if not request.path and not (request.is_preflight or request.is_websocket):
+            # A page there would have its relative links beside the launch.
+            return self._moved(self._launch_path.address(request, launch_id, request.query))
+        if request.path == SCRIPT_PATH:
+            return script_answer(request)
+        if handoffs.PARAMETER in request.query:
+            self._take_handoff(request)
         offered = self._cookie.take(request)
         if brought is not None:
             # A header proves as much as the cookie, but not that the browser keeps cookies.
-            offered = (brought.ltik,)
-        elif request.get("HTTP_SEC_FETCH_SITE") == "cross-site" and request.may_change_something:
+            return self._with_header(request, launch_id, entry, brought.ltik)
+        site = request.get("HTTP_SEC_FETCH_SITE")
+        if (
+            site != "same-origin"
+            and request.may_change_something
+            and not self._cross_origin.allows(request)
+        ):
             return self._refuse(request, "cross_site")
-        proof = self._ltiks.proof(offered, launch_id, entry)
+        proof = self._ltiks.proof(offered.frame, launch_id, entry)
+        confirms = proof is not None
+        if proof is None and offered.tab:
+            proof = self._ltiks.proof(offered.tab, launch_id, entry)
         if proof is None:
-            if brought is not None:
-                return self._refuse(request, "malformed_ltik")
             return self._without_proof(request, launch_id, entry)
-        confirms = brought is None
+        return self._with_proof(request, launch_id, entry, proof, confirms=confirms)
+
+    def _with_header(
+        self, request: Request, launch_id: str, entry: CachedLaunch | None, ltik: str
+    ) -> Decision:
+        proof = self._ltiks.proof((ltik,), launch_id, entry)
+        if proof is None:
+            return self._refuse(request, "malformed_ltik")
+        return self._with_proof(request, launch_id, entry, proof, confirms=False)
+
+    def _with_proof(
+        self,
+        request: Request,
+        launch_id: str,
+        entry: CachedLaunch | None,
+        proof: str,
+        *,
+        confirms: bool,
+    ) -> Decision:
+        """Serve the launch that the path names, once it is known.
+
+        Args:
+            confirms: whether the proof shows that the frame keeps cookies.
+        """
         if entry is not None:
             entry = self._use(entry, confirms=confirms)
         if entry is None:
@@ -171,17 +236,24 @@ class Gate:
 
     def _proved(self, request: Request, entry: CachedLaunch) -> Decision:
         """The request may have the launch that its path names."""
-        query = request.query
-        if query and handoffs.PARAMETER in query and request.captures:
-            tokens, rest = without_parameter(query, handoffs.PARAMETER)
-            if tokens:
-                return self._hand_off(request, entry, tokens[0], rest, proved=True)
+        if request.handoff is None:
+            return self._serve(request, entry)
+        # It is used up although it was not needed: the address has been seen.
+        return self._use_handoff(
+            request, entry, request.handoff, partial(self._led_on, request, entry)
+        )
+
+    def _led_on(self, request: Request, entry: CachedLaunch, opens: bool) -> Decision:
+        if request.captures:
+            return self._redirect(request, entry, request.app_query or "", ())
         return self._serve(request, entry)
 
     def _without_proof(
         self, request: Request, launch_id: str, entry: CachedLaunch | None
     ) -> Decision:
         """The path is all there is."""
+        if request.is_preflight:
+            return self._serve_without_launch(request)
         if self._authenticator.shares and (entry is None or not entry.confirmed):
             # Another worker may know the launch, or that its cookie has come back.
             recall = partial(self._authenticator.recall, launch_id)
@@ -195,40 +267,70 @@ class Gate:
         handoff, or for a new tab of the tool's own."""
         if entry is None or self._authenticator.seconds_left(entry) <= 0:
             return self._refuse(request, "launch_unknown")
-        tokens, other_query = without_parameter(request.query, handoffs.PARAMETER)
-        if tokens and request.captures:
-            return self._hand_off(request, entry, tokens[0], other_query, proved=False)
+        if request.handoff is not None:
+            return self._use_handoff(
+                request, entry, request.handoff, partial(self._handed_off, request, entry)
+            )
         then = self._proved
         if entry.confirmed:
             if self._settings.strict_launch_path or not self._launch_path.is_own_new_tab(
                 request, launch_id
             ):
                 return self._refuse(request, "launch_unknown")
-            then = self._open_new_tab
+            then = self._open_own_tab
+        return self._known_or_verify(request, entry, then)
+
+    def _known_or_verify(
+        self,
+        request: Request,
+        entry: CachedLaunch,
+        then: Callable[[Request, CachedLaunch], Decision],
+    ) -> Decision:
         used = self._use(entry)
         if used is None:
-            return Verify(entry.ltik, launch_id, partial(self._verified, request, then))
+            return Verify(entry.ltik, entry.id, partial(self._verified, request, then))
         return then(request, used)
 
-    def _open_new_tab(self, request: Request, entry: CachedLaunch) -> Decision:
+    # -- new tabs ---------------------------------------------------------------------------------
+
+    def _take_handoff(self, request: Request) -> None:
+        """The app does not see a handoff; whether one may be used up now is another question."""
+        tokens, rest = without_parameter(request.query, handoffs.PARAMETER)
+        if tokens:
+            request.app_query = rest
+            request.handoff = tokens[0] if request.may_use_handoff else None
+
+    def _use_handoff(
+        self,
+        request: Request,
+        entry: CachedLaunch,
+        token: str,
+        then: Callable[[bool], Decision],
+    ) -> Decision:
+        """Use a handoff up, and go on with whether it opens the launch."""
+        request.handoff = None
+        if not self._account.handoffs.check(token, entry.id):
+            return then(False)
+        return Blocking(partial(self._authenticator.use_once, token), then)
+
+    def _handed_off(self, request: Request, entry: CachedLaunch, opens: bool) -> Decision:
+        if not opens:
+            return self._refuse(request, "launch_unknown")
+        if not request.is_plain_get:
+            cookies = self._cookies_for(request, entry, tab=True)
+            return self._redirect(request, entry, request.app_query or "", cookies)
+        # A webview's download manager keeps no cookie over a redirect.
+        return self._known_or_verify(request, entry, self._open_tab)
+
+    def _open_own_tab(self, request: Request, entry: CachedLaunch) -> Decision:
         """A new tab has a cookie jar of its own, and gets a cookie for it."""
         request.set_cookies = self._cookies_for(request, entry)
-        return self._proved(request, entry)
+        return self._serve(request, entry)
 
-    def _hand_off(
-        self, request: Request, entry: CachedLaunch, token: str, other_query: str, *, proved: bool
-    ) -> Decision:
-        """Use up a handoff and lead on to the address without it. Where the launch is ``proved``
-        anyway it is used up all the same: the address has been seen."""
-
-        def resume(opens: bool) -> Decision:
-            if not (opens or proved):
-                return self._refuse(request, "launch_unknown")
-            return self._redirect(request, entry, other_query)
-
-        if not self._account.handoffs.check(token, entry.id):
-            return resume(False)
-        return Blocking(partial(self._authenticator.use_once, token), resume)
+    def _open_tab(self, request: Request, entry: CachedLaunch) -> Decision:
+        """The same by a handoff, which says nothing about the frame's cookies."""
+        request.set_cookies = self._cookies_for(request, entry, tab=True)
+        return self._serve(request, entry)
 
     # -- what the adapter is given ----------------------------------------------------------------
 
@@ -244,12 +346,14 @@ class Gate:
             return render(refused, self._settings.on_refusal)
         return then(request, outcome)
 
-    def _serve(self, request: Request, entry: CachedLaunch) -> Serve:
+    def _serve(self, request: Request, entry: CachedLaunch) -> Serve | Answer:
         """Serve a launch on its path."""
         prefix = f"{self._prefix}{request.launch_id}"
         mount = request.get("SCRIPT_NAME")
         launch = Launch(entry, self._account, quoted_mount(mount) + prefix if mount else prefix)
-        serve = Serve(launch, request.path, prefix)
+        if request.path == HANDOFF_PATH:
+            return handoff_answer(request, launch.handoff_url)
+        serve = Serve(launch, request.path or "/", prefix)
         serve.query = request.app_query
         serve.cookies = request.app_cookies
         serve.set_cookies = request.set_cookies
@@ -258,19 +362,43 @@ class Gate:
             serve.without = self._ltiks.carriers(request)
         return serve
 
-    def _redirect(self, request: Request, entry: CachedLaunch, query: str) -> Answer:
-        """303 to the launch path, with the cookie and without what opened it."""
+    def _serve_without_launch(self, request: Request) -> Serve:
+        """Let the app answer a preflight: nobody is behind it yet."""
+        prefix = f"{self._prefix}{request.launch_id}" if request.launch_id else ""
+        serve = Serve(None, request.path or "/", prefix)
+        self._cookie.take(request)
+        serve.query = request.app_query
+        serve.cookies = request.app_cookies
+        return serve
+
+    def _lead_out(self, request: Request) -> Answer:
+        """308 to an address that is never part of a launch, without anything that opens one."""
+        query = request.query
+        for parameter in ("ltik", handoffs.PARAMETER):
+            query = without_parameter(query, parameter)[1]
+        return self._moved(self._launch_path.address_outside(request, query))
+
+    @staticmethod
+    def _moved(location: str) -> Answer:
+        return Answer(308, (("Location", location),))
+
+    def _redirect(
+        self, request: Request, entry: CachedLaunch, query: str, cookies: Sequence[str]
+    ) -> Answer:
+        """303 to the launch path, with its cookie and without what opened it."""
         headers = [
             ("Location", self._launch_path.address(request, entry.id, query)),
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Cache-Control", "no-store"),
             ("Referrer-Policy", "no-referrer"),
         ]
-        headers += [("Set-Cookie", cookie) for cookie in self._cookies_for(request, entry)]
+        headers += [("Set-Cookie", cookie) for cookie in cookies]
         return Answer(303, tuple(headers))
 
-    def _cookies_for(self, request: Request, entry: CachedLaunch) -> tuple[str, ...]:
-        return self._cookie.make(request, entry, self._authenticator.seconds_left(entry))
+    def _cookies_for(
+        self, request: Request, entry: CachedLaunch, *, tab: bool = False
+    ) -> tuple[str, ...]:
+        return self._cookie.make(request, entry, self._authenticator.seconds_left(entry), tab=tab)
 
     def _refuse(self, request: Request, code: str) -> Answer:
         refused = refusal(code, wants_html=request.is_navigation)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from .._crypto.keys import LAUNCH_ID_LENGTH
 from ..settings import Settings
-from .request import Request, quoted_query
+from .request import Request, quoted_path, quoted_query
 
 __all__ = ["LaunchPath", "is_launch_id"]
 
@@ -37,13 +37,39 @@ class LaunchPath:
     def address(self, request: Request, launch_id: str, query: str) -> str:
         """The request's address inside a launch, with another query."""
         mount = request.mount
-        path = request.raw_path(mount)
-        if path.startswith(self.prefix):
-            first, _, rest = path[len(self.prefix) :].partition("/")
-            if is_launch_id(first):
-                # Below a launch path already: this launch's, or another one's.
-                path = "/" + rest
+        path = self._path_below(request, mount)
         return f"{mount}{self.prefix}{launch_id}{path}{quoted_query(query)}"
+
+    def address_outside(self, request: Request, query: str) -> str:
+        """The request's address outside of any launch, with another query."""
+        mount = request.mount
+        # ``//host`` would be another site (RFC 3986 section 4.2).
+        path = self._path_below(request, mount).lstrip("/")
+        return f"{mount}/{path}{quoted_query(query)}"
+
+    def _path_below(self, request: Request, mount: str) -> str:
+        """The path below the launch that it names, as it arrived."""
+        path = request.path_as_arrived(mount)
+        if request.named_id is None:
+            return path
+        inside = f"{self.prefix}{request.named_id}"
+        below = path.removeprefix(inside)
+        if path.startswith(inside) and below[:1] in ("", "/"):
+            return below or "/"
+        return quoted_path(request.path)
+
+    def launch_id_in(self, path: str, mount: str) -> str | None:
+        """The launch id in an address's path, or None.
+
+        Args:
+            path: with the mount point, percent-encoded.
+            mount: the mount point, percent-encoded, without a slash at its end.
+        """
+        start = mount + self.prefix
+        if not path.startswith(start):
+            return None
+        first = path[len(start) :].partition("/")[0]
+        return first if is_launch_id(first) else None
 
     def is_own_new_tab(self, request: Request, launch_id: str) -> bool:
         """Whether it is a top-level navigation that, as the browser says, a page of this launch

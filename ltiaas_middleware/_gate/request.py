@@ -8,7 +8,15 @@ from __future__ import annotations
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
-__all__ = ["Request", "Variables", "quoted_mount", "quoted_query", "without_parameter"]
+__all__ = [
+    "Request",
+    "Translator",
+    "Variables",
+    "quoted_mount",
+    "quoted_path",
+    "quoted_query",
+    "without_parameter",
+]
 
 _SECURE = ("https", "wss")
 # Methods that change nothing (RFC 9110 section 9.2.1).
@@ -29,6 +37,15 @@ class Variables(Protocol):
     def get(self, key: str, default: Any = None, /) -> Any: ...
 
 
+class Translator(Protocol):
+    """Makes CGI variables of what an adapter has."""
+
+    def __call__(self, source: Any, /) -> Variables: ...
+
+    def referer(self, source: Any, /) -> str:
+        """The ``Referer`` header alone, for requests that carry nothing else; or ""."""
+
+
 class Request:
     """One request, and what the gate has found out about it so far.
 
@@ -36,12 +53,16 @@ class Request:
         get: a CGI variable by name.
         path: the path for the app: decoded, below the mount point and the launch path.
         query: the query as it arrived.
-        launch_id: the launch that the path names, or None.
+        named_id: the launch id in the path as it arrived, or None.
+        launch_id: the launch that it is about: the path's, unless the request brings another's
+            ltik.
+        handoff: a handoff that it may use up, or None.
         app_query: the query for the app; None leaves it as it arrived.
         app_cookies: the ``Cookie`` header for the app; None leaves it as it arrived.
         set_cookies: values of ``Set-Cookie`` for the response.
     """
 
+    handoff: str | None = None
     app_query: str | None = None
     app_cookies: str | None = None
     set_cookies: tuple[str, ...] = ()
@@ -50,6 +71,7 @@ class Request:
         self.get = variables.get
         self.path = path
         self.query = query
+        self.named_id = launch_id
         self.launch_id = launch_id
 
     def __repr__(self) -> str:
@@ -83,6 +105,40 @@ class Request:
         return self.get("REQUEST_METHOD") == "GET" and self.is_navigation
 
     @property
+    def is_preflight(self) -> bool:
+        """Whether it is a CORS preflight, with which no browser sends a credential (Fetch, "CORS
+        preflight")."""
+        return (
+            self.get("REQUEST_METHOD") == "OPTIONS"
+            and bool(self.get("HTTP_ORIGIN"))
+            and bool(self.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"))
+        )
+
+    @property
+    def is_plain_get(self) -> bool:
+        """Whether it is a GET that says nothing of how it came about: a webview's download, or a
+        browser older than Fetch Metadata."""
+        return (
+            self.get("REQUEST_METHOD") == "GET"
+            and not self.upgrades
+            and not any(self.get(f"HTTP_SEC_FETCH_{what}") for what in ("SITE", "MODE", "DEST"))
+        )
+
+    @property
+    def may_use_handoff(self) -> bool:
+        """Whether a person follows it now. A prefetch is not followed, and a HEAD, which link
+        checkers send, is not looked at."""
+        purposes = f"{self.get('HTTP_SEC_PURPOSE', '')},{self.get('HTTP_PURPOSE', '')}".lower()
+        if "prefetch" in purposes or "prerender" in purposes or self.get("HTTP_X_MOZ"):
+            return False
+        return self.is_plain_get or self.captures
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether it opens a websocket."""
+        return self.get("REQUEST_METHOD") == "WEBSOCKET" or self.upgrades
+
+    @property
     def may_change_something(self) -> bool:
         """Whether it does more than read. A websocket does: its handshake is a GET, but what
         follows is not read-only."""
@@ -95,7 +151,7 @@ class Request:
         upgrade: str = self.get("HTTP_UPGRADE", "")
         return "websocket" in upgrade.lower() or self.get("HTTP_SEC_FETCH_MODE") == "websocket"
 
-    def raw_path(self, mount: str) -> str:
+    def path_as_arrived(self, mount: str) -> str:
         """The path below the mount point as it arrived where the server passes it on, otherwise
         encoded anew."""
         path = self.get("PATH_INFO", "")
@@ -105,7 +161,12 @@ class Request:
         for raw in (arrived.removeprefix(mount), arrived):
             if raw.startswith("/") and unquote(raw, encoding="latin-1") == path:
                 return quote(raw, safe=_PATH_SAFE + "%", encoding="latin-1")
-        return quote(path, safe=_PATH_SAFE, encoding="latin-1") or "/"
+        return quoted_path(path)
+
+
+def quoted_path(path: str) -> str:
+    """A decoded path, percent-encoded; at least a slash."""
+    return quote(path, safe=_PATH_SAFE, encoding="latin-1") or "/"
 
 
 def quoted_mount(mount: str) -> str:

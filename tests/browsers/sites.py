@@ -7,6 +7,7 @@ that every name under ``.test`` (RFC 6761 section 6.2) is this machine.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
@@ -93,7 +94,7 @@ class Seen:
     @property
     def has_launch_cookie(self) -> bool:
         """Whether the browser sent a launch's cookie back."""
-        return "__Secure-ltiaas-launch=" in self.cookie
+        return re.search("__Secure-ltiaas-launch(-tab)?=", self.cookie) is not None
 
     def __repr__(self) -> str:
         cookie = " +cookie" if self.has_launch_cookie else ""

@@ -180,7 +180,7 @@ def test_the_copied_address_of_a_confirmed_launch_opens_nothing_in_another_profi
 def test_a_new_tab_stays_in_the_launch_and_its_address_does_not(
     browser: GetBrowser, sites: Sites
 ) -> None:
-    tool, person, other = sites.tool(), browser(), browser("other")
+    tool, person, other = sites.tool(strict_launch_path=False), browser(), browser("other")
     activity = person.open(sites.activity())
     person.page("Launched")
     person.click("#one")
@@ -215,7 +215,7 @@ def test_a_new_tab_gets_its_cookie_when_the_launch_has_to_be_asked_for_again(
     browser: GetBrowser, sites: Sites
 ) -> None:
     # With a ttl that is over at once, LTIAAS is asked before each page.
-    tool, person = sites.tool(ttl=0.001), browser()
+    tool, person = sites.tool(ttl=0.001, strict_launch_path=False), browser()
     person.open(sites.activity())
     person.page("Launched")
     person.click("#one")
@@ -250,7 +250,7 @@ def test_a_handoff_leaves_the_frame_once(browser: GetBrowser, sites: Sites) -> N
 def test_a_handoff_is_used_up_by_a_tab_that_could_have_done_without(
     browser: GetBrowser, sites: Sites
 ) -> None:
-    tool, person, other = sites.tool(), browser(), browser("other")
+    tool, person, other = sites.tool(strict_launch_path=False), browser(), browser("other")
     activity = person.open(sites.activity())
     person.page("Launched")
     person.click("#one")
@@ -267,10 +267,8 @@ def test_a_handoff_is_used_up_by_a_tab_that_could_have_done_without(
     assert other.page("This page opens from your course", framed=False).launch is None
 
 
-def test_under_strict_launch_path_only_the_handoff_leaves_the_frame(
-    browser: GetBrowser, sites: Sites
-) -> None:
-    tool, person, other = sites.tool(strict_launch_path=True), browser(), browser("other")
+def test_by_default_only_the_handoff_leaves_the_frame(browser: GetBrowser, sites: Sites) -> None:
+    tool, person, other = sites.tool(), browser(), browser("other")
     activity = person.open(sites.activity())
     person.page("Launched")
     person.click("#one")

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import base64
 import re
+import secrets
+import uuid
 
-from ltiaas_middleware._crypto.keys import LaunchIds, derive
+import pytest
+
+from ltiaas_middleware._crypto.keys import LaunchIds, derive, looks_made_up
 
 
 def test_a_launch_id_is_22_characters_of_base64url():
@@ -31,3 +36,51 @@ def test_all_secrets_verify_and_the_first_makes():
 def test_each_purpose_has_a_key_of_its_own():
     assert derive("secret", "a") != derive("secret", "b")
     assert len(derive("secret", "a")) == 32
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "aaaaaaaaaaaaaaaa",
+        "x",
+        "0123456789012345",
+        "password12345678",
+        "changeme-changeme",
+        "the tool's secret, long enough",
+        "ltiaas-production-secret-key",
+        "ABCDABCDABCDABCDABCD1234",
+        "\u00e9" * 40,
+        "secret" * 20,
+    ],
+)
+def test_a_secret_that_a_person_made_up_is_known(secret):
+    assert looks_made_up(secret)
+
+
+def test_what_a_machine_made_passes():
+    for _ in range(200):
+        for made in (
+            secrets.token_urlsafe(),
+            secrets.token_hex(16),
+            secrets.token_hex(),
+            str(uuid.uuid4()),
+            str(uuid.uuid4()).upper(),
+            base64.b64encode(secrets.token_bytes(24)).decode(),
+        ):
+            assert not looks_made_up(made), made
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({}, False),
+        ({"api_key": "x"}, True),
+        ({"secret": "aaaaaaaaaaaaaaaa"}, True),
+        ({"secret": ["9Q6oZyrVRqI2Zg0rT1b9xQ", "aaaaaaaaaaaaaaaa"]}, True),
+        ({"api_key": "x", "secret": "9Q6oZyrVRqI2Zg0rT1b9xQ"}, False),
+    ],
+)
+def test_the_log_warns_of_one_and_does_not_show_it(make_tool, caplog, options, warned):
+    make_tool(**options)
+    assert ("token_urlsafe" in caplog.text) is warned
+    assert "aaaa" not in caplog.text

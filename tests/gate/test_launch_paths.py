@@ -26,10 +26,10 @@ def new_tab(launch):
 class Captured:
     """A launch as a browser holds it after the redirect."""
 
-    def __init__(self, tool, path="/launch?a=1", **ask):
+    def __init__(self, tool, path="/launch?a=1", headers=None, **ask):
         joint = "&" if "?" in path else "?"
         self.ltik = ltik()
-        self.reply = tool.navigate(f"{path}{joint}ltik={self.ltik}", **ask)
+        self.reply = tool.navigate(f"{path}{joint}ltik={self.ltik}", headers, **ask)
         assert self.reply.status == 303
         self.location = self.reply["Location"]
         self.prefix = re.match(r".*/lti/[\w-]{22}", self.location)[0]
@@ -79,12 +79,21 @@ def test_the_cookie_is_kept_in_a_cross_site_frame_and_sent_nowhere_else(launch):
     assert "Domain" not in launch.set_cookie
 
 
-def test_on_a_developers_machine_the_cookie_works_without_tls(tool):
-    launch = Captured(tool, scheme="http", host="127.0.0.1:5000")
-    assert launch.set_cookie.startswith("ltiaas-launch=")
-    assert "SameSite=Lax" in launch.set_cookie
-    assert "Secure" not in launch.set_cookie
-    reply = tool.navigate(launch.location, launch.cookie, scheme="http", host="127.0.0.1:5000")
+@pytest.mark.parametrize("host", ["127.0.0.1:5000", "localhost", "tool.localhost:1", "[::1]:5000"])
+@pytest.mark.parametrize(
+    "marks", [{"Sec-Fetch-Site": "same-site"}, {"Referer": "http://lms.localhost:8400/"}]
+)
+def test_on_a_developers_machine_the_cookie_works_without_tls(tool, caplog, host, marks):
+    """Browsers trust loopback as they do TLS, and keep the cookie in a frame of another site. What
+    does not (Safari, a test client) takes the second one."""
+    launch = Captured(tool, scheme="http", host=host, headers=marks)
+    framed, plain = launch.reply.all("Set-Cookie")
+    assert framed.startswith(f"ltiaas-launch={launch.ltik}; Path={launch.prefix}; Max-Age=")
+    assert framed.endswith("; HttpOnly; Secure; SameSite=None; Partitioned")
+    assert plain.startswith(f"ltiaas-launch={launch.ltik}; Path={launch.prefix}; Max-Age=")
+    assert plain.endswith("; HttpOnly; SameSite=Lax")
+    assert caplog.text == ""
+    reply = tool.navigate(launch.location, launch.cookie, scheme="http", host=host)
     assert reply.seen["user"] == "Ada"
 
 
@@ -110,6 +119,32 @@ def test_a_worker_that_never_saw_the_launch_serves_it_from_the_cookie(tool, laun
     assert tool.navigate(launch.location, launch.cookie).seen["launch"] == launch.id
     assert tool.navigate(launch.location, launch.cookie).seen["launch"] == launch.id
     assert upstream.asked == [launch.ltik] * 2
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"X-Forwarded-Proto": "https"},
+        {"X-Forwarded-Proto": "HTTPS, http"},
+        {"Forwarded": 'for=192.0.2.1;proto="https"'},
+        {"X-Forwarded-Ssl": "on"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "cross-site", "Referer": "https://lms.example/"},
+        {"Sec-Fetch-Site": "cross-site", "Referer": "https://["},
+    ],
+)
+def test_a_proxy_that_does_not_tell_is_told_of_and_the_cookie_works_all_the_same(
+    tool, caplog, marks
+):
+    """nginx's default Host is its upstream's address, so that a public tool looks like a
+    developer's machine."""
+    marks = {"Sec-Fetch-Site": "none"} | marks
+    for _ in range(2):
+        launch = Captured(tool, scheme="http", host="127.0.0.1:8000", headers=marks)
+        (cookie,) = launch.reply.all("Set-Cookie")
+        assert cookie.endswith("; Secure; SameSite=None; Partitioned")
+    assert caplog.text.count("plain http") == 1
+    assert "X-Forwarded-Proto" in caplog.text
 
 
 class TestWithoutACookie:
@@ -143,6 +178,10 @@ class TestWithoutACookie:
 
 
 class TestANewTab:
+    @pytest.fixture
+    def tool(self, make_tool):
+        return make_tool(strict_launch_path=False)
+
     @pytest.mark.parametrize("age", [0, 601])
     def test_of_the_tools_own_page_is_taken_and_gets_a_cookie_of_its_own(self, tool, launch, age):
         tool.navigate(launch.location, launch.cookie)
@@ -183,18 +222,14 @@ class TestANewTab:
         tool.navigate(launch.location, launch.cookie)
         assert tool.ask("POST", launch.location, new_tab(launch)).status == 401
 
-    def test_is_refused_under_strict_launch_path(self, make_tool):
-        tool = make_tool(strict_launch_path=True)
+    def test_is_refused_by_default(self, make_tool):
+        tool = make_tool()
         launch = Captured(tool)
         tool.navigate(launch.location, launch.cookie)
         assert tool.navigate(launch.location, new_tab(launch)).status == 401
 
 
 class TestAHandoff:
-    @pytest.fixture
-    def tool(self, make_tool):
-        return make_tool(strict_launch_path=True)
-
     @pytest.fixture
     def confirmed(self, tool, launch):
         assert tool.navigate(launch.location, launch.cookie).reached_app
@@ -206,7 +241,12 @@ class TestAHandoff:
         assert url.endswith("#part")
         reply = tool.navigate(url.partition("#")[0])
         assert (reply.status, reply["Location"]) == (303, f"{launch.prefix}/report?x=%20y&x=+")
-        assert reply["Set-Cookie"].startswith("__Secure-ltiaas-launch=")
+        assert reply["Set-Cookie"].startswith("__Secure-ltiaas-launch-tab=")
+        assert reply["Set-Cookie"].endswith("; HttpOnly; Secure; SameSite=None; Partitioned")
+        tab = {"Cookie": reply["Set-Cookie"].partition(";")[0]}
+        seen = tool.navigate(reply["Location"], tab).seen
+        assert (seen["launch"], seen["query"]) == (launch.id, "x=%20y&x=+")
+        assert "cookie" not in seen["headers"]
         again = tool.navigate(url.partition("#")[0])
         assert again.status == 401
         assert again.get("Set-Cookie") is None
@@ -253,8 +293,72 @@ class TestAHandoff:
     def test_that_is_forged_opens_nothing(self, tool, launch, confirmed, token):
         assert tool.navigate(f"{launch.prefix}/x?ltiaas_handoff={token}").status == 401
 
-    def test_does_nothing_for_a_program(self, tool, launch, confirmed):
-        assert tool.get(confirmed.handoff_url("/x")).status == 401
+    @pytest.mark.parametrize(
+        "marks",
+        [
+            {"Sec-Fetch-Mode": "cors"},
+            {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+            {"Sec-Fetch-Site": "same-origin"},
+            {"Upgrade": "websocket"},
+            {"Sec-Fetch-Mode": "navigate", "Sec-Purpose": "prefetch"},
+            {"Sec-Fetch-Mode": "navigate", "Sec-Purpose": "prefetch;prerender"},
+            {"Sec-Fetch-Mode": "navigate", "Purpose": "prefetch"},
+            {"Purpose": "Prefetch"},
+            {"X-Moz": "prefetch"},
+        ],
+    )
+    @pytest.mark.parametrize("proved", [True, False])
+    def test_is_used_up_by_nobody_but_who_follows_it(self, tool, launch, confirmed, marks, proved):
+        url = confirmed.handoff_url("/x?a=1")
+        reply = tool.get(url, marks | (launch.cookie if proved else {}))
+        if proved:
+            assert reply.seen["query"] == "a=1"
+        else:
+            assert reply.status == 401
+        assert reply.get("Set-Cookie") is None
+        assert tool.navigate(url).status == 303
+
+    @pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS"])
+    def test_is_not_used_up_by_another_method(self, tool, launch, confirmed, method):
+        url = confirmed.handoff_url("/x")
+        marks = {"Sec-Fetch-Mode": "navigate"}
+        assert tool.ask(method, url, marks).status == 401
+        assert tool.navigate(url).status == 303
+
+    @pytest.mark.parametrize("accept", [{}, {"Accept": "*/*"}, {"Accept": "text/html, */*;q=.2"}])
+    @pytest.mark.parametrize("age", [0, 601])
+    def test_of_a_download_is_served_at_once(self, tool, launch, confirmed, accept, age):
+        """A webview's download manager sends neither cookie nor Fetch Metadata, and keeps no cookie
+        over a redirect. A browser older than Fetch Metadata does the same, and keeps the cookie."""
+        url = confirmed.handoff_url("/file.pdf?a=1")
+        tool.later(age)
+        reply = tool.get(url, accept)
+        assert (reply.seen["launch"], reply.seen["query"]) == (launch.id, "a=1")
+        assert reply["Set-Cookie"].startswith("__Secure-ltiaas-launch-tab=")
+        assert reply["Cache-Control"] == "no-store"
+        assert tool.get(url, accept).status == 401
+
+    def test_says_nothing_about_the_frames_cookies(self, tool, launch):
+        """A frame that keeps no cookie goes on being served on its path."""
+        entry = tool.middleware._authenticator.peek(launch.id)
+        url = Launch(entry, tool.middleware._gate._account, launch.prefix).handoff_url("/x")
+        reply = tool.navigate(url)
+        tab = {"Cookie": reply["Set-Cookie"].partition(";")[0]}
+        for _ in range(2):
+            assert tool.navigate(reply["Location"], tab).reached_app
+        forget(tool)
+        assert tool.navigate(reply["Location"], tab).reached_app
+        own = {"Sec-Fetch-Site": "same-origin"}
+        assert tool.ask("POST", launch.location, own).seen["launch"] == launch.id
+        both = {"Cookie": f"{tab['Cookie']}; {launch.cookie['Cookie']}"}
+        assert tool.navigate(launch.location, both).reached_app
+        assert tool.ask("POST", launch.location, own).status == 401
+        assert tool.navigate(launch.location, tab).reached_app
+
+    def test_of_the_browser_that_has_the_launch_brings_no_second_cookie(
+        self, tool, launch, confirmed
+    ):
+        assert tool.navigate(confirmed.handoff_url("/x"), launch.cookie).get("Set-Cookie") is None
 
     def test_opens_nothing_where_the_launch_is_not_known(self, tool, launch, confirmed):
         url = confirmed.handoff_url("/x")
@@ -336,7 +440,7 @@ class TestAnotherSite:
         assert tool.get(launch.location, mine | {"Sec-Fetch-Site": "cross-site"}).status == 403
         assert tool.get(launch.location, mine | {"Sec-Fetch-Site": "same-origin"}).reached_app
 
-    @pytest.mark.parametrize("site", ["same-origin", "same-site", None])
+    @pytest.mark.parametrize("site", ["same-origin", "none", None])
     def test_the_tools_own_forms_are_posted(self, tool, launch, site):
         marks = {"Sec-Fetch-Site": site} if site else {}
         assert tool.ask("POST", launch.location, launch.cookie | marks).reached_app
@@ -461,8 +565,21 @@ def test_a_path_of_another_shape_is_the_apps_own(tool, path):
     assert (seen["path"], seen["mount"]) == (path, "")
 
 
-def test_the_bare_launch_path_is_the_apps_root(tool, launch):
-    assert tool.navigate(launch.prefix, launch.cookie).seen["path"] == "/"
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_the_bare_launch_path_gets_its_slash(tool, launch, method):
+    """Without it a page's relative links would leave the launch."""
+    reply = tool.ask(method, f"{launch.prefix}?a=1&a=%20", launch.cookie)
+    assert (reply.status, reply["Location"]) == (308, f"{launch.prefix}/?a=1&a=%20")
+    mounted = tool.ask(method, f"{launch.prefix}?a=1", launch.cookie, mount="/tool")
+    assert mounted["Location"] == f"/tool{launch.prefix}/?a=1"
+    assert tool.navigate(f"{launch.prefix}/", launch.cookie).seen["path"] == "/"
+
+
+def test_a_websocket_on_the_bare_launch_path_is_opened_because_it_cannot_be_redirected(
+    tool, launch
+):
+    marks = {"Upgrade": "websocket", "Sec-Fetch-Site": "same-origin"}
+    assert tool.get(launch.prefix, launch.cookie | marks).seen["path"] == "/"
 
 
 def test_require_does_not_get_in_the_way_of_a_launch_path(make_tool):

@@ -1,0 +1,150 @@
+"""Who strays from a launch is led back, for both adapters at once."""
+
+from __future__ import annotations
+
+import logging
+from typing import ClassVar
+
+import pytest
+
+from tests.gate.test_launch_paths import Captured
+from tests.tokens import ltik
+
+OWN = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.fixture
+def launch(tool):
+    return Captured(tool)
+
+
+def marks(launch, dest="empty", **more):
+    referer = f"https://tool.example{launch.prefix}/some/page?x=1"
+    return OWN | {"Sec-Fetch-Dest": dest, "Referer": referer} | more
+
+
+@pytest.mark.parametrize("dest", ["document", "iframe", "frame", "empty"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_request_of_a_launchs_page_is_led_back(tool, launch, dest, method):
+    reply = tool.ask(method, "/api/%20x?a=1&a", marks(launch, dest))
+    assert (reply.status, reply["Location"]) == (307, f"{launch.prefix}/api/%20x?a=1&a")
+    assert reply["Cache-Control"] == "no-store"
+    assert reply.get("Set-Cookie") is None
+    back = tool.ask(method, reply["Location"], marks(launch, dest) | launch.cookie)
+    assert back.seen["launch"] == launch.id
+
+
+def test_below_the_mount_point(tool, launch):
+    headers = marks(launch, Referer=f"https://tool.example/tool{launch.prefix}/page")
+    assert tool.get("/api", headers, mount="/tool")["Location"] == f"/tool{launch.prefix}/api"
+    assert tool.get("/api", marks(launch), mount="/tool").reached_app
+
+
+def test_it_proves_nothing(tool, launch):
+    tool.get(launch.location, launch.cookie)
+    reply = tool.get("/api", marks(launch))
+    assert tool.get(reply["Location"], marks(launch)).status == 401
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": ""},
+        {"Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Dest": "script"},
+        {"Sec-Fetch-Dest": ""},
+        {"Referer": ""},
+        {"Referer": "https://tool.example/"},
+        {"Referer": "https://tool.example/page?x=/lti/AAAAAAAAAAAAAAAAAAAAAA/"},
+        {"Referer": "https://tool.example/lti/short/page"},
+        {"Referer": "https://tool.example/x/lti/AAAAAAAAAAAAAAAAAAAAAA/"},
+        {"Referer": "https://[/lti/AAAAAAAAAAAAAAAAAAAAAA/"},
+        {"Upgrade": "websocket"},
+        {"Sec-Fetch-Mode": "websocket"},
+    ],
+)
+def test_nobody_else_is(tool, launch, changed):
+    reply = tool.get("/api", marks(launch) | changed)
+    assert reply.seen["launch"] is None
+    assert reply.seen["path"] == "/api"
+
+
+def test_what_require_covers_is_led_back_whatever_it_is_for(make_tool):
+    tool = make_tool(require=True)
+    launch = Captured(tool)
+    assert tool.get("/image.png", marks(launch, "image")).status == 307
+    assert tool.get("/image.png", OWN).status == 401
+    assert tool.get("/ws", marks(launch, "websocket", Upgrade="websocket")).status == 401
+    assert tool.get("/x", marks(launch) | {"Sec-Fetch-Site": "cross-site"}).status == 401
+
+
+def test_what_is_outside_is_not(make_tool):
+    tool = make_tool(outside=["/staff"])
+    launch = Captured(tool)
+    assert tool.get("/staff/x", marks(launch)).seen["launch"] is None
+
+
+def test_without_launch_paths_there_is_nowhere_to_lead(make_tool, launch):
+    tool = make_tool(launch_path=None)
+    assert tool.get("/api", marks(launch)).reached_app
+
+
+@pytest.mark.parametrize("path", ["//evil.example/x", "/%2Fevil.example", "/\\evil.example"])
+@pytest.mark.parametrize("raw", [True, False])
+def test_it_never_leads_to_another_host(tool, launch, path, raw):
+    assert tool.get(path, marks(launch), raw=raw)["Location"].startswith(f"{launch.prefix}/")
+
+
+def test_one_warning_for_each_path(tool, launch, caplog):
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            tool.get("/api/a", marks(launch))
+            tool.get("/api/b\n", marks(launch))
+    assert caplog.text.count("'/api/a'") == 1
+    assert len(caplog.records) == 2
+    assert "\n" not in caplog.records[1].getMessage()
+    assert "launch.path" in caplog.text
+    assert launch.id not in caplog.text
+
+
+def test_many_paths_fill_neither_log_nor_memory(tool, launch, caplog):
+    with caplog.at_level(logging.WARNING):
+        for n in range(1100):
+            assert tool.get(f"/api/{n}", marks(launch)).status == 307
+    assert len(caplog.records) == 1000
+
+
+class TestPreflights:
+    """No browser sends a credential with one."""
+
+    ASKS: ClassVar = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+
+    def test_reach_the_app_on_a_launch_path_whose_cookie_came_back(self, tool, launch):
+        tool.get(launch.location, launch.cookie)
+        seen = tool.ask("OPTIONS", f"{launch.prefix}/api?a=1", self.ASKS).seen
+        assert seen["launch"] is None
+        assert (seen["mount"], seen["path"], seen["query"]) == (launch.prefix, "/api", "a=1")
+
+    @pytest.mark.parametrize("path", ["/api", "/lti/AAAAAAAAAAAAAAAAAAAAAA/api"])
+    def test_reach_the_app_whatever_require_says(self, make_tool, path):
+        tool = make_tool(require=True)
+        assert tool.ask("OPTIONS", path, self.ASKS).seen["launch"] is None
+
+    def test_with_an_ltik_reach_the_app_without_it(self, tool, upstream):
+        token = ltik()
+        seen = tool.ask("OPTIONS", f"/api?a=1&ltik={token}", self.ASKS).seen
+        assert (seen["launch"], seen["query"]) == (None, "a=1")
+        assert upstream.asked == []
+
+    @pytest.mark.parametrize("missing", ["Origin", "Access-Control-Request-Method"])
+    def test_any_other_options_needs_what_all_else_needs(self, make_tool, missing):
+        tool = make_tool(require=True)
+        launch = Captured(tool)
+        tool.get(launch.location, launch.cookie)
+        asks = {name: value for name, value in self.ASKS.items() if name != missing}
+        assert tool.ask("OPTIONS", launch.location, asks).status == 401
+        assert tool.ask("OPTIONS", "/api", asks).status == 401
+        assert tool.ask("GET", launch.location, self.ASKS).status == 401
