@@ -17,6 +17,7 @@ from ._gate.frame import AppAnswers, Place
 from .errors import LaunchRequired
 from .launch import Launch, current
 from .refusals import Answer
+from .scrubbing import without_arguments
 from .settings import Options, Settings
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ class LTIAASMiddleware(Middleware):
 
     _variables = _Variables
 
+    @without_arguments
     def __init__(
         self,
         app: Callable[[Any, Any, Any], Awaitable[Any]],
@@ -231,17 +233,19 @@ class LTIAASMiddleware(Middleware):
         """``send`` with the headers that an app's answer needs in a launch."""
         answers = self._answers
 
-        # A coroutine function, because asgiref warns of one that is not.
+        # A coroutine function, because asgiref warns of one that is not. What is sent is kept in no
+        # variable: the server may raise, and a cookie may be the launch's.
         async def send_with_headers(message: Any) -> None:
             kind = message["type"]
+            given = message.get("headers") or ()
             if kind in _STARTS:
-                headers = message.get("headers") or ()
-                headers = answers.headers(headers, place, set_cookies, scope)
-                message = dict(message, headers=headers)
-            elif kind == "websocket.accept" and message.get("headers"):
-                headers = answers.handshake_headers(message["headers"], place, scope)
-                message = dict(message, headers=headers)
-            await send(message)
+                headers = answers.headers
+                await send(dict(message, headers=headers(given, place, set_cookies, scope)))
+            elif kind == "websocket.accept" and given:
+                handshake = answers.handshake_headers
+                await send(dict(message, headers=handshake(given, place, scope)))
+            else:
+                await send(message)
 
         return send_with_headers
 

@@ -12,7 +12,7 @@ from http import HTTPStatus
 __all__ = ["Answer", "Refusal"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Answer:
     """A whole HTTP answer that the middleware gives without the app.
 
@@ -25,6 +25,11 @@ class Answer:
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+
+    def __repr__(self) -> str:
+        # Not the values: a launch's cookie is its ltik.
+        names = ", ".join(name for name, _ in self.headers)
+        return f"<Answer {self.status}, {len(self.body)} bytes, headers: {names}>"
 
     @property
     def status_line(self) -> str:
@@ -42,7 +47,8 @@ class Answer:
         extra = [("Content-Length", str(len(self.body)))]
         if "cache-control" not in given:
             extra.append(("Cache-Control", "no-store"))
-        return [*self.headers, *extra]
+        # Plain texts: ``str`` of a subclass is one, and strict servers ask for it.
+        return [*((name, str(value)) for name, value in self.headers), *extra]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from .errors import SettingsError
 from .origins import is_loopback, normal_origin, origin_of
+from .scrubbing import without_arguments
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -176,6 +177,7 @@ class Settings:
             _refuse("cache_prefix", "must be of letters, digits and the characters . _ : -")
 
     @classmethod
+    @without_arguments
     def from_env(
         cls, env: Mapping[str, str] | None = None, **overrides: Unpack[Options]
     ) -> Settings:
@@ -219,6 +221,10 @@ class Settings:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("Settings hold the API key and are not pickled; make them from_env() there")
+
+
+# Its arguments are the secrets, and a dataclass makes the method itself.
+Settings.__init__ = without_arguments(Settings.__init__)  # type: ignore[method-assign]
 
 
 class Options(TypedDict, total=False):

@@ -22,6 +22,7 @@ from ._gate.frame import AppAnswers, Place
 from .errors import LaunchRequired
 from .launch import Launch, current
 from .refusals import Answer
+from .scrubbing import without_arguments
 from .settings import Options, Settings
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class LTIAASMiddleware(Middleware):
 
     app: WSGIApplication
 
+    @without_arguments
     def __init__(
         self,
         app: WSGIApplication,
@@ -126,10 +128,10 @@ class LTIAASMiddleware(Middleware):
         fit = self._answers.headers
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            headers = fit(headers, place, set_cookies, environ)
+            # Kept in no variable: the server may raise, and a cookie may be the launch's.
             if exc_info is None:
-                return start_response(status, headers)
-            return start_response(status, headers, exc_info)
+                return start_response(status, fit(headers, place, set_cookies, environ))
+            return start_response(status, fit(headers, place, set_cookies, environ), exc_info)
 
         return start
 

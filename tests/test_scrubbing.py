@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import copy
 import logging
 
 import pytest
 
-from ltiaas_middleware.scrubbing import LOGGERS, LtikFilter, install, scrub
+from ltiaas_middleware import Settings
+from ltiaas_middleware.scrubbing import LOGGERS, LtikFilter, Unshown, install, know, scrub
+
+JWS = "eyJhbGciOiAiSFMyNTYifQ.eyJpYXQiOiAxfQ.vOGrOjrACq-NAikvz34UTInA-0olQjd7czeJZE22cJ4"
 
 
 @pytest.mark.parametrize(
@@ -24,6 +28,18 @@ from ltiaas_middleware.scrubbing import LOGGERS, LtikFilter, install, scrub
         ("__Secure-ltiaas-launch=a.b.c; x=1", "__Secure-ltiaas-launch=[hidden]; x=1"),
         ("__Secure-ltiaas-launch-tab=a.b.c; x", "__Secure-ltiaas-launch-tab=[hidden]; x"),
         ("/lti/A/x?ltiaas_handoff=abc&b=1", "/lti/A/x?ltiaas_handoff=[hidden]&b=1"),
+        # As a repr or JSON shows them.
+        ("{'ltik': 'a.b.c', 'a': 1}", "{'ltik': '[hidden]', 'a': 1}"),
+        ('{"api_key": "abc", "a": 1}', '{"api_key": \'[hidden]\', "a": 1}'),
+        ("[('ltik', 'a.b.c'), ('a', 'b')]", "[('ltik', '[hidden]'), ('a', 'b')]"),
+        ("query_string=b'a=1&ltik=a.b.c'", "query_string=b'a=1&ltik=[hidden]'"),
+        ("serviceKey='abc'", "serviceKey='[hidden]'"),
+        # An ltik without a name, and cut off.
+        (f"token {JWS} end", "token [hidden] end"),
+        (f"token {JWS[:40]}", "token [hidden]"),
+        (f"Authorization: Bearer {JWS}", "Authorization: Bearer [hidden]"),
+        ("Authorization: Bearer 7d1c3f0e-0000", "Authorization: Bearer [hidden]"),
+        ("the bearer of this", "the bearer of this"),
         ("nothing to see", "nothing to see"),
         ("/lti/AAAAAAAAAAAAAAAAAAAAAA/x", "/lti/AAAAAAAAAAAAAAAAAAAAAA/x"),
     ],
@@ -69,6 +85,87 @@ def test_a_hostile_header_is_read_in_one_go():
         assert scrub("LTIK-AUTH-V2 x" + blank * 500_000 + "y").startswith("LTIK-AUTH-V2[hidden]")
 
 
+@pytest.mark.parametrize("part", ["ltik=", "eyJ", "ltik:' ", "Bearer ", "ltik ", "LTIK-AUTH-V2 "])
+def test_hostile_repetition_is_read_in_one_go(part):
+    scrub(part * 200_000)
+
+
+class TestTheNamesOfTheSettings:
+    """Servers write what they are told to: headers and cookies of any name."""
+
+    @pytest.fixture(autouse=True)
+    def known(self):
+        know(
+            Settings(
+                url="https://your.ltiaas.com",
+                api_key="7d1c3f0e-0000-4000-8000-00000000abcd",
+                secret="a-secret-of-its-own-4711",
+                cookie_name="quiz.launch",
+                header="X-Quiz-Token",
+                bearer=True,
+            )
+        )
+
+    @pytest.mark.parametrize(
+        ("line", "scrubbed"),
+        [
+            ("a=1; __Secure-quiz.launch=a.b.c; b=2", "a=1; __Secure-quiz.launch=[hidden]; b=2"),
+            ("quizXlaunch=a.b.c", "quizXlaunch=a.b.c"),
+            ("X-Quiz-Token: a.b.c end", "X-Quiz-Token: [hidden] end"),
+            ("(b'x-quiz-token', b'a.b.c')", "(b'x-quiz-token', b'[hidden]')"),
+            ("{'HTTP_X_QUIZ_TOKEN': 'a.b.c'}", "{'HTTP_X_QUIZ_TOKEN': '[hidden]'}"),
+            ("key 7d1c3f0e-0000-4000-8000-00000000abcd!", "key [hidden]!"),
+            ("secret a-secret-of-its-own-4711!", "secret [hidden]!"),
+        ],
+    )
+    def test_are_taken_out(self, line, scrubbed):
+        assert scrub(line) == scrubbed
+
+    def test_in_gunicorns_header_atoms(self, logger):
+        class Atoms(dict):
+            def __getitem__(self, key):
+                return super().get(key, "-")
+
+        atoms = Atoms(
+            {
+                "{x-quiz-token}i": "a.b.c",
+                "{cookie}i": "quiz.launch=a.b.c; a=1",
+                "{authorization}i": f"Bearer {JWS}",
+                "{x-other}i": "kept",
+            }
+        )
+        logger.info(
+            "%({x-quiz-token}i)s|%({cookie}i)s|%({authorization}i)s|%({x-other}i)s|%({no}i)s", atoms
+        )
+        assert logger.lines == ["[hidden]|quiz.launch=[hidden]; a=1|Bearer [hidden]|kept|-"]
+
+
+def test_arguments_that_are_no_text(logger):
+    """uvicorn's trace level logs the scope."""
+    scope = {"query_string": b"ltik=a.b.c&a=1", "headers": [(b"x", b"1")]}
+    kept = {"a": 1}
+    logger.info("%s %r %s %d %.1f", scope, ["ltik=a.b.c"], kept, 5, 0.5)
+    line = "{'query_string': b'ltik=[hidden]&a=1', 'headers': [(b'x', b'1')]} ['ltik=[hidden]']"
+    assert logger.lines == [f"{line} {{'a': 1}} 5 0.5"]
+    assert scope["query_string"] == b"ltik=a.b.c&a=1"
+
+
+def test_an_argument_that_holds_nothing_stays_itself():
+    kept = {"a": 1}
+    record = logging.LogRecord("x", 20, "x", 1, "%s %s", (kept, "ltik=a.b.c"), None)
+    assert LtikFilter().filter(record)
+    assert record.args[0] is kept
+
+
+def test_an_unshown_text_is_sent_as_any_other():
+    text = Unshown("LTIK-AUTH-V2 key:a.b.c")
+    assert text == "LTIK-AUTH-V2 key:a.b.c"
+    assert f"{text}" == "LTIK-AUTH-V2 key:a.b.c"
+    assert type(str(text)) is str
+    for shown in (repr(text), f"{[text]}", f"{ {'a': text} }", repr(copy.deepcopy(text))):
+        assert "key" not in shown
+
+
 def test_what_is_not_written_is_not_scrubbed(logger):
     class Atoms(dict):
         def __getitem__(self, key):
@@ -81,8 +178,9 @@ def test_what_is_not_written_is_not_scrubbed(logger):
 
 def test_a_message_that_is_no_text(logger):
     logger.info(["ltik"])
+    logger.info({"ltik": "a.b.c"})
     logger.info("%s", ("a", "b"))
-    assert logger.lines[0] == "['ltik']"
+    assert logger.lines[:2] == ["['ltik']", "{'ltik': '[hidden]'}"]
 
 
 def test_it_stands_once_on_every_known_logger():

@@ -81,6 +81,7 @@ class Middleware:
                 "print(secrets.token_urlsafe())'",
                 "the API key, which is the secret too," if settings.secret is None else "secret",
             )
+        scrubbing.know(settings)
         if settings.scrub_logs:
             scrubbing.install()
 

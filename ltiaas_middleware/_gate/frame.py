@@ -83,7 +83,8 @@ class AppAnswers(Generic[AnyStr]):
         self._no_store: tuple[AnyStr, AnyStr] = pair("Cache-Control", "no-store")
 
     def _encode(self, text: str) -> AnyStr:
-        return text if self._is_text else text.encode("latin-1")  # type: ignore[return-value]
+        # ``str`` of a subclass is a plain one, which strict servers ask for.
+        return str(text) if self._is_text else text.encode("latin-1")  # type: ignore[return-value]
 
     @staticmethod
     def _decode(value: AnyStr) -> str:

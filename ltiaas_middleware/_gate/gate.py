@@ -31,6 +31,7 @@ from .._verification.launches import CachedLaunch
 from ..errors import ApiError
 from ..launch import Account, Launch
 from ..refusals import Answer
+from ..scrubbing import Unshown
 from .cross_origin import CrossOrigin
 from .decisions import Blocking, Decision, Serve, Verify
 from .launch_cookie import LaunchCookie
@@ -398,7 +399,8 @@ class Gate:
     def _cookies_for(
         self, request: Request, entry: CachedLaunch, *, tab: bool = False
     ) -> tuple[str, ...]:
-        return self._cookie.make(request, entry, self._authenticator.seconds_left(entry), tab=tab)
+        seconds = self._authenticator.seconds_left(entry)
+        return tuple(map(Unshown, self._cookie.make(request, entry, seconds, tab=tab)))
 
     def _refuse(self, request: Request, code: str) -> Answer:
         refused = refusal(code, wants_html=request.is_navigation)
