@@ -10,15 +10,38 @@ from __future__ import annotations
 import re
 from collections.abc import MutableMapping
 from datetime import datetime, timezone
-from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
+from typing import Any, ClassVar, NoReturn, Protocol, SupportsIndex, TypeVar
 
 from .errors import CredentialError, CredentialScopeError
 from .origins import origin_of
 
 __all__ = ["ApiKeyCredential", "Credential", "LtikCredential", "ServiceKeyCredential"]
 
-# RFC 7230 section 3.2: what a header's value may hold, less white space.
+# RFC 9110 section 5.5: what a header's value may hold, minus white space.
 _VISIBLE = re.compile(r"[!-~]+")
+
+
+class HeaderValue(str):
+    """A header's value that does not show itself in a ``repr``.
+
+    HTTP clients keep it in their frames until it is sent, and error trackers keep the ``repr`` of
+    what frames hold. It is text in all else: ``str(value)`` and ``value.encode()`` tell it.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'[hidden]'"
+
+    def __getitem__(self, key: SupportsIndex | slice) -> HeaderValue:
+        # Some cut what they show before they take its repr.
+        return HeaderValue(super().__getitem__(key))
+
+    def __copy__(self) -> HeaderValue:
+        return self
+
+    def __deepcopy__(self, memo: object) -> HeaderValue:
+        return self
 
 
 class _Request(Protocol):
@@ -34,7 +57,7 @@ _R = TypeVar("_R", bound=_Request)
 
 
 class Credential:
-    """What the three have in common. Make one of the subclasses.
+    """Base of the three. Make one of the subclasses.
 
     Args:
         origin: the account's origin, such as ``https://your.ltiaas.com``.
@@ -50,6 +73,8 @@ class Credential:
     _value: str
 
     def __init__(self, origin: str, value: str, expires_at: datetime | None = None) -> None:
+        # A traceback with locals shows what is here, should it be refused.
+        value = HeaderValue(value)
         if not _VISIBLE.fullmatch(value):
             raise CredentialError(
                 f"a {self.scheme} credential cannot hold spaces, control or accented characters"
@@ -71,9 +96,10 @@ class Credential:
         return self._origin
 
     @property
-    def authorization(self) -> str:
-        """The header's value. A secret: hand it to the HTTP client and to nothing else."""
-        return f"{self.scheme} {self._value}"
+    def authorization(self) -> HeaderValue:
+        """The header's value, a ``str`` whose ``repr`` hides it. A secret: hand it to the HTTP
+        client and to nothing else."""
+        return HeaderValue(f"{self.scheme} {self._value}")
 
     @property
     def headers(self) -> dict[str, str]:
@@ -142,7 +168,9 @@ class LtikCredential(Credential):
     def __init__(
         self, origin: str, api_key: str, ltik: str, expires_at: datetime | None = None
     ) -> None:
-        super().__init__(origin, f"{api_key}:{ltik}", expires_at)
+        value = HeaderValue(f"{api_key}:{ltik}")
+        del api_key, ltik
+        super().__init__(origin, value, expires_at)
 
 
 class ServiceKeyCredential(Credential):
@@ -152,7 +180,9 @@ class ServiceKeyCredential(Credential):
     scheme = "SERVICE-AUTH-V1"
 
     def __init__(self, origin: str, api_key: str, service_key: str) -> None:
-        super().__init__(origin, f"{api_key}:{service_key}")
+        value = HeaderValue(f"{api_key}:{service_key}")
+        del api_key, service_key
+        super().__init__(origin, value)
 
 
 class ApiKeyCredential(Credential):
@@ -162,4 +192,6 @@ class ApiKeyCredential(Credential):
     scheme = "Bearer"
 
     def __init__(self, origin: str, api_key: str) -> None:
-        super().__init__(origin, api_key)
+        value = HeaderValue(api_key)
+        del api_key
+        super().__init__(origin, value)

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
+import pprint
+import reprlib
+import socket
 import threading
 import traceback
 from datetime import datetime, timedelta, timezone
@@ -176,3 +180,78 @@ def test_it_never_shows_itself():
         assert LTIK not in text
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(credential)
+
+
+def locals_of(error: BaseException) -> str:
+    """What an error tracker keeps: the repr of all that the frames of a traceback hold."""
+    shown = []
+    waiting: list[BaseException | None] = [error]
+    seen: list[BaseException] = []
+    while waiting:
+        one = waiting.pop()
+        if one is None or one in seen:
+            continue
+        seen.append(one)
+        waiting += [one.__cause__, one.__context__]
+        waiting += [held for held in one.args if isinstance(held, BaseException)]
+        stack = traceback.StackSummary.extract(
+            traceback.walk_tb(one.__traceback__), capture_locals=True
+        )
+        shown += [repr(frame.locals) for frame in stack if "/tests/" not in frame.filename]
+    return "\n".join(shown)
+
+
+@pytest.fixture
+def nobody():
+    """An address at which nobody answers."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"https://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    "get",
+    [
+        lambda credential, url: requests.get(url, auth=credential, timeout=5),
+        lambda credential, url: requests.get(url, headers=credential.headers, timeout=5),
+        lambda credential, url: requests.get(
+            url, headers={"Authorization": credential.authorization}, timeout=5
+        ),
+        lambda credential, url: httpx.get(url, auth=credential, timeout=5),
+        lambda credential, url: httpx.get(url, headers=credential.headers, timeout=5),
+    ],
+)
+def test_the_frames_of_a_client_whose_call_fails_show_no_secret(nobody, get):
+    credential = LtikCredential(nobody, KEY, LTIK)
+    with pytest.raises((requests.ConnectionError, httpx.ConnectError)) as caught:
+        get(credential, f"{nobody}/api/idtoken")
+    shown = locals_of(caught.value)
+    assert "127.0.0.1" in shown
+    assert KEY not in shown
+    assert LTIK not in shown
+
+
+def test_a_credential_that_cannot_be_made_shows_no_secret():
+    for make in (
+        lambda: LtikCredential(ORIGIN, KEY, f"{LTIK} "),
+        lambda: ServiceKeyCredential(ORIGIN, KEY, f"{LTIK} "),
+        lambda: ApiKeyCredential(ORIGIN, f"{KEY} "),
+    ):
+        with pytest.raises(CredentialError) as caught:
+            make()
+        shown = locals_of(caught.value)
+        assert KEY not in shown
+        assert LTIK not in shown
+
+
+def test_a_header_is_text_that_does_not_show_itself():
+    header = LtikCredential(ORIGIN, KEY, LTIK).authorization
+    assert header == f"LTIK-AUTH-V2 {KEY}:{LTIK}"
+    assert f"{header}" == str(header) == header.encode().decode()
+    assert json.loads(json.dumps([header])) == [header]
+    for shown in (
+        repr(header), repr({"a": [header]}), f"{header!r}", repr(header[:40]), repr(header[-40:]),
+        pprint.pformat({"a": header}), reprlib.repr(header), repr(copy.deepcopy({"a": header})),
+    ):  # fmt: skip
+        assert KEY not in shown
+        assert LTIK not in shown

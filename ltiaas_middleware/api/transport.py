@@ -8,11 +8,11 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from .._forking import in_child
 from .._version import __version__
 from ..credentials import Credential
+from .deadlines import DeadlineAdapter, DeadlinePassed, TooLarge, deadline, read_bounded
 from .error_answers import DIGITS
 from .exchange import Answer, Failure, Limits, Send
 
@@ -33,7 +33,7 @@ def new_session(pool_size: int) -> requests.Session:
     return session
 
 
-class _Adapter(HTTPAdapter):
+class _Adapter(DeadlineAdapter):
     """Plain http is for this machine only (``Settings.url``): no proxy gets to see it."""
 
     def send(self, request: Any, *args: Any, **options: Any) -> requests.Response:
@@ -71,6 +71,10 @@ class Transport:
         """Send it once. Whatever goes wrong on the way is a ``Failure``."""
         if step.left <= 0:
             return Failure("no time left", passing=False)
+        with deadline(step.until, self._monotonic):
+            return self._send(step, credential)
+
+    def _send(self, step: Send, credential: Credential) -> Answer | Failure:
         limits = self._limits
         try:
             response = self._session.request(
@@ -92,7 +96,7 @@ class Transport:
             # Neither the message nor the chain: both hold the request, and that the header.
             failure = _failure(error)
         except (ValueError, OSError) as error:
-            # requests lets some of urllib3's and of the socket's pass as they are.
+            # requests lets some exceptions of urllib3 and of the socket through.
             failure = Failure(f"the request failed ({type(error).__name__})")
         else:
             outcome = self._answer(response, step)
@@ -107,27 +111,22 @@ class Transport:
     def _answer(self, response: requests.Response, step: Send) -> Answer | Failure:
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             return Failure("a compressed answer that was not asked for", passing=False)
-        parts: list[bytes] = []
-        size = 0
-        failure: Failure | None = None
+        limit = self._limits.max_response_size
         try:
-            # read1 returns what one read of the socket brought, so that the deadline is looked at
-            # however slowly the rest drips in.
-            while part := response.raw.read1(65536):
-                parts.append(part)
-                size += len(part)
-                if size > self._limits.max_response_size:
-                    return Failure("an answer longer than max_response_size", passing=False)
-                if self._monotonic() >= step.until:
-                    return Failure("the answer took longer than the deadline", passing=False)
+            content = read_bounded(
+                response, limit=limit, until=step.until, monotonic=self._monotonic
+            )
+        except TooLarge:
+            return Failure("an answer longer than max_response_size", passing=False)
+        except DeadlinePassed:
+            return Failure("the answer took longer than the deadline", passing=False)
         except Exception as error:  # noqa: BLE001 - urllib3 and http.client raise what they like
-            failure = Failure(f"the answer broke off ({type(error).__name__})")
-        if failure is not None:
-            return failure
+            return Failure(f"the answer broke off ({type(error).__name__})")
         expected = response.headers.get("Content-Length", "")
-        if DIGITS.fullmatch(expected) and size < int(expected) and step.method != "HEAD":
+        cut = DIGITS.fullmatch(expected) and len(content) < int(expected)
+        if cut and step.method != "HEAD":
             return Failure("the answer broke off")
-        return Answer(response.status_code, b"".join(parts), response.headers.get("Retry-After"))
+        return Answer(response.status_code, content, response.headers.get("Retry-After"))
 
 
 def _failure(error: requests.RequestException) -> Failure:

@@ -32,6 +32,7 @@ import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 
 from .._crypto.keys import LaunchIds
+from ..api.deadlines import DeadlinePassed, TooLarge, deadline, read_bounded
 from ..api.error_answers import error_for
 from ..api.transport import new_session
 from ..credentials import ApiKeyCredential, Credential, LtikCredential
@@ -322,24 +323,23 @@ class _Examination:
         """
         until = time.monotonic() + _DEADLINE
         ours = address.startswith(f"{self._settings.url}/")
-        parts: list[bytes] = []
-        size = 0
         try:
-            with self._session.get(
-                address,
-                headers=dict(headers),
-                auth=auth,
-                timeout=(_CONNECT, _READ),
-                allow_redirects=False,
-                stream=True,
-                verify=(self._settings.ca_bundle if ours else None) or True,
-            ) as response:
-                while part := response.raw.read1(65_536):
-                    parts.append(part)
-                    size += len(part)
-                    if size > _MAX_ANSWER or time.monotonic() > until:
-                        raise _NoReply("the answer does not end")
-                return _Reply(response.status_code, response.headers, b"".join(parts))
+            with (
+                deadline(until),
+                self._session.get(
+                    address,
+                    headers=dict(headers),
+                    auth=auth,
+                    timeout=(_CONNECT, _READ),
+                    allow_redirects=False,
+                    stream=True,
+                    verify=(self._settings.ca_bundle if ours else None) or True,
+                ) as response,
+            ):
+                body = read_bounded(response, limit=_MAX_ANSWER, until=until)
+                return _Reply(response.status_code, response.headers, body)
+        except (TooLarge, DeadlinePassed):
+            raise _NoReply("the answer does not end") from None
         except requests.exceptions.SSLError:
             raise _NoReply("the TLS certificate is not accepted") from None
         except requests.Timeout:
