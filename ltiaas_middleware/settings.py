@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 from urllib.parse import urlsplit
 
+from . import _redis_clients
 from .errors import SettingsError
 from .origins import is_loopback, normal_origin, origin_of
 from .scrubbing import without_arguments
@@ -89,10 +90,13 @@ class Settings:
             ``ServiceKeyStore`` (extra ``[sql]``; docs/outside-a-launch.md). None stores none.
         scrub_logs: take ltiks out of what the known access loggers write.
         cookie_name: of the launch's cookie, before the ``__Secure-`` that https adds.
-        cache: where launches are kept. "memory" is each process's own; the URL of a Redis or
-            Valkey server (``redis://``, ``rediss://`` for TLS, ``unix://``) shares them between
-            workers and machines, and needs the extra ``[redis]``. A ready client of redis-py's is
-            taken too (a cluster's, a Sentinel's master); its timeouts are then its own.
+        cache: where launches are kept. "memory" is each process's own; the address of a Redis or
+            Valkey shares them between workers and machines, and needs the extra ``[redis]``:
+            ``redis://host:6379/0``, ``redis+cluster://host:6379,host:6379``,
+            ``redis+sentinel://host:26379,host:26379/name/0``, each with ``rediss`` for TLS, or
+            ``unix:///path``. A ready client of redis-py's is taken too (``redis.Redis``,
+            ``redis.RedisCluster``); its timeouts and retries are then its own
+            (docs/deployment.md).
         cache_prefix: what the names of all keys in Redis begin with; one of its own for each tool
             that shares a Redis.
         cache_timeout: seconds to wait for Redis, to connect and for each answer.
@@ -330,27 +334,17 @@ def _cache(cache: Any) -> Any:
     if cache == "memory":
         return cache
     _need("cache", "redis", "redis", "cryptography")
+    why: str | None = None
     if isinstance(cache, str):
-        from redis.connection import parse_url
-
         try:
-            parse_url(cache)  # type: ignore[no-untyped-call]
-            usable = bool(urlsplit(cache).netloc or urlsplit(cache).path.strip("/"))
-        except ValueError:
-            usable = False
-        if not usable:
-            # The value is not repeated: it may hold a password.
-            _refuse(
-                "cache",
-                "must be 'memory' or an address of Redis: redis://host:6379/0, rediss://… for TLS, "
-                "or unix:///path/of/socket",
-            )
-        return cache
-    if not all(hasattr(cache, name) for name in ("mget", "eval", "pubsub", "pipeline")):
-        _refuse("cache", "must be 'memory', the URL of a Redis, or a client of redis-py's")
-    pool = getattr(cache, "connection_pool", None)
-    if pool is not None and pool.connection_kwargs.get("decode_responses"):
-        _refuse("cache", "must be a client without decode_responses: what is stored is bytes")
+            _redis_clients.parse(cache)
+        except ValueError as error:
+            why = str(error)
+    else:
+        why = _redis_clients.why_unusable(cache)
+    if why is not None:
+        # Outside of the ``except``, and without the value: it may hold a password.
+        _refuse("cache", why)
     return cache
 
 

@@ -14,6 +14,8 @@ import redis
 from tests.programs import need
 from tests.servers import free_port
 
+_BEGINNINGS = {"AUTH", "CLIENT", "HELLO", "PING", "SELECT"}
+
 
 class RedisServer:
     """Listens on a free port and on a unix socket, and writes nothing to disk.
@@ -65,6 +67,22 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    @contextlib.contextmanager
+    def round_trips(self) -> Iterator[list[str]]:
+        """The commands that clients send within the block, in the list once it is left; not what
+        scripts do, and not how a connection begins."""
+        sent: list[str] = []
+        end = f"end-{free_port()}"
+        with self.client.monitor() as monitor:
+            yield sent
+            self.client.echo(end)
+            for command in monitor.listen():
+                if end in command["command"]:
+                    break
+                name = command["command"].split()[0].upper()
+                if command["client_type"] != "lua" and name not in _BEGINNINGS:
+                    sent.append(name)
 
     def commands(self) -> dict[str, int]:
         """How often each command was called since `CONFIG RESETSTAT`."""

@@ -168,41 +168,36 @@ class Flights:
         self._start(flight)
         return flight
 
-    def complete(self, flight: Flight, reply: Reply) -> Outcome:
-        """Land a flight with what LTIAAS replied, and return what other workers are to know."""
+    def complete(self, flight: Flight, reply: Reply) -> None:
+        """Land a flight with what LTIAAS replied."""
+        self.land(flight, self.outcome(flight, reply))
+
+    def outcome(self, flight: Flight, reply: Reply) -> Outcome:
+        """What came of a flight: for other workers to be told, and for it to be landed with."""
         if isinstance(reply, Failure):
-            self.fail(flight, reply.error, reply.kind)
+            self._note(flight, reply.error, reply.kind)
             return reply.error
         outcome = self._entry(flight, reply)
-        if isinstance(outcome, LaunchExpired):
-            self._stats.count("refused")
-        landed = self.land(flight, outcome)
-        return landed if isinstance(landed, CachedLaunch) else outcome
+        if isinstance(outcome, CachedLaunch):
+            # Confirmed from the moment in which it is known, whoever is there to be answered.
+            return replace(outcome, confirmed=flight.confirms)
+        self._stats.count("refused")
+        return outcome
 
     def fail(self, flight: Flight, error: ApiError, kind: str) -> None:
         """Count and log a failure, and land the flight with it."""
-        if isinstance(error, LaunchExpired):
-            self._stats.count("refused")
-        else:
-            self._stats.upstream_error(kind)
-            if isinstance(error, ApiKeyRejected):
-                _log.error(
-                    "LTIAAS refuses the API key of %s: no launch can work until it is set right",
-                    self._settings.url,
-                )
-            else:
-                _log.warning("launch %s could not be verified: %s", flight.launch_id, error)
+        self._note(flight, error, kind)
         self.land(flight, error)
 
-    def land(self, flight: Flight, outcome: Outcome) -> Outcome | None:
-        """Keep what came of a flight, then tell everyone who waits for it, and return what they are
-        told; None where it had landed before."""
+    def land(self, flight: Flight, outcome: Outcome) -> None:
+        """Keep what came of a flight, then tell everyone who waits for it. Does nothing where it
+        has landed before."""
         newly_confirmed = None
         with self._lock:
             if self._under_way.get(flight.launch_id) is not flight:
-                return None
+                return
             if isinstance(outcome, CachedLaunch):
-                # Confirmed from the moment in which it is known, whoever is there to be answered.
+                # The cookie may have come back since the outcome was made.
                 self._launches.put(replace(outcome, confirmed=outcome.confirmed or flight.confirms))
                 # What was refused in the meantime is not kept.
                 kept = self._launches.get(flight.launch_id)
@@ -219,7 +214,6 @@ class Flights:
         if newly_confirmed is not None:
             self._confirmed(newly_confirmed)
         flight.set_result(outcome)
-        return outcome
 
     def gave_up(self, flight: Flight) -> Outcome:
         """What to tell someone who has waited long enough."""
@@ -255,6 +249,19 @@ class Flights:
         """Land what is still under way."""
         for flight in self.under_way():
             self.land(flight, UpstreamError("this worker is shutting down", path=PATH))
+
+    def _note(self, flight: Flight, error: ApiError, kind: str) -> None:
+        if isinstance(error, LaunchExpired):
+            self._stats.count("refused")
+            return
+        self._stats.upstream_error(kind)
+        if isinstance(error, ApiKeyRejected):
+            _log.error(
+                "LTIAAS refuses the API key of %s: no launch can work until it is set right",
+                self._settings.url,
+            )
+        else:
+            _log.warning("launch %s could not be verified: %s", flight.launch_id, error)
 
     def _serve_on(self, launch_id: str) -> CachedLaunch | None:
         now = self._monotonic()

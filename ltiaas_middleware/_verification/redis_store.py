@@ -4,15 +4,13 @@ Theory of operation. Redis holds, for each launch id, up to four keys: the *laun
 (LTIAAS refused it), *confirmed* (its cookie has come back) and the *lease* of the one worker that
 is asking LTIAAS about it. The middle two are keys of their own and are only ever added, so that an
 old entry put back by hand neither un-refuses nor un-confirms. Every key expires by itself, at the
-latest with its launch.
+latest with its launch. ``redis_scripts`` has what is done with them, one round trip each.
 
 Redis is not trusted. What it holds is sealed under a key derived from ``Settings.secret`` and bound
 to its launch id and kind: whoever can write to Redis can make entries vanish, and keep a worker
-waiting, but can open no launch. The names of the keys are hashes of the launch ids, because for a
-browser without cookies the launch id alone opens its launch.
-
-Redis is not needed either. Every call has a timeout, a breaker keeps an outage from costing each
-request one, and a failure is a ``StoreUnavailable``, upon which the authenticator goes on alone.
+waiting, but can open no launch, and can make no worker say what LTIAAS did not. No more bytes of a
+value are read than one of ours could have. The names of the keys are hashes of the launch ids,
+because for a browser without cookies the launch id alone opens its launch.
 """
 
 from __future__ import annotations
@@ -24,31 +22,31 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from .._crypto.keys import LaunchIds
 from .._crypto.sealing import Sealer
 from ..settings import Settings
-from .breaker import Breaker
+from . import redis_scripts as scripts
 from .launches import CachedLaunch, Freshness
 from .ltik_times import DAY
+from .redis_connection import RedisConnection
 from .redis_pubsub import News
 from .stats import Stats
-from .store import REFUSED_FOR, USED_FOR, Found, Lease, StoreUnavailable, Turn
+from .store import REFUSED_FOR, USED_FOR, Found, Lease, Standing, Turn
 
 __all__ = ["RedisStore"]
 
 _log = logging.getLogger("ltiaas_middleware")
-_T = TypeVar("_T")
 
 # Seconds that a lease lasts unless it is renewed: so long a killed worker holds the others up.
 _LEASE = 5.0
-# How long (seconds) a failed flight is told to those who waited for it.
+# How long (seconds) a failed flight is told to those who waited for it, by Redis's clock; and the
+# oldest that is believed, by ours: one that was put back is not.
 _FAILED_FOR = 1.0
+_FAILED_LATELY = 60.0
 
 # How many launches are looked for in one round trip.
 _MANY = 500
@@ -57,41 +55,6 @@ _MANY = 500
 _LAYOUT = 1
 _LAUNCH = struct.Struct(">BddI")  # layout, verified_at, ends_at, length of the ltik; ltik, claims
 _MARK = struct.Struct(">Bd")  # layout, when
-
-# A lease that would last longer than any of ours was not made by us, and binds nobody.
-_BEGIN = """
-local held, left = redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])
-local known = redis.call('MGET', KEYS[2], KEYS[3], KEYS[4])
-if held and left >= 0 and left <= tonumber(ARGV[2]) then
-  return {held, known[1], known[2], known[3]}
-end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return {false, known[1], known[2], known[3]}
-"""
-# A Redis that was restarted has forgotten the lease: it is taken again.
-_RENEW = """
-local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
-# The owner's token is checked: who was held up for longer than the lease must not free another's.
-_RELEASE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-return 1
-"""
-_REFUSE = """
-local known = redis.call('DEL', KEYS[1])
-redis.call('SET', KEYS[2], ARGV[1], 'PX', known == 1 and ARGV[3] or ARGV[2])
-redis.call('PUBLISH', ARGV[4], ARGV[5])
-return known
-"""
-_CONFIRM = """
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return redis.call('PUBLISH', ARGV[3], ARGV[4])
-"""
 
 
 class RedisStore:
@@ -125,74 +88,71 @@ class RedisStore:
         self._freshness = Freshness(settings.ttl, clock, monotonic)
         self._sealer = Sealer(settings.secrets, "redis")
         self._prefix = settings.cache_prefix
-        timeout = settings.cache_timeout
-        self._owned = isinstance(settings.cache, str)
-        self._redis: Any = settings.cache
-        if self._owned:
-            # No repeats: redis-py's own, with pauses of seconds, would be paid by a request.
-            self._redis = redis.Redis.from_url(
-                settings.cache,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                retry=Retry(NoBackoff(), 0),
-            )
-        self._breaker = Breaker(
-            failures=3, pause=1, longest=5, probe_for=2 * timeout, monotonic=monotonic
-        )
-        self._down = False
-        self._news = News(self._redis, f"{self._prefix}:news", self._news_failed)
+        # JSON that is encoded again may need up to three bytes for one (é becomes \u00e9).
+        self._longest = 3 * settings.max_response_size + settings.max_ltik_length + 100
+        self._connection = RedisConnection(settings, stats, self._renew_news, monotonic=monotonic)
+        self._news = News(self._connection.client, f"{self._prefix}:news", self._connection.lost)
 
     # -- what is kept -----------------------------------------------------------------------------
 
     def find(self, launch_id: str) -> Found:
         """See ``LaunchStore``. One round trip."""
         names = self._names(launch_id, "launch", "over", "confirmed")
-        return self._read(launch_id, self._do(lambda: self._redis.mget(names)))
+        return self._read(launch_id, self._eval(scripts.LOOK, names, [self._longest]))
 
     def marks(self, launch_ids: Sequence[str]) -> Iterator[Found]:
-        """``find`` for many, without the entries. One round trip for each five hundred."""
+        """``find`` for many, without the entries. One round trip for each five hundred, made even
+        where others are kept back by the circuit breaker: the caller has just connected."""
         for start in range(0, len(launch_ids), _MANY):
             some = launch_ids[start : start + _MANY]
-            values = self._do(lambda some=some: self._marks(some))  # type: ignore[misc]
+            values = self._connection.call(
+                lambda client, some=some: self._marks(client, some),  # type: ignore[misc]
+                anyway=True,
+            )
             for number, launch_id in enumerate(some):
-                yield self._read(launch_id, (None, *values[2 * number : 2 * number + 2]))
+                yield self._read(launch_id, (b"", *values[2 * number : 2 * number + 2]))
 
-    def _marks(self, launch_ids: Sequence[str]) -> list[Any]:
-        # Not one MGET: a cluster takes no command that concerns several nodes.
-        with self._redis.pipeline(transaction=False) as pipe:
+    def _marks(self, client: Any, launch_ids: Sequence[str]) -> list[Any]:
+        # Not one script: a cluster takes none that concerns several nodes.
+        with client.pipeline(transaction=False) as pipe:
             for launch_id in launch_ids:
                 for name in self._names(launch_id, "over", "confirmed"):
-                    pipe.get(name)
-            values: list[Any] = pipe.execute()
-            return values
+                    pipe.getrange(name, 0, scripts.MARK_SIZE)
+            values = pipe.execute(raise_on_error=False)
+        for number, value in enumerate(values):
+            if isinstance(value, redis.ResponseError) and str(value).startswith("WRONGTYPE"):
+                values[number] = b"?"
+            elif isinstance(value, Exception):
+                raise value
+        return list(values)
 
-    def put(self, entry: CachedLaunch) -> None:
-        """See ``LaunchStore``. Kept until the launch ends. One round trip."""
+    def put(self, entry: CachedLaunch, lease: Lease | None = None) -> None:
+        """See ``SharedStore``. Kept until the launch ends. One round trip, in which every worker
+        that listens hears of a confirmation."""
         ltik = entry.ltik.encode()
         head = _LAUNCH.pack(_LAYOUT, entry.verified_at, entry.ends_at, len(ltik))
         sealed = self._seal("launch", entry.id, head + ltik + entry.claims)
-        launch, confirmed = self._names(entry.id, "launch", "confirmed")
-        left = self._left(entry)
+        confirmed = told = b""
+        if entry.confirmed:
+            # Told again with each refresh, in case that Redis was away when it was told first.
+            confirmed, told = self._mark("confirmed", entry.id), self._tell("confirmed", entry.id)
+        self._eval(
+            scripts.PUT,
+            self._names(entry.id, "launch", "confirmed", "lease"),
+            [sealed, self._left(entry), confirmed, _token(lease), self._news.channel, told],
+            enlarging=True,
+        )
 
-        def put() -> None:
-            with self._redis.pipeline(transaction=False) as pipe:
-                pipe.set(launch, sealed, px=left)
-                if entry.confirmed:
-                    # Told again, in case that Redis was away when it was told first.
-                    pipe.set(confirmed, self._mark("confirmed", entry.id), px=left)
-                pipe.execute()
-
-        self._do(put)
-
-    def refuse(self, launch_id: str, at: float) -> None:
-        """See ``LaunchStore``. Every worker that listens hears of it."""
+    def refuse(self, launch_id: str, at: float, lease: Lease | None = None) -> None:
+        """See ``SharedStore``. Every worker that listens hears of it."""
         mark = self._mark("over", launch_id, at)
         # A refused launch is remembered for as long as an old entry of it could be put back; a
         # token that never was a launch, for as long as it is not asked for again.
+        told = self._tell("over", launch_id)
         self._eval(
-            _REFUSE,
-            self._names(launch_id, "launch", "over"),
-            [mark, _ms(REFUSED_FOR), _ms(DAY), self._news.channel, self._tell("over", launch_id)],
+            scripts.REFUSE,
+            self._names(launch_id, "launch", "over", "lease"),
+            [mark, _ms(REFUSED_FOR), _ms(DAY), _token(lease), self._news.channel, told],
         )
 
     def confirm(self, entry: CachedLaunch) -> None:
@@ -200,43 +160,70 @@ class RedisStore:
         told = self._tell("confirmed", entry.id)
         mark = self._mark("confirmed", entry.id)
         names = self._names(entry.id, "confirmed")
-        self._eval(_CONFIRM, names, [mark, self._left(entry), self._news.channel, told])
+        values = [mark, self._left(entry), self._news.channel, told]
+        self._eval(scripts.CONFIRM, names, values)
 
     def use_once(self, token: str) -> bool:
-        """See ``LaunchStore``."""
-        (name,) = self._names(token, "used")
-        return bool(self._do(lambda: self._redis.set(name, b"1", px=_ms(USED_FOR), nx=True)))
+        """See ``LaunchStore``. Every worker that listens hears of it, and remembers it should Redis
+        evict it. Where Redis can be read and not written, no token is used: it might have been."""
+        names = self._names(token, "used")
+        values = [_ms(USED_FOR), self._news.channel, self._tell("used", token)]
+        used = self._eval(scripts.USE, names, values)
+        if isinstance(used, bytes):
+            self._connection.refused_to_write(used.decode("ascii", "replace"))
+            return False
+        return bool(used)
 
     # -- leases -----------------------------------------------------------------------------------
 
-    def begin(self, launch_id: str) -> Turn:
-        """Ask for the lease of a launch, and look once more at what is known of it. One round
-        trip."""
+    def begin(self, launch_id: str, *, anyway: bool = False) -> Turn:
+        """See ``SharedStore``. One round trip."""
         lease = Lease(launch_id, os.urandom(16).hex())
         names = self._names(launch_id, "lease", "launch", "over", "confirmed")
-        held, *known = self._eval(_BEGIN, names, [lease.token, _ms(self.lease)])
+        values = [lease.token, _ms(self.lease), self._longest, "1" if anyway else ""]
+        standing, said, *known = self._eval(scripts.BEGIN, names, values)
         found = self._read(launch_id, known)
-        if held is None:
-            return Turn(found, lease, None)
-        failed = isinstance(held, bytes) and held[:1] == b"!"
-        return Turn(found, None, held[1:].decode("ascii", "replace") if failed else None)
+        if standing == b"ours":
+            return Turn(found, Standing.OURS, lease)
+        if standing == b"known":
+            return Turn(found, Standing.KNOWN)
+        if standing == b"unwritable":
+            self._connection.refused_to_write(said.decode("ascii", "replace"))
+            return Turn(found, Standing.NOBODYS)
+        failure = self._failure(launch_id, said)
+        if failure is not None:
+            return Turn(found, Standing.FAILED, failure=failure)
+        return Turn(found, Standing.THEIRS)
 
     def renew(self, lease: Lease) -> bool:
-        """Make a lease last from now; False where another worker has it."""
+        """See ``SharedStore``. One round trip."""
         names = self._names(lease.launch_id, "lease")
-        return bool(self._eval(_RENEW, names, [lease.token, _ms(self.lease)]))
+        values = [lease.token, _ms(self.lease)]
+        return bool(self._eval(scripts.RENEW, names, values, enlarging=True))
 
     def release(self, lease: Lease, failure: str | None = None) -> None:
-        """Give a lease back, if it is ours still.
-
-        Args:
-            lease: as ``begin`` gave it.
-            failure: told for a moment to those who wait for it, so that they do not all ask after
-                the other what has just failed.
-        """
+        """See ``SharedStore``. One round trip."""
         names = self._names(lease.launch_id, "lease")
-        told = f"!{failure}" if failure else ""
-        self._eval(_RELEASE, names, [lease.token, told, _ms(_FAILED_FOR)])
+        told = b""
+        if failure is not None:
+            content = _MARK.pack(_LAYOUT, self._clock()) + failure.encode()
+            told = b"!" + self._seal("failed", lease.launch_id, content)
+        values = [lease.token, told, _ms(_FAILED_FOR)]
+        self._eval(scripts.RELEASE, names, values)
+
+    def overdue(self) -> None:
+        """See ``SharedStore``."""
+        self._connection.overdue()
+
+    def _failure(self, launch_id: str, held: bytes) -> str | None:
+        if held[:1] != b"!":
+            return None
+        content = self._open("failed", launch_id, held[1:])
+        if content is None:
+            return None
+        at = _MARK.unpack_from(content)[1]
+        lately = abs(self._clock() - at) < _FAILED_LATELY
+        return content[_MARK.size :].decode() if lately else None
 
     # -- news -------------------------------------------------------------------------------------
 
@@ -244,14 +231,14 @@ class RedisStore:
         """Hear what other workers tell, in a thread of its own. Returns at once.
 
         Args:
-            heard: called with "over" or "confirmed", the launch id, and when (seconds since the
-                epoch).
+            heard: called with "over", "confirmed" or "used", the launch id (of "used", the token),
+                and when (seconds since the epoch).
             missed: called whenever news may have been missed: at the beginning, and after an
-                outage.
+                outage; again and again for as long as it raises ``StoreUnavailable``.
         """
 
         def opened(message: bytes) -> None:
-            content = self._open("news", "", message)
+            content = self._open("news", "", message or b"?")
             if content is None:
                 return
             kind, launch_id = content[_MARK.size :].decode().split(" ", 1)
@@ -262,11 +249,13 @@ class RedisStore:
     def close(self) -> None:
         """Stop listening, and close the connections that were opened here."""
         self._news.close()
-        if self._owned:
-            self._redis.close()
+        self._connection.close()
 
     def __repr__(self) -> str:
         return "<RedisStore>"
+
+    def _renew_news(self) -> None:
+        self._news.renew()
 
     # -- sealing ----------------------------------------------------------------------------------
 
@@ -283,7 +272,7 @@ class RedisStore:
 
     def _open(self, kind: str, launch_id: str, sealed: object) -> bytes | None:
         """What was sealed here under this kind and id; None, and a warning, for anything else."""
-        if sealed is None:
+        if sealed == b"":
             return None
         if isinstance(sealed, bytes):
             opened = self._sealer.open(sealed, f"{kind} {launch_id}".encode())
@@ -343,37 +332,16 @@ class RedisStore:
         digest = urlsafe_b64encode(sha256(launch_id.encode()).digest()[:16])[:22].decode()
         return [f"{self._prefix}:{{{digest}}}:{kind}" for kind in kinds]
 
-    def _eval(self, script: str, names: list[str], values: list[Any]) -> Any:
-        return self._do(lambda: self._redis.eval(script, len(names), *names, *values))
+    def _eval(
+        self, script: str, names: list[str], values: list[Any], *, enlarging: bool = False
+    ) -> Any:
+        return self._connection.call(
+            lambda client: client.eval(script, len(names), *names, *values), enlarging=enlarging
+        )
 
-    def _do(self, call: Callable[[], _T]) -> _T:
-        if not self._breaker.enter():
-            raise StoreUnavailable
-        try:
-            result = call()
-        except Exception as error:  # noqa: BLE001 - clusters and sentinels raise beyond RedisError
-            self._stats.count("redis_errors")
-            if isinstance(error, redis.ResponseError):
-                # Full, read-only, not allowed: told at once, so that asking again costs nothing.
-                self._breaker.succeeded()
-            else:
-                self._breaker.failed()
-            if not self._down:
-                self._down = True
-                # Not the message: what it quotes is not ours to know.
-                _log.warning(
-                    "Redis does not do as it is asked (%s): launches are not shared until it does",
-                    type(error).__name__,
-                )
-            raise StoreUnavailable from None
-        self._breaker.succeeded()
-        if self._down:
-            self._down = False
-            _log.info("Redis answers again")
-        return result
 
-    def _news_failed(self) -> None:
-        self._stats.count("redis_errors")
+def _token(lease: Lease | None) -> str:
+    return "" if lease is None else lease.token
 
 
 def _ms(seconds: float) -> int:

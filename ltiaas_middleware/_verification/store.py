@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -14,6 +15,7 @@ __all__ = [
     "LaunchStore",
     "Lease",
     "SharedStore",
+    "Standing",
     "StoreUnavailable",
     "Turn",
 ]
@@ -75,18 +77,35 @@ class Lease(NamedTuple):
     token: str
 
 
+class Standing(enum.Enum):
+    """Who may ask LTIAAS about a launch."""
+
+    #: We: the lease is ours.
+    OURS = enum.auto()
+    #: Another worker, which has the lease.
+    THEIRS = enum.auto()
+    #: Nobody, for a moment: the last holder's call has just failed.
+    FAILED = enum.auto()
+    #: Whoever asks again: something is known of the launch, so that no lease was taken.
+    KNOWN = enum.auto()
+    #: Everybody: the store can be read, but notes no lease.
+    NOBODYS = enum.auto()
+
+
 class Turn(NamedTuple):
     """What came of asking for a lease.
 
     Attributes:
         found: what is known of the launch now.
-        lease: ours, or None where another worker has it.
-        failure: how the last holder's call failed, a moment ago: the name of an exception.
+        standing: who may ask LTIAAS about it.
+        lease: ours, where the standing is OURS.
+        failure: where it is FAILED, how that call failed: the name of an exception.
     """
 
     found: Found
-    lease: Lease | None
-    failure: str | None
+    standing: Standing
+    lease: Lease | None = None
+    failure: str | None = None
 
 
 class SharedStore(LaunchStore, Protocol):
@@ -101,14 +120,34 @@ class SharedStore(LaunchStore, Protocol):
     def marks(self, launch_ids: Sequence[str]) -> Iterable[Found]:
         """``find`` for many, without the entries."""
 
-    def begin(self, launch_id: str) -> Turn:
-        """Ask for the lease of a launch, and look once more at what is known of it."""
+    def put(self, entry: CachedLaunch, lease: Lease | None = None) -> None:
+        """See ``LaunchStore``; and give a lease back, if it is still ours."""
+
+    def refuse(self, launch_id: str, at: float, lease: Lease | None = None) -> None:
+        """See ``LaunchStore``; and give a lease back, if it is still ours."""
+
+    def begin(self, launch_id: str, *, anyway: bool = False) -> Turn:
+        """Look up what is known of a launch, and ask for its lease.
+
+        Args:
+            launch_id: of the launch.
+            anyway: whether to take the lease even where something is known.
+        """
 
     def renew(self, lease: Lease) -> bool:
         """Make a lease last from now; False where another worker has it."""
 
     def release(self, lease: Lease, failure: str | None = None) -> None:
-        """Give a lease back, if it is still ours."""
+        """Give a lease back, if it is still ours.
+
+        Args:
+            lease: as ``begin`` gave it.
+            failure: told for a moment to those who wait for it, so that they do not all ask, one
+                after the other, what has just failed.
+        """
+
+    def overdue(self) -> None:
+        """Note that a call is taking longer than anyone waits for."""
 
     def listen(self, heard: Callable[[str, str, float], None], missed: Callable[[], None]) -> None:
         """Hear what other workers tell. Returns at once."""

@@ -1,0 +1,210 @@
+"""From ``Settings.cache`` to a client of redis-py's.
+
+One environment variable has to be enough for each way in which Redis is run: a single server, a
+Redis Cluster, or Sentinels that know the current master. redis-py has addresses for the first only,
+and its own defaults wait and retry for seconds, which a request would pay for.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+__all__ = ["RedisAddress", "connect", "parse", "why_unusable"]
+
+#: What an address may look like, for messages.
+FORMS = (
+    "redis://host:6379/0, redis+cluster://host:6379,host:6379, "
+    "redis+sentinel://host:26379,host:26379/name/0 (rediss in place of redis for TLS), or "
+    "unix:///path/of/socket"
+)
+_PORT = 6379
+_SENTINEL_PORT = 26379
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisAddress:
+    """Where Redis is.
+
+    Attributes:
+        kind: "server", "cluster" or "sentinel".
+        nodes: host and port of each that was named; of a server the only one; none for a socket.
+        service: what the Sentinels call the master.
+        options: keywords of redis-py's connections; they may hold a password.
+        sentinel_options: the same, of the connections to the Sentinels.
+    """
+
+    kind: str
+    nodes: tuple[tuple[str, int], ...] = ()
+    service: str = ""
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
+    sentinel_options: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def as_cluster(self) -> RedisAddress | None:
+        """The cluster that this server turned out to be a node of; None for a socket."""
+        if not self.nodes:
+            return None
+        options = {name: value for name, value in self.options.items() if name != "db"}
+        return RedisAddress(kind="cluster", nodes=self.nodes, options=options)
+
+
+def parse(url: str) -> RedisAddress:
+    """Read an address.
+
+    Raises:
+        ValueError: it cannot be used; the message quotes nothing of it, for it may hold a password.
+    """
+    scheme, _, rest = url.partition("://")
+    secure, _, kind = scheme.partition("+")
+    if secure not in ("redis", "rediss") or kind not in ("cluster", "sentinel"):
+        return _server(url)
+    place, mark, query = rest.partition("?")
+    netloc, _, path = place.partition("/")
+    user, at, hosts = netloc.rpartition("@")
+    # The user, the password and the options are read by redis-py, as those of one server.
+    options = _options(f"{secure}://{user}{at}localhost{mark}{query}")
+    del options["host"]
+    default = _PORT if kind == "cluster" else _SENTINEL_PORT
+    nodes = tuple(_node(host, default) for host in hosts.split(","))
+    if kind == "cluster":
+        if path not in ("", "0") or options.pop("db", 0) != 0:
+            raise ValueError("must name no database: a Redis Cluster has only one")
+        _try(options)
+        return RedisAddress(kind=kind, nodes=nodes, options=options)
+    service, _, number = path.partition("/")
+    if not service:
+        raise ValueError("must name the master as its Sentinels do: redis+sentinel://host/name")
+    if number:
+        if not number.isdecimal():
+            raise ValueError("must name the database by its number: redis+sentinel://host/name/0")
+        options["db"] = int(number)
+    sentinel_options = {
+        name.removeprefix("sentinel_"): options.pop(name)
+        for name in ("sentinel_username", "sentinel_password")
+        if name in options
+    }
+    sentinel_options |= {name: of for name, of in options.items() if name.startswith("ssl")}
+    for some in (options, sentinel_options):
+        _try(some)
+    return RedisAddress(
+        kind=kind,
+        nodes=nodes,
+        service=unquote(service),
+        options=options,
+        sentinel_options=sentinel_options,
+    )
+
+
+def connect(address: RedisAddress, timeout: float) -> Any:
+    """A client. One of a cluster asks it for its nodes at once; the others connect when they are
+    used.
+
+    Args:
+        address: as ``parse`` gave it; timeouts among its options win.
+        timeout: seconds to connect, and for each answer.
+
+    Raises:
+        Exception: the cluster cannot be reached.
+    """
+    from redis import ConnectionPool, Redis, RedisCluster
+    from redis.backoff import NoBackoff
+    from redis.cluster import ClusterNode
+    from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+    from redis.retry import Retry
+    from redis.sentinel import Sentinel
+
+    times = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    # redis-py's own retries, with pauses of seconds, would be paid for by a request.
+    no_retry = Retry(NoBackoff(), 0)
+    options = {**times, **address.options}
+    if address.kind == "cluster":
+        nodes = [ClusterNode(*node) for node in address.nodes]  # type: ignore[no-untyped-call]
+        return RedisCluster(startup_nodes=nodes, retry=no_retry, **options)
+    options["retry"] = no_retry
+    if address.kind == "sentinel":
+        sentinel_options = {**times, "retry": no_retry, **address.sentinel_options}
+        sentinels = Sentinel(address.nodes, sentinel_kwargs=sentinel_options, **options)  # type: ignore[no-untyped-call]
+        return sentinels.master_for(address.service)  # type: ignore[no-untyped-call]
+    kind: type[Any] = UnixDomainSocketConnection
+    if address.nodes:
+        kind = SSLConnection if options.pop("ssl", False) else Connection
+        ((options["host"], options["port"]),) = address.nodes
+    return Redis.from_pool(ConnectionPool(connection_class=kind, **options))
+
+
+def why_unusable(client: Any) -> str | None:
+    """Why a client that was given as ``cache`` cannot be used, or None."""
+    if not all(callable(getattr(client, name, None)) for name in ("eval", "pubsub", "pipeline")):
+        return f"must be 'memory', a client of redis-py's, or the address of a Redis: {FORMS}"
+    if inspect.iscoroutinefunction(getattr(client, "execute_command", None)):
+        return (
+            "must be a client of redis.Redis or redis.RedisCluster, not of redis.asyncio: the "
+            "middleware calls Redis in threads of its own, also under ASGI"
+        )
+    encoder = getattr(client, "get_encoder", lambda: None)()
+    if getattr(encoder, "decode_responses", False):
+        return "must be a client without decode_responses: what is stored is bytes"
+    return None
+
+
+def _server(url: str) -> RedisAddress:
+    options = _options(url)
+    parts = urlsplit(url)
+    if not (parts.netloc or parts.path.strip("/")):
+        raise ValueError(f"must be 'memory' or the address of a Redis: {FORMS}")
+    if "," in parts.netloc.rpartition("@")[2]:
+        raise ValueError("must name one server; for several there are redis+cluster and +sentinel")
+    if parts.scheme == "unix":
+        _try({name: value for name, value in options.items() if name != "path"})
+        return RedisAddress(kind="server", options=options)
+    _try(options)
+    node = (options.pop("host", "localhost"), options.pop("port", _PORT))
+    return RedisAddress(kind="server", nodes=(node,), options=options)
+
+
+def _options(url: str) -> dict[str, Any]:
+    from redis.connection import SSLConnection, parse_url
+
+    message = None
+    try:
+        options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
+    except ValueError:
+        # Raised below: what this one quotes must not be seen as the reason of ours, either.
+        message = f"must be 'memory' or the address of a Redis: {FORMS}"
+    if message:
+        raise ValueError(message)
+    if options.pop("connection_class", None) is SSLConnection:
+        options["ssl"] = True
+    if "decode_responses" in options:
+        raise ValueError("must be an address without decode_responses: what is stored is bytes")
+    return options
+
+
+def _node(host: str, port: int) -> tuple[str, int]:
+    message = None
+    try:
+        parts = urlsplit(f"//{host}")
+        found = parts.hostname, parts.port or port
+    except ValueError:
+        message = "must name each host as host:port"
+    if message or not found[0]:
+        raise ValueError(message or "must name at least one host, as host:port")
+    return unquote(found[0]), found[1]
+
+
+def _try(options: dict[str, Any]) -> None:
+    """Refuse an option that redis-py's connections would refuse later, at the first launch."""
+    from redis.connection import Connection, ConnectionPool, SSLConnection
+
+    keywords = {name: value for name, value in options.items() if name != "ssl"}
+    kind = SSLConnection if options.get("ssl") else Connection
+    message = None
+    try:
+        ConnectionPool(connection_class=kind, **keywords).make_connection()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it would be raised later as well
+        # The names of options are safe to show, their values are not.
+        message = f"has an option that redis-py does not take ({type(error).__name__})"
+    if message:
+        raise ValueError(message)
