@@ -9,7 +9,6 @@ Start a local LTIAAS first, and give the tool the two variables that it prints:
 import os
 import sys
 
-import requests
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.core.management import execute_from_command_line
@@ -20,7 +19,7 @@ from django.template import engines
 from django.urls import path
 from django.views.decorators.http import require_POST
 
-from ltiaas_middleware import require_launch
+from ltiaas_middleware import Score, require_launch
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 
 settings.configure(
@@ -45,7 +44,7 @@ PAGE = """<!doctype html>
 """
 ROSTER = """<!doctype html>
 <title>Roster</title>
-<ul>{% for member in members %}<li>{{ member.name|default:member.userId }}</li>{% endfor %}</ul>
+<ul>{% for member in members %}<li>{{ member.name|default:member.user_id }}</li>{% endfor %}</ul>
 <p><a href="{% url 'start' %}">Back</a></p>
 """
 
@@ -62,9 +61,7 @@ def roster(request):
     launch = require_launch()
     if not launch.has_role("Instructor"):
         raise PermissionDenied
-    reply = requests.get(launch.url_for("memberships"), auth=launch.credential, timeout=10)
-    reply.raise_for_status()
-    return page(ROSTER, members=reply.json()["members"])
+    return page(ROSTER, members=launch.api.members())
 
 
 @require_POST
@@ -73,19 +70,9 @@ def finish(request):
     column = launch.id_token.services.assignment_and_grades.line_item_id
     if column is None:
         return HttpResponse("The course keeps no grades for this activity.", status=409)
-    reply = requests.post(
-        launch.url_for("lineitems", column, "scores"),
-        json={
-            "userId": launch.user_id,
-            "scoreGiven": 8,  # Yours to work out.
-            "scoreMaximum": 10,
-            "activityProgress": "Completed",
-            "gradingProgress": "FullyGraded",
-        },
-        auth=launch.credential,
-        timeout=10,
-    )
-    reply.raise_for_status()
+    # What the score is, is yours to work out.
+    score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
+    launch.api.submit_score(column, score)
     return redirect("start")  # Inside the launch, as {% url %} is.
 
 

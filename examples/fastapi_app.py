@@ -9,11 +9,10 @@ Start a local LTIAAS first, and give the tool the two variables that it prints:
 from html import escape
 from typing import Annotated
 
-import httpx
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from ltiaas_middleware import Launch, require_launch
+from ltiaas_middleware import Launch, Score, require_launch
 from ltiaas_middleware.asgi import LTIAASMiddleware
 
 app = FastAPI()
@@ -60,12 +59,10 @@ async def start(request: Request, launch: TheLaunch) -> str:
 async def roster(request: Request, launch: TheLaunch) -> str:
     if not launch.has_role("Instructor"):
         raise HTTPException(403)
-    async with httpx.AsyncClient(auth=launch.credential, timeout=10) as client:
-        reply = await client.get(launch.url_for("memberships"))
-    reply.raise_for_status()
-    names = (member.get("name") or member["userId"] for member in reply.json()["members"])
+    # Page by page, on connections that all launches share.
+    names = [member.name or member.user_id async for member in launch.async_api.members()]
     return ROSTER.format(
-        members="".join(f"<li>{escape(str(name))}</li>" for name in names),
+        members="".join(f"<li>{escape(name)}</li>" for name in names),
         start=escape(str(request.url_for("start"))),
     )
 
@@ -75,14 +72,7 @@ async def finish(request: Request, launch: TheLaunch) -> RedirectResponse:
     column = launch.id_token.services.assignment_and_grades.line_item_id
     if column is None:
         raise HTTPException(409, "The course keeps no grades for this activity.")
-    score = {
-        "userId": launch.user_id,
-        "scoreGiven": 8,  # Yours to work out.
-        "scoreMaximum": 10,
-        "activityProgress": "Completed",
-        "gradingProgress": "FullyGraded",
-    }
-    async with httpx.AsyncClient(auth=launch.credential, timeout=10) as client:
-        reply = await client.post(launch.url_for("lineitems", column, "scores"), json=score)
-    reply.raise_for_status()
+    # What the score is, is yours to work out.
+    score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
+    await launch.async_api.submit_score(column, score)
     return RedirectResponse(request.url_for("start"), 303)

@@ -6,10 +6,9 @@ Start a local LTIAAS first, and give the tool the two variables that it prints:
     python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch
 """
 
-import requests
 from flask import Flask, abort, redirect, render_template_string, url_for
 
-from ltiaas_middleware import require_launch
+from ltiaas_middleware import Score, require_launch
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 
 app = Flask(__name__)
@@ -26,7 +25,7 @@ PAGE = """<!doctype html>
 """
 ROSTER = """<!doctype html>
 <title>Roster</title>
-<ul>{% for member in members %}<li>{{ member.name or member.userId }}</li>{% endfor %}</ul>
+<ul>{% for member in members %}<li>{{ member.name or member.user_id }}</li>{% endfor %}</ul>
 <p><a href="{{ url_for('launch') }}">Back</a></p>
 """
 
@@ -42,9 +41,7 @@ def roster():
     launch = require_launch()
     if not launch.has_role("Instructor"):
         abort(403)
-    reply = requests.get(launch.url_for("memberships"), auth=launch.credential, timeout=10)
-    reply.raise_for_status()
-    return render_template_string(ROSTER, members=reply.json()["members"])
+    return render_template_string(ROSTER, members=launch.api.members())
 
 
 @app.post("/finish")
@@ -53,18 +50,8 @@ def finish():
     column = launch.id_token.services.assignment_and_grades.line_item_id
     if column is None:
         abort(409, "The course keeps no grades for this activity.")
-    reply = requests.post(
-        launch.url_for("lineitems", column, "scores"),
-        json={
-            "userId": launch.user_id,
-            "scoreGiven": 8,  # Yours to work out.
-            "scoreMaximum": 10,
-            "activityProgress": "Completed",
-            "gradingProgress": "FullyGraded",
-        },
-        auth=launch.credential,
-        timeout=10,
-    )
-    reply.raise_for_status()
+    # What the score is, is yours to work out.
+    score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
+    launch.api.submit_score(column, score)
     # url_for stays inside the launch, and so does the redirect.
     return redirect(url_for("launch"), 303)

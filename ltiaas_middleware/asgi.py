@@ -7,6 +7,8 @@ made for the address the browser sees.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
@@ -153,6 +155,9 @@ class LTIAASMiddleware(Middleware):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(app, settings, **options)
+        # Here and not in the first call of launch.async_api, which would hold up the event loop.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(".api.async_session", __package__)
         if path_includes_root is None:
             path_includes_root = not _is_falcon(app)
         self._path_includes_root = path_includes_root

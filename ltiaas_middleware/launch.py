@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import datetime, timezone
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from urllib.parse import quote
 
 import requests
@@ -15,12 +15,16 @@ from ._crypto import handoffs
 from ._crypto.handoffs import Handoffs
 from ._verification.launches import CachedLaunch
 from .api.addresses import launch_url
+from .api.async_clients import AsyncClients
 from .api.exchange import Limits
 from .api.id_token import IdToken
 from .api.session import ApiSession
 from .credentials import LtikCredential, ServiceKeyCredential
 from .errors import IdTokenError, LaunchRequired
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .api.async_session import AsyncApiSession
 
 __all__ = ["GlobalUserId", "Launch", "current_launch", "require_launch"]
 
@@ -39,6 +43,8 @@ class Account(NamedTuple):
     handoffs: Handoffs
     #: Connections to LTIAAS that all launches share; None opens some for each ``Launch.api``.
     session: requests.Session | None = None
+    #: The same for ``Launch.async_api``.
+    clients: AsyncClients | None = None
 
 
 class Launch:
@@ -87,6 +93,15 @@ class Launch:
         """Calls to LTIAAS on behalf of this launch: roster, line items, scores, deep linking."""
         limits = Limits(ca_bundle=self._account.settings.ca_bundle)
         return ApiSession(self.credential, limits, session=self._account.session)
+
+    @property
+    def async_api(self) -> AsyncApiSession:
+        """``api`` for ``async def`` views, on connections that all launches of the event loop
+        share; nothing of it blocks the loop. Needs the extra ``[async]``."""
+        from .api.async_session import AsyncApiSession
+
+        limits = Limits(ca_bundle=self._account.settings.ca_bundle)
+        return AsyncApiSession(self.credential, limits, client=self._account.clients)
 
     @property
     def service_credential(self) -> ServiceKeyCredential | None:

@@ -17,6 +17,8 @@ from .._verification.authenticator import Authenticator
 from .._verification.id_tokens import Api, IdTokenSource
 from .._verification.ltik_times import launch_start
 from .._verification.stats import Stats, publish
+from ..api.async_clients import AsyncClients
+from ..api.exchange import Limits
 from ..api.transport import new_session
 from ..launch import Account
 from ..service_keys.recording import Recording
@@ -153,13 +155,16 @@ class _Parts:
             source = Recording(source, service_keys, launch_start)
         self.authenticator = Authenticator(settings, source, ids, shared=shared, stats=stats)
         self._session = new_session(settings.max_calls)
-        account = Account(settings, Handoffs(settings.secrets, time.time), self._session)
+        self._clients = AsyncClients(Limits(ca_bundle=settings.ca_bundle))
+        handoffs = Handoffs(settings.secrets, time.time)
+        account = Account(settings, handoffs, self._session, self._clients)
         self.gate = Gate(account, ids, self.authenticator, variables)
 
     def close(self, *, wait: bool = True) -> None:
         self.authenticator.close(wait=wait)
         self._id_tokens.close()
         self._session.close()
+        self._clients.close()
 
 
 def _close_dropped(all_parts: list[_Parts]) -> None:

@@ -1,10 +1,12 @@
 """The calls of ``session`` for async apps, on httpx (extra ``[async]``).
 
 ```python
-async with AsyncApiSession(launch.credential) as api:
-    async for member in api.members(role="Learner"):
-        print(member.user_id)
+async for member in launch.async_api.members(role="Learner"):
+    print(member.user_id)
 ```
+
+``launch.async_api`` is one on connections that all launches of the event loop share. Outside of a
+launch, ``async with AsyncApiSession(credential) as api`` has connections of its own.
 """
 
 from __future__ import annotations
@@ -12,16 +14,15 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
 import anyio
 import httpx
 
-from .._version import __version__
 from ..credentials import Credential
 from .account_endpoints import AccountEndpoints
+from .async_clients import AsyncClients, new_client, tls_context_in_thread
 from .endpoint import install
 from .endpoints import Endpoints
 from .exchange import Answer, Call, Failure, Limits, Pause, Send, exchange
@@ -32,21 +33,6 @@ __all__ = ["AsyncApiSession"]
 T = TypeVar("T")
 
 
-def new_client(limits: Limits) -> httpx.AsyncClient:
-    """A client that keeps connections and nothing else: no cookie of one launch's call may go out
-    with another's."""
-    return httpx.AsyncClient(
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        follow_redirects=False,
-        headers={
-            "User-Agent": f"ltiaas-middleware/{__version__} (Python)",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-        },
-        verify=ssl.create_default_context(cafile=limits.ca_bundle) if limits.ca_bundle else True,
-    )
-
-
 class AsyncApiSession(Endpoints, AccountEndpoints):
     """Calls with one credential. Runs on asyncio and on trio.
 
@@ -55,8 +41,9 @@ class AsyncApiSession(Endpoints, AccountEndpoints):
     Args:
         credential: of a launch, a service key or the account.
         limits: timeouts, repeats and sizes.
-        client: an ``httpx.AsyncClient`` to share connections with; a new one by default, which
-            ``aclose`` closes. One of your own should come from ``new_client``.
+        client: connections to share: an ``httpx.AsyncClient``, which should come from
+            ``async_clients.new_client``, or ``AsyncClients``, for all loops. A new client by
+            default, which ``aclose`` closes.
     """
 
     def __init__(
@@ -64,13 +51,14 @@ class AsyncApiSession(Endpoints, AccountEndpoints):
         credential: Credential,
         limits: Limits | None = None,
         *,
-        client: httpx.AsyncClient | None = None,
+        client: httpx.AsyncClient | AsyncClients | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Coroutine[Any, Any, None]] = anyio.sleep,
     ) -> None:
         self.credential = credential
         self.limits = limits or Limits()
-        self._client = new_client(self.limits) if client is None else client
+        self._clients = client if isinstance(client, AsyncClients) else None
+        self._client = None if isinstance(client, AsyncClients) else client
         self._shared = client is not None
         self._monotonic = monotonic
         self._sleep = sleep
@@ -116,7 +104,7 @@ class AsyncApiSession(Endpoints, AccountEndpoints):
 
     async def aclose(self) -> None:
         """Close the connections, unless they are shared."""
-        if not self._shared:
+        if not self._shared and self._client is not None:
             await self._client.aclose()
 
     async def __aenter__(self) -> AsyncApiSession:
@@ -152,9 +140,19 @@ class AsyncApiSession(Endpoints, AccountEndpoints):
                 outcome = Failure(f"the request failed ({type(error).__name__})", passing=False)
         return outcome
 
+    async def _connected(self) -> httpx.AsyncClient:
+        if self._clients is not None:
+            return await self._clients.get()
+        if self._client is None:
+            context = await tls_context_in_thread(self.limits.ca_bundle)
+            # Another task may have made one in the meantime.
+            self._client = self._client or new_client(self.limits, context)
+        return self._client
+
     async def _attempt(self, step: Send) -> Answer | Failure:
         limits = self.limits
-        async with self._client.stream(
+        client = await self._connected()
+        async with client.stream(
             step.method,
             step.url,
             content=step.content,

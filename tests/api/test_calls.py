@@ -25,7 +25,8 @@ from ltiaas_middleware import (
     ServiceUnavailableForContext,
     UpstreamError,
 )
-from ltiaas_middleware.api.async_session import AsyncApiSession, new_client
+from ltiaas_middleware.api.async_clients import new_client
+from ltiaas_middleware.api.async_session import AsyncApiSession
 from ltiaas_middleware.api.exchange import Answer, Call, Failure, Limits, Pause, Send, exchange
 from ltiaas_middleware.api.gradebook import LineItem, Score
 from ltiaas_middleware.api.session import ApiSession

@@ -1,0 +1,263 @@
+"""``launch.async_api``: connections that all launches of an event loop share."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import ssl
+import threading
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import pytest
+import trustme
+
+from ltiaas_middleware import current_launch, require_launch
+from ltiaas_middleware.api.async_clients import AsyncClients, tls_context
+from ltiaas_middleware.api.async_session import AsyncApiSession
+from ltiaas_middleware.api.exchange import Limits
+from ltiaas_middleware.asgi import LTIAASMiddleware
+from ltiaas_middleware.sandbox import Sandbox, SandboxServer
+from tests.account import Account
+
+
+@dataclass
+class TlsAccount:
+    account: Account
+    bundle: str
+    handshakes: list[Any] = field(default_factory=list)
+
+    def tool(self, view: Callable[[], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Ask a view behind the ASGI middleware, with a new launch each time."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            found.append(await view())
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        async def ask(**seat: Any) -> Any:
+            token = self.account.sandbox.issue(**seat)
+            scope = {
+                "type": "http", "method": "GET", "scheme": "https", "path": "/", "root_path": "",
+                "query_string": f"ltik={token}".encode(), "headers": [(b"host", b"tool.example")],
+            }  # fmt: skip
+
+            async def send(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    assert message["status"] == 200, message
+
+            async def receive() -> Any:
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            await middleware(scope, receive, send)
+            return found.pop()
+
+        found: list[Any] = []
+        middleware = LTIAASMiddleware(
+            app, url=self.account.url, api_key=self.account.key, ca_bundle=self.bundle
+        )
+        ask.middleware = middleware  # type: ignore[attr-defined]
+        self.middlewares.append(middleware)
+        return ask
+
+    middlewares: list[LTIAASMiddleware] = field(default_factory=list)
+
+
+@pytest.fixture
+def tls(tmp_path: Any) -> Iterator[TlsAccount]:
+    """An account behind TLS that counts handshakes."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    sandbox = Sandbox()
+    with SandboxServer(sandbox, ssl_context=context) as server:
+        made = TlsAccount(Account(sandbox, server.url), str(bundle))
+        context.sni_callback = lambda *args: made.handshakes.append(args)
+        yield made
+        for middleware in made.middlewares:
+            middleware.close()
+    # What a loop left open would be told of here, as an error.
+    gc.collect()
+
+
+async def roster() -> int:
+    return len([member async for member in require_launch().async_api.members(limit=10)])
+
+
+def test_calls_of_many_launches_share_one_connection(tls: TlsAccount) -> None:
+    ask = tls.tool(roster)
+
+    async def main() -> None:
+        assert await ask() == 31
+        tls.handshakes.clear()
+        for _ in range(10):
+            assert await ask() == 31
+
+    asyncio.run(main())
+    # None for the roster; the middleware's own calls have a connection of theirs.
+    assert len(tls.handshakes) == 0
+
+
+def test_the_loop_does_not_load_certificates(
+    tls: TlsAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loading: list[str] = []
+    create = ssl.create_default_context
+
+    def watched(*args: Any, **options: Any) -> ssl.SSLContext:
+        loading.append(threading.current_thread().name)
+        return create(*args, **options)
+
+    monkeypatch.setattr(ssl, "create_default_context", watched)
+    ask = tls.tool(roster)
+
+    async def main() -> None:
+        results = await asyncio.gather(*(ask() for _ in range(16)))
+        assert results == [31] * 16
+
+    asyncio.run(main())
+    mine = threading.current_thread().name
+    assert len(loading) == 1
+    assert mine not in loading
+
+
+def test_a_session_of_ones_own_does_not_load_them_either(
+    tls: TlsAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credential = tls.account.launch()
+    limits = Limits(ca_bundle=tls.bundle)
+
+    async def main() -> None:
+        async with AsyncApiSession(credential, limits) as api:
+            await asyncio.gather(api.id_token(), api.id_token())
+
+    asyncio.run(main())
+    assert tls_context(tls.bundle) is tls_context(tls.bundle)
+
+
+def test_each_loop_has_a_connection_of_its_own_and_closes_it(tls: TlsAccount) -> None:
+    clients = AsyncClients(Limits(ca_bundle=tls.bundle))
+    credential = tls.account.launch()
+    seen: list[Any] = []
+    failed: list[BaseException] = []
+
+    async def main() -> None:
+        api = AsyncApiSession(credential, client=clients)
+        for _ in range(5):
+            await api.id_token()
+        seen.append(await clients.get())
+        assert not seen[-1].is_closed
+
+    def thread() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            failed.append(error)
+
+    threads = [threading.Thread(target=thread) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    asyncio.run(main())
+    assert failed == []
+    assert len(tls.handshakes) == 5
+    assert len(set(map(id, seen))) == 5
+    assert all(client.is_closed for client in seen)
+
+
+def test_trio_has_them_too(tls: TlsAccount) -> None:
+    clients = AsyncClients(Limits(ca_bundle=tls.bundle))
+    credential = tls.account.launch()
+    seen: list[Any] = []
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(AsyncApiSession(credential, client=clients).id_token)
+        before = len(tls.handshakes)
+        for _ in range(5):
+            api = AsyncApiSession(credential, client=clients)
+            assert len([member async for member in api.members(limit=10)]) == 31
+        assert len(tls.handshakes) == before
+        seen.append(await clients.get())
+
+    anyio.run(main, backend="trio")
+    assert seen[0].is_closed
+
+
+def test_they_are_closed_with_the_middleware(tls: TlsAccount) -> None:
+    async def client() -> Any:
+        launch = require_launch()
+        await launch.async_api.id_token()
+        return await launch._account.clients.get()  # type: ignore[union-attr]
+
+    ask = tls.tool(client)
+
+    async def main() -> None:
+        of_this_loop = await ask()
+        await asyncio.to_thread(ask.middleware.close)  # type: ignore[attr-defined]
+        while not of_this_loop.is_closed:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_a_closed_client_is_replaced(tls: TlsAccount) -> None:
+    clients = AsyncClients(Limits(ca_bundle=tls.bundle))
+    credential = tls.account.launch()
+
+    async def main() -> None:
+        for _ in range(2):
+            assert (await AsyncApiSession(credential, client=clients).id_token()).user.id
+            await clients.aclose()
+
+    asyncio.run(main())
+    assert len(tls.handshakes) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_the_children_of_a_fork_have_connections_of_their_own(tls: TlsAccount) -> None:
+    async def who() -> str:
+        launch = require_launch()
+        assert launch is current_launch()
+        return str((await launch.async_api.id_token()).user.id)
+
+    ask = tls.tool(who)
+    loop = asyncio.new_event_loop()
+    running = threading.Thread(target=loop.run_forever)
+    running.start()
+
+    def in_parent() -> str:
+        return str(asyncio.run_coroutine_threadsafe(ask(user="ada"), loop).result(20))
+
+    assert in_parent() == "ada"
+    children = []
+    for user in ("ben", "chen"):
+        child = os.fork()
+        if child == 0:
+            try:
+
+                async def main(user: str = user) -> None:
+                    for _ in range(5):
+                        assert await ask(user=user) == user
+
+                asyncio.run(main())
+            except BaseException:  # noqa: BLE001 - the child must end here
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    assert in_parent() == "ada"
+    asyncio.run_coroutine_threadsafe(loop.shutdown_asyncgens(), loop).result(20)
+    loop.call_soon_threadsafe(loop.stop)
+    running.join()
+    loop.close()
