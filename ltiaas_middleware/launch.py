@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import datetime, timezone
@@ -16,6 +15,7 @@ from ._crypto.handoffs import Handoffs
 from ._verification.launches import CachedLaunch
 from .api.addresses import launch_url
 from .api.async_clients import AsyncClients
+from .api.decoded import DecodedTokens
 from .api.exchange import Limits
 from .api.id_token import IdToken
 from .api.session import ApiSession
@@ -41,6 +41,7 @@ class Account(NamedTuple):
 
     settings: Settings
     handoffs: Handoffs
+    decoded: DecodedTokens
     #: Connections to LTIAAS that all launches share; None opens some for each ``Launch.api``.
     session: requests.Session | None = None
     #: The same for ``Launch.async_api``.
@@ -74,7 +75,8 @@ class Launch:
     def id_token(self) -> IdToken:
         """The launch's claims."""
         if self._id_token is None:
-            self._id_token = IdToken.parse(json.loads(self._entry.claims))
+            entry = self._entry
+            self._id_token = self._account.decoded.get(entry.id, entry.claims)
         return self._id_token
 
     @property

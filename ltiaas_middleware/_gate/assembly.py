@@ -18,6 +18,7 @@ from .._verification.id_tokens import Api, IdTokenSource
 from .._verification.ltik_times import launch_start
 from .._verification.stats import Stats, publish
 from ..api.async_clients import AsyncClients
+from ..api.decoded import DecodedTokens
 from ..api.exchange import Limits
 from ..api.transport import new_session
 from ..launch import Account
@@ -157,7 +158,7 @@ class _Parts:
         self._session = new_session(settings.max_calls)
         self._clients = AsyncClients(Limits(ca_bundle=settings.ca_bundle))
         handoffs = Handoffs(settings.secrets, time.time)
-        account = Account(settings, handoffs, self._session, self._clients)
+        account = Account(settings, handoffs, DecodedTokens(), self._session, self._clients)
         self.gate = Gate(account, ids, self.authenticator, variables)
 
     def close(self, *, wait: bool = True) -> None:

@@ -7,11 +7,13 @@ missing, and fields that are not known here survive in ``.raw``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from ..errors import IdTokenError
+from .frozen import frozen
 from .roles import has_role
 from .values import flag, mapping, pixels, text, texts, true
 
@@ -171,20 +173,46 @@ class Services:
     service_key: str | None = field(default=None, repr=False)
 
 
+class _Raw:
+    """The mapping that a token was read from, or the JSON of it."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Mapping[str, Any] | bytes) -> None:
+        self._source = source
+
+    def document(self) -> Mapping[str, Any]:
+        if isinstance(self._source, bytes):
+            self._source = cast("Mapping[str, Any]", json.loads(self._source))
+        return self._source
+
+
 @dataclass(frozen=True, slots=True)
 class IdToken:
-    """The claims of a launch (``GET /api/idtoken``).
-
-    ``raw`` is the mapping as LTIAAS sent it. It is not shown by ``repr``: it holds names, addresses
-    and the service key.
-    """
+    """The claims of a launch (``GET /api/idtoken``). Nothing in it can be changed but ``raw``."""
 
     user: User
     platform: Platform
     launch: LaunchClaims
     services: Services
     lti_version: str | None
-    raw: Mapping[str, Any] = field(repr=False)
+    _raw: _Raw = field(repr=False, compare=False)
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The mapping as LTIAAS sent it, each request's own. It is not shown by ``repr``: it holds
+        names, addresses and the service key."""
+        return self._raw.document()
+
+    def with_raw(self, claims: bytes) -> IdToken:
+        """The same with a ``raw`` of its own, decoded when it is asked for.
+
+        Args:
+            claims: JSON that this was read from.
+        """
+        return IdToken(
+            self.user, self.platform, self.launch, self.services, self.lti_version, _Raw(claims)
+        )
 
     @classmethod
     def parse(cls, raw: object) -> IdToken:
@@ -222,12 +250,12 @@ class IdToken:
                 version=text(platform.get("version")),
                 contact_email=text(platform.get("contactEmail")),
                 consumer_key=text(platform.get("consumerKey")),
-                lis=mapping(platform.get("lis")) or None,
+                lis=frozen(mapping(platform.get("lis"))) or None,
             ),
             launch=_launch(mapping(raw.get("launch")), mapping(raw.get("custom"))),
             services=_services(mapping(raw.get("services"))),
             lti_version=text(raw.get("ltiVersion")),
-            raw=raw,
+            _raw=_Raw(raw),
         )
 
     def has_role(self, role: str) -> bool:
@@ -279,7 +307,7 @@ def _launch(launch: Mapping[str, Any], top_level_custom: Mapping[str, Any]) -> L
             width=pixels(shown.get("width")),
             height=pixels(shown.get("height")),
         ),
-        custom=mapping(launch.get("custom")) or top_level_custom,
+        custom=frozen(mapping(launch.get("custom")) or top_level_custom),
     )
 
 

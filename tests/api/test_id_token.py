@@ -9,6 +9,7 @@ import pytest
 from ltiaas_middleware import IdToken, IdTokenError, InvalidRequest, ServiceKeyCredential, Settings
 from ltiaas_middleware._crypto.handoffs import Handoffs
 from ltiaas_middleware._verification.launches import CachedLaunch
+from ltiaas_middleware.api.decoded import DecodedTokens
 from ltiaas_middleware.launch import Account, GlobalUserId, Launch
 
 FULL = {
@@ -274,7 +275,11 @@ class TestLaunch:
             refresh=0,
             trusted=0,
         )
-        return Launch(entry, Account(settings, Handoffs(settings.secrets, lambda: 0)), "/lti/x")
+        return Launch(
+            entry,
+            Account(settings, Handoffs(settings.secrets, lambda: 0), DecodedTokens()),
+            "/lti/x",
+        )
 
     def test_tells_who_where_and_until_when(self, launch):
         assert launch.id == "A" * 22
