@@ -1,0 +1,58 @@
+"""The clock of a machine is set while launches are shared."""
+
+from __future__ import annotations
+
+import pytest
+
+from ltiaas_middleware._verification.launches import CachedLaunch
+from ltiaas_middleware._verification.ltik_times import DAY
+from tests.fixtures.workers import Clock
+from tests.tokens import ltik
+
+pytestmark = pytest.mark.redis
+
+
+class TestAnHoursJump:
+    """The clock of a machine is set by an hour, forwards or backwards."""
+
+    @pytest.mark.parametrize("jump", [3600, -3600])
+    @pytest.mark.parametrize("whose", ["both", "one"])
+    def test_breaks_nothing(self, make, upstream, jump, whose, record_figure):
+        ours, theirs = Clock(), Clock()
+        first, second = make(clock=ours), make(clock=theirs)
+        tokens = [ltik(iat=ours.wall - 10), ltik(iat=ours.wall - DAY + 7200), ltik()]
+        began = ours.since_boot
+        last_end = dict.fromkeys(tokens, began + DAY)
+
+        def ask():
+            for token in tokens:
+                for worker, clock in ((first, ours), (second, theirs)):
+                    outcome = worker.verify(token)
+                    assert isinstance(outcome, CachedLaunch), outcome
+                    assert outcome.ltik == token
+                    assert outcome.trusted <= clock.since_boot + 600
+                    assert outcome.ends <= last_end[token] + 60
+                    worker.settle()
+
+        ask()
+        before = len(upstream.asked)
+        assert before == len(tokens)
+        for clock in (ours, theirs) if whose == "both" else (ours,):
+            clock.wall += jump
+        ask()
+        at_once = len(upstream.asked) - before
+        # In memory nothing has moved.
+        assert at_once == 0
+        for _ in range(5):
+            for clock in (ours, theirs):
+                clock.pass_(601)
+            ask()
+        late = make(clock=ours)
+        for token in tokens:
+            assert isinstance(late.verify(token), CachedLaunch)
+        later = len(upstream.asked) - before
+        record_figure(
+            f"6: clock {jump:+} s, {whose}: {at_once} calls at once, {later} over five ttls of "
+            f"{len(tokens)} launches on 2 workers (at most {2 * 6 * len(tokens)})"
+        )
+        assert later <= 2 * 6 * len(tokens)
