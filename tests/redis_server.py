@@ -20,10 +20,11 @@ _BEGINNINGS = {"AUTH", "CLIENT", "HELLO", "PING", "SELECT"}
 class RedisServer:
     """Listens on a free port and on a unix socket, and writes nothing to disk.
 
-    What it is told at its start with `options` it is told again at each `start`.
+    What it is told at its start with `options` it is told again at each `start`. With `config` it
+    is a Sentinel.
     """
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, config: Path | None = None) -> None:
         program = need("redis-server")
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
@@ -33,6 +34,12 @@ class RedisServer:
             *("--unixsocket", f"{directory}/redis.sock", "--save", "", "--appendonly", "no"),
             *options,
         ]
+        if config is not None:
+            # A Sentinel: the same program, which keeps what it learns in its configuration.
+            self._command = [
+                *(program, str(config), "--sentinel", "--port", str(self.port)),
+                *("--bind", "127.0.0.1", "--dir", str(directory)),
+            ]
         self._log = directory / "redis.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.client = redis.Redis(port=self.port, socket_timeout=5)
@@ -53,13 +60,21 @@ class RedisServer:
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
-        """It takes connections and commands and answers none, until the block is left."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        """`pause`, until the block is left."""
+        self.pause()
         try:
             yield
         finally:
-            self._process.send_signal(signal.SIGCONT)
+            self.go_on()
+
+    def pause(self) -> None:
+        """It takes connections and commands and answers none, until it is told to `go_on`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it with SIGKILL; what it held is gone."""

@@ -57,6 +57,7 @@ class RedisConnection:
         )
         self._address: _redis_clients.RedisAddress | None = None
         self._client: Any = None
+        self._former: Any = None
         if isinstance(settings.cache, str):
             self._address = _redis_clients.parse(settings.cache)
         else:
@@ -141,9 +142,11 @@ class RedisConnection:
         if self._address is None:
             return
         with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            _close(client)
+            clients = self._client, self._former
+            self._client = self._former = None
+        for client in clients:
+            if client is not None:
+                _close(client)
 
     def _failed(self, why: str, *, refused: bool) -> None:
         self._stats.count("redis_errors")
@@ -157,8 +160,8 @@ class RedisConnection:
             if cluster is None or self._address is None or self._address.kind != "server":
                 return False
             self._address = cluster
-            client, self._client = self._client, None
-        _close(client)
+            # Kept until the end: other threads still wait for an answer of it.
+            self._former, self._client = self._client, None
         self._recovered()
         _log.warning(
             "the Redis of cache (LTIAAS_CACHE) is a node of a cluster, and used as one; begin its "

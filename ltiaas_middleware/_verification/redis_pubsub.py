@@ -27,7 +27,7 @@ _log = logging.getLogger("ltiaas_middleware")
 _LOOK = 1.0
 # After so many looks at a quiet connection a sign of life is asked for; after twice as many it is
 # taken for dead. A firewall or a machine that is gone closes nothing.
-_QUIET = 10
+_QUIET = 5
 # Seconds until the next attempt after the connection was lost.
 _RECONNECT = 1.0
 # Seconds that a subscription stands at least, however often it is to be made anew.

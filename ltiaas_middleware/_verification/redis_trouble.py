@@ -29,17 +29,17 @@ _STEADY = 10.0
 # "Simple errors"). The rest is not repeated: what it quotes is not ours to know.
 _CODE = re.compile(r"-?([A-Z]{3,20})\b")
 _BY_CODE = {
-    "CLUSTERDOWN": "the cluster is down",
+    "CLUSTERDOWN": "the cluster is down, or none of its nodes can be reached",
     "LOADING": "it is loading its data",
     "MASTERDOWN": "a replica has lost its master",
     "MISCONF": "it takes no writes, because it cannot save to disk",
     "MOVED": "this server is a node of a cluster: give redis+cluster://… or a RedisCluster",
-    "NOAUTH": "it wants a password",
+    "NOAUTH": "it wants another user name or password",
     "NOPERM": "the user has not all rights that docs/deployment.md lists",
     "NOREPLICAS": "it takes no writes, because it has too few replicas",
     "OOM": "it is full, and its maxmemory-policy evicts nothing",
     "READONLY": "it is a read-only replica",
-    "WRONGPASS": "the user name or the password is wrong",
+    "WRONGPASS": "it wants another user name or password",
 }
 # What redis-py takes the first word off.
 _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
@@ -48,6 +48,7 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
     (redis.exceptions.NoPermissionError, "NOPERM"),
     (redis.exceptions.MasterDownError, "MASTERDOWN"),
     (redis.exceptions.ClusterDownError, "CLUSTERDOWN"),
+    (redis.exceptions.RedisClusterException, "CLUSTERDOWN"),
     (redis.exceptions.AskError, "MOVED"),
     (redis.exceptions.BusyLoadingError, "LOADING"),
     (redis.exceptions.AuthenticationError, "WRONGPASS"),
@@ -81,6 +82,8 @@ def reason(error: BaseException) -> str:
         return "it does not answer in time"
     if isinstance(error, redis.sentinel.MasterNotFoundError):
         return "no Sentinel knows a master of this name, or none can be reached"
+    if isinstance(error, (redis.ConnectionError, ConnectionError)):
+        return "the connection was closed"
     return type(error).__name__
 
 

@@ -32,6 +32,12 @@ class TestSettings:
             "rediss://cache.example:6380/0",
             "unix:///run/redis.sock?db=1",
             "unix://user:pass@/run/redis.sock",
+            "redis+cluster://one,two:7000",
+            "redis+cluster://user:pa%20ss@one:7000,[::1]:7001/0?socket_timeout=2",
+            "rediss+cluster://one?ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=false",
+            "redis+sentinel://one,two:26380/master",
+            "redis+sentinel://:pass@one/master/3?sentinel_password=another",
+            "rediss+sentinel://one,two,three/master",
         ],
     )
     def test_where_launches_are_kept(self, cache):
@@ -64,10 +70,23 @@ class TestSettings:
             "redis://:hunter2@localhost:port/0",
             "redis://:hunter2@localhost?socket_timeout=hunter2",
             "unix://",
+            "redis+else://:hunter2@localhost",
+            "redis+cluster://:hunter2@",
+            "redis+cluster://:hunter2@localhost:port",
+            "redis+cluster://:hunter2@localhost/1",
+            "redis+cluster://:hunter2@localhost?db=1",
+            "redis+sentinel://:hunter2@localhost",
+            "redis+sentinel://:hunter2@localhost/name/hunter2",
+            "redis+sentinel://localhost,:26379/name?password=hunter2",
+            "redis://:hunter2@one,two",
+            "redis://localhost?decode_responses=hunter2",
+            "redis://localhost?socket_timeuot=hunter2",
+            "redis+cluster://localhost?hunter2=hunter2",
+            "redis+sentinel://localhost/name?ssl_cert_reqs=hunter2&ssl=hunter2",
         ],
     )
     def test_what_is_no_address_of_redis_is_refused_by_name(self, cache):
-        with pytest.raises(SettingsError, match=r"^cache \(LTIAAS_CACHE\) must be") as caught:
+        with pytest.raises(SettingsError, match=r"^cache \(LTIAAS_CACHE\) ") as caught:
             make(cache=cache)
         # Nor in what it came from: a log shows that as well.
         assert caught.value.__context__ is None
@@ -93,6 +112,29 @@ class TestSettings:
     def test_a_client_that_decodes_is_not(self):
         with pytest.raises(SettingsError, match="decode_responses"):
             make(cache=redis.Redis(decode_responses=True))
+        # Without a server there is none of a cluster; the class is what counts.
+        cluster = redis.RedisCluster.__new__(redis.RedisCluster)
+        cluster.encoder = redis.Redis(decode_responses=True).get_encoder()
+        with pytest.raises(SettingsError, match="decode_responses"):
+            make(cache=cluster)
+
+    @pytest.mark.parametrize(
+        "client",
+        [
+            redis.asyncio.Redis(),
+            redis.asyncio.RedisCluster(host="localhost", port=1),
+            redis.asyncio.Sentinel([("localhost", 1)]).master_for("name"),
+        ],
+        ids=["a server", "a cluster", "a Sentinel"],
+    )
+    def test_nor_one_of_asyncio(self, client):
+        """Each launch would be 503."""
+        with pytest.raises(SettingsError, match=r"redis\.asyncio"):
+            make(cache=client)
+
+    def test_nor_what_is_no_client(self):
+        with pytest.raises(SettingsError, match=r"redis\+sentinel://"):
+            make(cache=redis.Sentinel([("localhost", 1)]))
 
     @pytest.mark.parametrize("prefix", ["", "a b", "a{b}", "a*", "x" * 101, 7])
     def test_a_prefix_that_means_something_to_redis_is_refused(self, prefix):

@@ -10,6 +10,7 @@ import pytest
 from ltiaas_middleware._crypto.sealing import Sealer
 from ltiaas_middleware._verification.launches import CachedLaunch
 from ltiaas_middleware._verification.ltik_times import DAY
+from ltiaas_middleware._verification.store import Lease
 from ltiaas_middleware.errors import LaunchExpired
 from tests.tokens import ltik
 from tests.waiting import wait_until
@@ -97,6 +98,42 @@ class TestWrittenByHand:
         redis_server.client.rpush(worker.key(worker.id_of(token), "lease"), "a")
         assert worker.verify(token).ltik == token
         assert worker.stats.redis_errors == 0
+
+    @pytest.mark.parametrize("kind", ["launch", "over", "confirmed", "lease"])
+    def test_more_bytes_than_ours_are_not_read(
+        self, first, make, stored, redis_server, upstream, kind, record_figure
+    ):
+        """400 MB: in this process they would be 764, and three seconds of each look."""
+        client = redis_server.client
+        name = first.key(stored[1], kind)
+        client.setrange(name, 400_000_000, b"x")
+        client.pexpire(name, 4000)
+        # What the store's own client reads, in bytes.
+        before = client.info("stats")["total_net_output_bytes"]
+        late = make()
+        late.store.find(stored[1])
+        late.store.begin(stored[1], anyway=True)
+        late.store.renew(Lease(stored[1], "token"))
+        late.store.release(Lease(stored[1], "token"))
+        list(late.store.marks([stored[1]]))
+        read = client.info("stats")["total_net_output_bytes"] - before
+        client.delete(name)
+        record_figure(f"7: 400 MB as {kind}: {read / 1e6:.1f} MB read by five calls")
+        assert read < 20e6
+
+    def test_a_lease_cannot_say_what_ltiaas_said(
+        self, first, second, redis_server, upstream, clock
+    ):
+        """`!ApiKeyRejected` made users see a 502, and an alarm at night."""
+        token = ltik()
+        launch_id = first.id_of(token)
+        told = second.store._seal("failed", launch_id, b"\x01" + bytes(8) + b"ApiKeyRejected")
+        another = second.store._seal("failed", "another", b"\x01" + bytes(8) + b"ApiKeyRejected")
+        for said in (b"!ApiKeyRejected", b"!", b"!" + told, b"!" + another):
+            redis_server.client.set(first.key(launch_id, "lease"), said, px=400)
+            assert isinstance(first.verify(token), CachedLaunch)
+            first.authenticator._launches.remove(launch_id)
+            redis_server.client.delete(first.key(launch_id, "launch"))
 
     def test_a_foreign_key(self, make, stored, caplog):
         self.rejected(make(secret="another secret, long"), stored[1], caplog)
