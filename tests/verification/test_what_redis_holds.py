@@ -64,9 +64,12 @@ class TestEverythingExpires:
         assert redis_server.client.pttl(first.key(entry.id, "launch")) <= 60_000
 
 
-def test_a_user_with_few_rights_is_enough(make_worker, redis_server, upstream):
+@pytest.mark.parametrize("database", [0, 3])
+def test_a_user_with_few_rights_is_enough(make_worker, redis_server, upstream, database):
     """Those that docs/deployment.md lists."""
-    commands = ["GETRANGE", "SET", "DEL", "PTTL", "EVAL", "PUBLISH", "SUBSCRIBE", "PING"]
+    commands = ["EVAL", "GETRANGE", "SET", "DEL", "PTTL", "PUBLISH", "SUBSCRIBE", "PING"]
+    if database:
+        commands.append("SELECT")
     redis_server.client.acl_setuser(
         "tool",
         enabled=True,
@@ -77,6 +80,7 @@ def test_a_user_with_few_rights_is_enough(make_worker, redis_server, upstream):
         channels=["tool-7:*"],
     )
     url = redis_server.url.replace("redis://", "redis://tool:word@")
+    url = f"{url.rpartition('/')[0]}/{database}"
     first, second = (make_worker(url, cache_prefix="tool-7") for _ in range(2))
     token = ltik()
     entry = first.verify(token)
