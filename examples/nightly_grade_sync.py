@@ -235,6 +235,8 @@ def sync(
         failed += failures
         progress(
             f"[{number}/{len(grades)}] {_name(place)}: {len(grades[place])} grades, {sent} sent"
+            # The key is as old as the launch that brought it, and may have gone stale since.
+            + f", last synced {key.refreshed_at:%Y-%m-%d %H:%M} UTC"
             + (", " + "; ".join(failure.why for failure in failures) if failures else "")
         )
     failed += [

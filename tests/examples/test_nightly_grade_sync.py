@@ -189,6 +189,7 @@ def test_of_200_activities_10_fail_in_different_ways_and_190_are_right(
         assert any(part in line for part in why.split("|")), line
     assert any("line 11 of the CSV" in line and "excellent" in line for line in summary)
     assert f"[{ACTIVITIES - 2}/{ACTIVITIES - 1}]" in done.stderr
+    assert f"last synced {NOW:%Y-%m-%d %H:%M} UTC" in done.stderr
 
     # Again, with what can be healed healed: the rest arrives, and nothing twice.
     sandbox.behave()
