@@ -10,7 +10,7 @@ import pytest
 
 from ltiaas_middleware.api.content_items import ContentItem, DeepLinkingMessage
 from ltiaas_middleware.api.gradebook import LineItem, NewLineItem, Result, Score
-from ltiaas_middleware.api.registrations import PlatformRegistration, Registration
+from ltiaas_middleware.api.registrations import AuthConfig, PlatformRegistration, Registration
 from ltiaas_middleware.api.roster import Member
 from ltiaas_middleware.api.values import moment, number
 from ltiaas_middleware.errors import InvalidRequest, UpstreamError
@@ -244,7 +244,16 @@ def test_registrations_and_platforms_are_read_with_all_that_is_in_them(api: Call
     assert api("platform", platform.id, with_=account).active is False
     api("activate_platform", platform.id, with_=account)
     assert api("update_platform", platform.id, name="N", with_=account).name == "N"
-    made = api("create_platform", url="https://n.example", name="n", client_id="c", with_=account)
+    made = api(
+        "create_platform",
+        url="https://n.example",
+        name="n",
+        client_id="c",
+        authentication_endpoint="https://n.example/auth",
+        accesstoken_endpoint="https://n.example/token",
+        auth_config=AuthConfig("JWK_SET", "https://n.example/jwks"),
+        with_=account,
+    )
     api("delete_platform", made.id, with_=account)
     assert made.id not in {one.id for one in api("platforms", with_=account)}
 
