@@ -24,6 +24,9 @@ __all__ = ["Answer", "Call", "Failure", "Flow", "Limits", "Pause", "Send", "exch
 
 T = TypeVar("T")
 
+# Levels of arrays and objects in an answer. What decodes here, near the bottom of the stack, must
+# not be too deep for whoever encodes, copies or prints it in a view.
+_DEEPEST = 64
 # RFC 9110 section 9.2.2. A POST may have been taken although its answer was lost: whether it is
 # sent again is for the caller to decide, who can look.
 _IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
@@ -223,10 +226,23 @@ def _read(call: Call[T], answer: Answer) -> _Value[T | Call[T]] | Failure:
             document = json.loads(answer.content)
     except (ValueError, RecursionError):
         return Failure("the answer is not JSON")
+    # Few answers have so many brackets at all.
+    brackets = answer.content.count(b"{") + answer.content.count(b"[")
+    if brackets > _DEEPEST and _depth(document) > _DEEPEST:
+        return Failure("the answer is nested too deeply")
     try:
         return _Value(call.read(document))
     except ValueError as error:
         return Failure(str(error))
+
+
+def _depth(document: Any) -> int:
+    """How many levels of arrays and objects there are. Without recursion."""
+    depth, level = 0, [document]
+    while level := [one for one in level if isinstance(one, (dict, list))]:
+        depth += 1
+        level = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
+    return depth
 
 
 def _content(body: Any) -> bytes | None:

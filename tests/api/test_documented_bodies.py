@@ -222,6 +222,25 @@ def test_an_answer_without_what_it_is_for_is_an_upstream_error(
             assert caught.value.status == 200
 
 
+@pytest.mark.parametrize("name", ["custom", "somethingNew"])
+@pytest.mark.parametrize("shape", ["objects", "arrays"])
+def test_what_is_too_deep_for_a_view_is_refused_before(
+    api: Caller, world: Any, name: str, shape: str
+) -> None:
+    def nested(levels: int) -> Any:
+        value: Any = 1
+        for _ in range(levels):
+            value = {"a": value} if shape == "objects" else [value]
+        return value
+
+    for levels in (70, 900):
+        world("/api/idtoken", {**TOKEN, name: nested(levels)})
+        with pytest.raises(UpstreamError, match="too deep"):
+            api("id_token", with_=world.credential)
+    world("/api/idtoken", {**TOKEN, name: nested(50), "many": [{}] * 500})
+    assert api("id_token", with_=world.credential).raw[name]
+
+
 # What was sent fills in what does not come back
 
 
