@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
     from anyio.lowlevel import RunVar
 
-__all__ = ["AsyncClients", "new_client", "tls_context", "tls_context_in_thread"]
+__all__ = ["AsyncClients", "new_client", "new_client_in_thread", "tls_context"]
 
 # Connections at once, and how long (seconds) an idle one is kept: less than what load balancers
 # and firewalls let one idle.
@@ -55,20 +55,12 @@ def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
         return _contexts[named]
 
 
-async def tls_context_in_thread(ca_bundle: str | None) -> ssl.SSLContext:
-    """``tls_context`` without holding up the event loop."""
-    import anyio.to_thread
-
-    return await anyio.to_thread.run_sync(tls_context, ca_bundle, abandon_on_cancel=True)
-
-
-def new_client(limits: Limits, context: ssl.SSLContext | None = None) -> httpx.AsyncClient:
+def new_client(limits: Limits) -> httpx.AsyncClient:
     """A client that keeps connections and nothing else: no cookie of one launch's call may go out
     with another's.
 
     Args:
         limits: ``ca_bundle`` is read.
-        context: for TLS; ``tls_context`` by default.
     """
     import httpx
 
@@ -88,8 +80,15 @@ def new_client(limits: Limits, context: ssl.SSLContext | None = None) -> httpx.A
         ),
         # Plain http is for this machine only (Settings.url): no proxy gets to see it.
         mounts={"http://": None},
-        verify=context or tls_context(limits.ca_bundle),
+        verify=tls_context(limits.ca_bundle),
     )
+
+
+async def new_client_in_thread(limits: Limits) -> httpx.AsyncClient:
+    """``new_client`` without holding up the event loop: the first one loads certificates."""
+    import anyio.to_thread
+
+    return await anyio.to_thread.run_sync(new_client, limits, abandon_on_cancel=True)
 
 
 class AsyncClients:
@@ -112,11 +111,11 @@ class AsyncClients:
         kept = variable.get(None)
         if kept is not None and not kept.client.is_closed:
             return kept.client
-        context = await tls_context_in_thread(self._limits.ca_bundle)
-        # Another task may have made one in the meantime.
+        client = await new_client_in_thread(self._limits)
+        # Another task may have made one in the meantime; this one has no connection yet.
         kept = variable.get(None)
         if kept is None or kept.client.is_closed:
-            kept = _Kept(new_client(self._limits, context))
+            kept = _Kept(client)
             variable.set(kept)
             with self._lock:
                 self._all = [one for one in self._all if not one.client.is_closed]

@@ -11,6 +11,8 @@ launch, ``async with AsyncApiSession(credential) as api`` has connections of its
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -22,13 +24,18 @@ import httpx
 
 from ..credentials import Credential
 from .account_endpoints import AccountEndpoints
-from .async_clients import AsyncClients, new_client, tls_context_in_thread
+from .async_clients import AsyncClients, new_client_in_thread
 from .endpoint import install
 from .endpoints import Endpoints
 from .exchange import Answer, Call, Failure, Limits, Pause, Send, exchange
 from .paging import Page
 
 __all__ = ["AsyncApiSession"]
+
+# Both are imported by the first call otherwise, in the event loop, and take 100 ms.
+for _name in ("httpcore", "anyio._backends._asyncio"):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(_name)
 
 T = TypeVar("T")
 
@@ -144,9 +151,9 @@ class AsyncApiSession(Endpoints, AccountEndpoints):
         if self._clients is not None:
             return await self._clients.get()
         if self._client is None:
-            context = await tls_context_in_thread(self.limits.ca_bundle)
-            # Another task may have made one in the meantime.
-            self._client = self._client or new_client(self.limits, context)
+            client = await new_client_in_thread(self.limits)
+            # Another task may have made one in the meantime; this one has no connection yet.
+            self._client = self._client or client
         return self._client
 
     async def _attempt(self, step: Send) -> Answer | Failure:
