@@ -46,7 +46,14 @@ _LOOK_AGAIN = (0.05, 0.15)
 # What a worker that waited is told of the holder's failure; anything else is an UpstreamError.
 _FAILURES_BY_NAME: dict[str, type[ApiError]] = {
     kind.__name__: kind
-    for kind in (AccessForbidden, AnonymousLaunch, ApiKeyRejected, PlatformInactive, RateLimited)
+    for kind in (
+        AccessForbidden,
+        AnonymousLaunch,
+        ApiError,
+        ApiKeyRejected,
+        PlatformInactive,
+        RateLimited,
+    )
 }
 
 

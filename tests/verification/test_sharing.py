@@ -7,7 +7,15 @@ import threading
 import pytest
 
 from ltiaas_middleware._verification.launches import CachedLaunch
-from ltiaas_middleware.errors import LaunchExpired, UpstreamError
+from ltiaas_middleware.errors import (
+    AccessForbidden,
+    AnonymousLaunch,
+    ApiError,
+    ApiKeyRejected,
+    LaunchExpired,
+    PlatformInactive,
+    UpstreamError,
+)
 from tests.tokens import ltik
 from tests.waiting import wait_until
 
@@ -169,9 +177,15 @@ class TestSharing:
         assert late.verify(token).ltik == token
         assert late.stats.stale_served == 1
 
-    def test_a_failure_is_told_to_those_who_wait_for_it(self, first, second, upstream):
+    @pytest.mark.parametrize(
+        "kind",
+        [UpstreamError, ApiKeyRejected, PlatformInactive, AccessForbidden, AnonymousLaunch,
+         ApiError],
+    )  # fmt: skip
+    def test_a_failure_is_told_to_those_who_wait_for_it(self, first, second, upstream, kind):
+        """By its name, so that what lasts is an outage to nobody."""
         token = ltik()
-        upstream.error = UpstreamError("no connection")
+        upstream.error = kind("no launch for you")
         upstream.go_on.clear()
         outcomes = []
         threads = [
@@ -184,7 +198,7 @@ class TestSharing:
         upstream.go_on.set()
         for thread in threads:
             thread.join(10)
-        assert [type(outcome) for outcome in outcomes] == [UpstreamError] * 2
+        assert [type(outcome) for outcome in outcomes] == [kind] * 2
         assert upstream.asked == [token]
 
     def test_workers_with_another_prefix_share_nothing(self, first, make, upstream):
