@@ -11,15 +11,22 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from werkzeug import Request, Response
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from . import control, guard, lms, tokens
-from .api import Api, Launch, read_body
+from . import control, guard, lms
+from .api import Api, routes
+from .call import Launch, read_body
 from .credentials import Credential, read_authorization
+from .endpoints.account import AccountEndpoints
+from .endpoints.launch import LaunchEndpoints
+from .endpoints.services import ServiceEndpoints
 from .errors import ApiError
 from .faults import Fault, Faults, Gone, Patience, spoiled
 from .gradebook import Gradebook
 from .journal import Journal, JournalEntry, token_digest
+from .launches import Launches
+from .platforms import Platforms
+from .registrations import Registrations
 from .tokens import InvalidToken, Mint
-from .world import Seat, default_world
+from .world import default_world
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -33,8 +40,6 @@ FAULTED = "ltiaas_sandbox.faulted"
 DEFAULT_TOOL = "http://127.0.0.1:5000/launch"
 
 _MAXIMUM_BODY = 10_000_000
-_HANDSHAKE = 300
-"""Seconds that a launch may take from the LMS's page to the launch redirect."""
 _QUERY_SAFE = "!$%&'()*+,-./:;=?@_~"
 
 
@@ -51,6 +56,9 @@ class Sandbox:
     - `api_key`: of the account. All signing keys derive from it, so that a restart with the same
       key honours the launches of the run before.
     - `clock`: seconds since the epoch; tests put their own in to reach the end of a launch.
+    - `empty`: True starts with an account in which no LMS is registered.
+    - `pre_approval`: the tool's page that dynamic registration sends the browser to; None completes
+      registrations without one. May be set at any time.
 
     Everything here may be called from any thread while the sandbox is being served.
     """
@@ -61,6 +69,8 @@ class Sandbox:
         tool: str = DEFAULT_TOOL,
         api_key: str = DEFAULT_API_KEY,
         clock: Callable[[], float] = time.time,
+        empty: bool = False,
+        pre_approval: str | None = None,
     ) -> None:
         if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
             raise ValueError("api_key is printable ASCII without spaces")
@@ -70,24 +80,28 @@ class Sandbox:
         self.gradebook = Gradebook(self.world)
         self.journal = Journal(api_key)
         self.faults = Faults()
+        self.platforms = Platforms(() if empty else self.world.platforms)
+        self.registrations = Registrations(self.platforms)
         self.own_hosts: set[str] = set()
         """What `Host` may say to the LMS and control pages; the server fills it in."""
         self.public_url: str | None = None
         """The origin to put into links, where it is not the one that a request was sent to."""
-        self._tool = _checked_tool(tool)
+        self.lms_url: str | None = None
+        """The LMS's origin in a browser: another site than the tool's. The server fills it in."""
+        self._tool = _checked_url("tool", tool)
+        self._pre_approval = pre_approval and _checked_url("pre_approval", pre_approval)
         self._lock = threading.Lock()
-        self._ended: set[str] = set()
         self._content: dict[str, list[dict[str, Any]]] = {}
-        self._mint = Mint(api_key)
-        self._api = Api(
-            self.world,
-            self.gradebook,
-            self._mint,
-            api_key,
-            self._now,
-            self.verify,
-            lambda: self._tool,
+        self._mint = mint = Mint(api_key)
+        self.launches = Launches(self.world, self.platforms, mint, self._now)
+        table = routes(
+            LaunchEndpoints(self.gradebook, mint, self._now, lambda: self._tool),
+            ServiceEndpoints(
+                self.gradebook, self._now, lambda course: self.platforms.withholds(course.platform)
+            ),
+            AccountEndpoints(self.platforms, self.registrations),
         )
+        self._api = Api(table, api_key, self.launches.verify, self.launches.course_of)
 
     @property
     def tool(self) -> str:
@@ -96,7 +110,16 @@ class Sandbox:
 
     @tool.setter
     def tool(self, address: str) -> None:
-        self._tool = _checked_tool(address)
+        self._tool = _checked_url("tool", address)
+
+    @property
+    def pre_approval(self) -> str | None:
+        """The tool's pre-approval page. Setting one that is not a URL raises `ValueError`."""
+        return self._pre_approval
+
+    @pre_approval.setter
+    def pre_approval(self, address: str | None) -> None:
+        self._pre_approval = address and _checked_url("pre_approval", address)
 
     # Launches
 
@@ -109,41 +132,31 @@ class Sandbox:
     ) -> str:
         """A new ltik, as LTIAAS makes at each launch (`wire.md`, "The launch redirect").
 
-        By default of the first course's instructor in its first activity. Raises `ValueError`,
-        listing what there is, for a name that the world does not have.
+        By default of the first course's instructor in its first activity. Raises `ValueError` for a
+        name that the world does not have, listing what there is, and for an LMS whose registration
+        is missing or inactive.
         """
-        return self.issue_for(self.world.seat(course, activity, user, deep_linking))
-
-    def issue_for(self, seat: Seat) -> str:
-        """A new ltik for a seat that was looked up before."""
-        return self._mint.token(
-            "launch",
-            {
-                "platformId": seat.platform.id,
-                "platformUrl": seat.platform.url,
-                **_seat_claims(seat),
-            },
-            now=self._now(),
-            lifetime=tokens.LIFETIME,
-        )
+        return self.launches.issue(self.world.seat(course, activity, user, deep_linking))
 
     def launch_url(self, ltik: str, query: str = "") -> str:
         """The tool's address as the launch redirect gives it: its own query kept, then `query`,
         then the ltik.
         """
-        scheme, netloc, path, own, fragment = urlsplit(self._tool)
         # Kept byte for byte, except what may not stand in a URL.
-        parts = [own, quote(query.lstrip("?"), safe=_QUERY_SAFE), f"ltik={ltik}"]
-        return urlunsplit((scheme, netloc, path, "&".join(filter(None, parts)), fragment))
+        return _with_query(self._tool, quote(query.lstrip("?"), safe=_QUERY_SAFE), f"ltik={ltik}")
+
+    def pre_approval_url(self, registration_id: str) -> str | None:
+        """The pre-approval page's address for a registration; None where there is no such page."""
+        if self._pre_approval is None:
+            return None
+        return _with_query(self._pre_approval, f"registrationId={registration_id}")
 
     def expire(self, ltik: str) -> None:
         """Put an ltik past its 24 hours. Raises `ValueError` for one that is not this sandbox's."""
         try:
-            jti = self._mint.payload(ltik)["jti"]
+            self.launches.end(ltik)
         except InvalidToken:
             raise ValueError("not an ltik of this sandbox") from None
-        with self._lock:
-            self._ended.add(jti)
 
     def revoke(self, ltik: str) -> None:
         """End a launch before its time. On the wire it cannot be told from an expired one
@@ -153,31 +166,7 @@ class Sandbox:
 
     def verify(self, ltik: str) -> Launch:
         """The launch that an ltik stands for. Raises `InvalidToken` if it is over or never was."""
-        payload = self._mint.read("launch", ltik, now=self._now())
-        with self._lock:
-            if payload["jti"] in self._ended:
-                raise InvalidToken("ended by hand")
-        return Launch(self._seat(payload), payload["iat"], payload["jti"])
-
-    # The handshake between the LMS's launch and LTIAAS's redirect, which stands in for OpenID
-    # Connect
-
-    def handshake(self, seat: Seat) -> str:
-        """What the LMS sends to `/lti/launch`: who launches what, signed, for five minutes."""
-        return self._mint.token(
-            "handshake", _seat_claims(seat), now=self._now(), lifetime=_HANDSHAKE
-        )
-
-    def seat_of_handshake(self, token: str) -> Seat:
-        """Who launches what. Raises `InvalidToken`."""
-        return self._seat(self._mint.read("handshake", token, now=self._now()))
-
-    def deep_linking_message(self, token: str) -> dict[str, Any]:
-        """The payload of the JWT that a deep-linking form posts back. Raises `InvalidToken`."""
-        payload = self._mint.payload(token)
-        if "exp" not in payload or self._now() >= payload["exp"] or "kind" in payload:
-            raise InvalidToken("not a deep-linking message, or past its end")
-        return payload
+        return self.launches.verify(ltik)
 
     # Misbehaviour
 
@@ -320,17 +309,6 @@ class Sandbox:
             return control.answer(self, request, path)
         return lms.answer(self, request, path)
 
-    def _seat(self, payload: dict[str, Any]) -> Seat:
-        try:
-            return self.world.seat(
-                payload["contextId"],
-                payload.get("resourceLinkId"),
-                payload["userId"],
-                payload["deepLinking"],
-            )
-        except (KeyError, ValueError):
-            raise InvalidToken("of a world that is no more") from None
-
     def _now(self) -> float:
         return self.clock()
 
@@ -348,15 +326,6 @@ def raw_path(environ: WSGIEnvironment) -> str:
     return path
 
 
-def _seat_claims(seat: Seat) -> dict[str, Any]:
-    return {
-        "contextId": seat.course.id,
-        "resourceLinkId": seat.activity.id if seat.activity else None,
-        "userId": seat.user.id,
-        "deepLinking": seat.deep_linking,
-    }
-
-
 def _journal_body(request: Request) -> Any:
     try:
         return read_body(request)
@@ -364,8 +333,13 @@ def _journal_body(request: Request) -> Any:
         return request.get_data(as_text=True)
 
 
-def _checked_tool(address: str) -> str:
+def _with_query(address: str, *parts: str) -> str:
+    scheme, netloc, path, own, fragment = urlsplit(address)
+    return urlunsplit((scheme, netloc, path, "&".join(filter(None, [own, *parts])), fragment))
+
+
+def _checked_url(name: str, address: str) -> str:
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"tool is the http or https address of the tool's launch, not {address!r}")
+        raise ValueError(f"{name} is an http or https address of your tool's, not {address!r}")
     return address

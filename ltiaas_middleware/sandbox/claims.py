@@ -1,7 +1,7 @@
 """The ID token of a launch, as LTIAAS gives it and as the LMS sent it (`wire.md`, "The ID token").
 
-Fields that `wire.md` does not know stand in every ID token, because such fields are added over time
-and must survive a tool's reading.
+Every ID token holds a field that `wire.md` does not know: LTIAAS adds fields over time, and they
+must survive a tool's reading.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from .call import Launch
 from .gradebook import Gradebook
 from .tokens import Mint
 from .world import Course, Platform, Seat, User
@@ -27,69 +28,70 @@ GRADE_SCOPES = [
 
 @dataclass(frozen=True)
 class Claims:
-    """Builds ID tokens. `origin` is where the sandbox's pages can be reached."""
+    """Builds the ID token of one launch. `origin` is where the LMS's pages can be reached."""
 
+    launch: Launch
     mint: Mint
     gradebook: Gradebook
     origin: str
     tool: str
 
-    def id_token(self, seat: Seat, issued_at: int) -> dict[str, Any]:
-        """The answer of `GET /api/idtoken`. `issued_at` is the launch's `iat`, in seconds."""
-        sparse = seat.platform.sparse
+    def id_token(self) -> dict[str, Any]:
+        """The answer of `GET /api/idtoken`."""
+        seat, platform = self.launch.seat, self.launch.platform
         document: dict[str, Any] = {
-            "user": _user(seat.user),
-            "platform": _platform(seat.platform),
-            "launch": self._launch(seat),
-            "services": self.services(seat),
-            "sandbox": {"launchedAt": issued_at, "note": "an unknown field, which must survive"},
+            "user": _user(seat.user, platform.anonymous),
+            "platform": _platform(platform),
+            "launch": self._launch(),
+            "services": self.services(),
+            "sandbox": {
+                "launchedAt": self.launch.issued_at,
+                "note": "an unknown field, which must survive",
+            },
         }
-        if sparse:
-            document["custom"] = self._custom(seat)
+        if platform.sparse:
+            document["custom"] = self._custom()
         else:
-            document["ltiVersion"] = seat.platform.lti_version
+            document["ltiVersion"] = platform.lti_version
         return document
 
-    def services(self, seat: Seat) -> dict[str, Any]:
+    def services(self) -> dict[str, Any]:
         """The `services` of an ID token: what this launch may use, and its service key."""
+        seat, platform = self.launch.seat, self.launch.platform
         roster, grades = offers_roster(seat.course), offers_grades(seat.course)
         document: dict[str, Any] = {
             "deepLinking": {"available": seat.deep_linking},
             "namesAndRoles": {"available": roster},
             "assignmentAndGrades": {"available": grades},
         }
-        if not seat.platform.sparse:
-            document["outcomes"] = {"available": seat.platform.legacy}
-        if seat.deep_linking:
-            document["deepLinking"].update(
-                acceptTypes=ACCEPT_TYPES,
-                acceptPresentationDocumentTargets=["iframe", "window"],
-                acceptMultiple=True,
-                acceptLineItem=True,
-                autoCreate=False,
-            )
+        if not platform.sparse:
+            document["outcomes"] = {"available": platform.legacy}
+            if seat.deep_linking:
+                document["deepLinking"].update(
+                    acceptTypes=ACCEPT_TYPES,
+                    acceptPresentationDocumentTargets=["iframe", "window"],
+                    acceptMultiple=True,
+                    acceptLineItem=True,
+                    autoCreate=False,
+                )
         if grades:
             document["assignmentAndGrades"]["scopes"] = GRADE_SCOPES
             column = seat.activity and self.gradebook.column_of(seat.activity.id)
             if column:
                 document["assignmentAndGrades"]["lineItemId"] = column.id
         if roster or grades:
-            name = "legacyServiceKey" if seat.platform.legacy else "serviceKey"
+            name = "legacyServiceKey" if platform.legacy else "serviceKey"
             document[name] = self.mint.service_key(
-                seat.platform.id, seat.course.id, seat.activity.id if seat.activity else ""
+                platform.id, seat.course.id, seat.activity.id if seat.activity else ""
             )
         return document
 
-    def raw(self, seat: Seat, issued_at: int, nonce: str) -> dict[str, Any]:
+    def raw(self) -> dict[str, Any]:
         """The answer of `GET /api/idtoken?raw=true`: the LMS's own claims, or its OAuth payload."""
-        return (
-            self._oauth(seat, issued_at, nonce)
-            if seat.platform.legacy
-            else self._lti13(seat, issued_at, nonce)
-        )
+        return self._oauth() if self.launch.platform.legacy else self._lti13()
 
-    def _launch(self, seat: Seat) -> dict[str, Any]:
-        sparse = seat.platform.sparse
+    def _launch(self) -> dict[str, Any]:
+        seat, sparse = self.launch.seat, self.launch.platform.sparse
         launch: dict[str, Any] = {
             "type": message_type(seat),
             "target": self.tool,
@@ -97,12 +99,12 @@ class Claims:
                 "document_target" if sparse else "documentTarget": "iframe",
                 "locale": "en-GB",
                 "returnUrl": f"{self.origin}/lms/return",
-                "width": "1024" if sparse else 1024,
-                "height": "768" if sparse else 768,
+                "width": 1024 if sparse else "1024",
+                "height": 768 if sparse else "768",
             },
         }
         if not sparse:
-            launch["custom"] = self._custom(seat)
+            launch["custom"] = self._custom()
         if has_context(seat):
             launch["context"] = {
                 "id": seat.course.id,
@@ -118,13 +120,14 @@ class Claims:
             }
         return launch
 
-    def _custom(self, seat: Seat) -> dict[str, Any]:
-        place = seat.activity.id if seat.activity else "deep-linking"
+    def _custom(self) -> dict[str, Any]:
+        activity = self.launch.seat.activity
+        place = activity.id if activity else "deep-linking"
         return {"resource": f"resource-{place}", "attempt_limit": 3}
 
-    def _lti13(self, seat: Seat, issued_at: int, nonce: str) -> dict[str, Any]:
-        launch = self._launch(seat)
-        user, platform = seat.user, seat.platform
+    def _lti13(self) -> dict[str, Any]:
+        seat, platform = self.launch.seat, self.launch.platform
+        launch, user = self._launch(), seat.user
         presentation = launch["presentation"]
         document: dict[str, Any] = {
             # Not a claim of the LMS: LTIAAS's official SDK refuses a raw ID token without it.
@@ -132,15 +135,15 @@ class Claims:
             "iss": platform.url,
             "sub": user.id,
             "aud": platform.client_id,
-            "iat": issued_at,
-            "exp": issued_at + 3600,
-            "nonce": nonce,
+            "iat": self.launch.issued_at,
+            "exp": self.launch.issued_at + 3600,
+            "nonce": self.launch.id,
             f"{CLAIM}version": platform.lti_version,
             f"{CLAIM}message_type": launch["type"],
             f"{CLAIM}deployment_id": platform.deployment_id,
             f"{CLAIM}target_link_uri": launch["target"],
             f"{CLAIM}roles": list(user.roles),
-            f"{CLAIM}custom": self._custom(seat),
+            f"{CLAIM}custom": self._custom(),
             f"{CLAIM}tool_platform": {
                 "guid": urlsplit(platform.url).hostname,
                 "name": platform.name,
@@ -152,7 +155,7 @@ class Claims:
                 "return_url": presentation["returnUrl"],
             },
         }
-        if user.name is not None:
+        if user.name is not None and not platform.anonymous:
             document.update(
                 name=user.name,
                 given_name=user.given_name,
@@ -172,7 +175,7 @@ class Claims:
             }
         if offers_grades(seat.course):
             endpoint = {"scope": GRADE_SCOPES, "lineitems": seat.course.line_items_url}
-            column = self.services(seat)["assignmentAndGrades"].get("lineItemId")
+            column = self.services()["assignmentAndGrades"].get("lineItemId")
             if column:
                 endpoint["lineitem"] = column
             document["https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"] = endpoint
@@ -181,13 +184,13 @@ class Claims:
                 "deep_link_return_url": f"{self.origin}/lms/deep-linking/return",
                 "accept_types": ACCEPT_TYPES,
                 "accept_presentation_document_targets": ["iframe", "window"],
-                "accept_multiple": True,
+                "accept_multiple": "true" if platform.sparse else True,
             }
         return document
 
-    def _oauth(self, seat: Seat, issued_at: int, nonce: str) -> dict[str, Any]:
-        activity = seat.activity or seat.course.activities[0]
-        user, platform = seat.user, seat.platform
+    def _oauth(self) -> dict[str, Any]:
+        seat, platform = self.launch.seat, self.launch.platform
+        activity, user = seat.activity or seat.course.activities[0], seat.user
         column = self.gradebook.column_of(activity.id)
         return {
             "ltiVersion": platform.lti_version,
@@ -196,8 +199,8 @@ class Claims:
             "oauth_consumer_key": platform.consumer_key,
             "oauth_version": "1.0",
             "oauth_signature_method": "HMAC-SHA1",
-            "oauth_timestamp": str(issued_at),
-            "oauth_nonce": nonce,
+            "oauth_timestamp": str(self.launch.issued_at),
+            "oauth_nonce": self.launch.id,
             "oauth_callback": "about:blank",
             "user_id": user.id,
             "roles": ",".join(user.roles),
@@ -249,19 +252,20 @@ def has_context(seat: Seat) -> bool:
     return not (seat.platform.sparse and seat.activity and seat.activity.id == "portfolio")
 
 
-def member(user: User) -> dict[str, Any]:
-    """One member of a roster."""
-    document = _user(user)
+def member(user: User, withheld: bool = False) -> dict[str, Any]:
+    """One member of a roster; `withheld` leaves out the name and the e-mail address."""
+    document = _user(user, withheld)
     document["userId"] = document.pop("id")
     document.pop("roleScopeMentor", None)
-    document["status"] = user.status
+    if user.status is not None:
+        document["status"] = user.status
     document["lisPersonSourcedId"] = f"sis:{user.id}"
     return document
 
 
-def _user(user: User) -> dict[str, Any]:
+def _user(user: User, withheld: bool) -> dict[str, Any]:
     document: dict[str, Any] = {"id": user.wire_id, "roles": list(user.roles)}
-    if user.name is not None:
+    if user.name is not None and not withheld:
         document.update(
             name=user.name,
             givenName=user.given_name,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug import Request, Response
 
-from .api import read_body
+from .call import read_body
 from .errors import ApiError, json_response, not_found
 
 if TYPE_CHECKING:

@@ -59,15 +59,32 @@ def wrong_api_key() -> ApiError:
     return ApiError(401, UNAUTHORIZED_LTIK, "Invalid API key")
 
 
+def unregistered() -> ApiError:
+    """The LMS's registration is unknown or inactive: permanent until somebody activates it."""
+    return ApiError(
+        400, "UNREGISTERED_OR_INACTIVE_PLATFORM", "The platform is not registered or not active."
+    )
+
+
+def inactive(service: str) -> ApiError:
+    """The account does not offer a service to this platform."""
+    return ApiError(403, "INACTIVE_SERVICE", f"{service} is not active for this platform.")
+
+
+def unavailable(service: str) -> ApiError:
+    """The LMS does not offer a service to this launch."""
+    return ApiError(
+        403, "SERVICE_NOT_AVAILABLE_FOR_CONTEXT", f"{service} is not available to this launch."
+    )
+
+
 def not_found(what: str) -> ApiError:
     """There is nothing at that address."""
     return ApiError(404, "NOT_FOUND", what)
 
 
 def invalid_body(errors: list[dict[str, str]], body: object) -> ApiError:
-    """The body breaks a documented rule; `errors` says which, one mapping of field and message
-    each.
-    """
+    """The body breaks a documented rule; `errors` names each one as a field and a message."""
     return ApiError(
         400, "VALIDATION_ERROR", "The request body is not valid.", bodyReceived=body, errors=errors
     )

@@ -149,6 +149,7 @@ def _result(item: LineItem, user_id: str, score: dict[str, Any]) -> dict[str, An
         "userId": user.wire_id if user else user_id,
         "scoreOf": item.id,
         "resultMaximum": item.body["scoreMaximum"],
+        "timestamp": score["timestamp"],
     }
     if "scoreGiven" in score:
         share = score["scoreGiven"] / score["scoreMaximum"]

@@ -9,8 +9,9 @@ from urllib.parse import quote, urlencode
 
 from werkzeug import Request, Response
 
-from . import pages
+from . import errors, pages
 from .faults import OPTIONS
+from .platforms import Unregistered
 from .tokens import InvalidToken
 from .world import Course, Seat
 
@@ -62,8 +63,11 @@ def _frame(sandbox: Sandbox, request: Request) -> Response:
 def _launch(sandbox: Sandbox, request: Request) -> Response:
     seat = _seat(sandbox, request)
     # The LMS opens the content item's own address; its query is the tool's, and is kept as it is.
+    origin = sandbox.origin_for(request)
     own = quote(request.values.get("query", "").lstrip("?"), safe="!$%&'()*+,-./:;=?@_~")
-    query = "&".join(filter(None, [own, f"{_HANDSHAKE}={sandbox.handshake(seat)}"]))
+    query = "&".join(
+        filter(None, [own, f"{_HANDSHAKE}={sandbox.launches.handshake(seat, origin)}"])
+    )
     return Response("", 302, {"Location": f"/lti/launch?{query}", "Cache-Control": "no-store"})
 
 
@@ -71,19 +75,24 @@ def _lti_launch(sandbox: Sandbox, request: Request) -> Response:
     parts = request.environ["QUERY_STRING"].split("&")
     tokens = [part for part in parts if part.startswith(f"{_HANDSHAKE}=")]
     try:
-        seat = sandbox.seat_of_handshake(tokens[0].partition("=")[2] if tokens else "")
+        seat, origin = sandbox.launches.of_handshake(tokens[0].partition("=")[2] if tokens else "")
     except InvalidToken:
         raise ValueError(
             "A launch starts from a course: open an activity on the LMS's first page."
         ) from None
     query = "&".join(part for part in parts if part not in tokens)
-    location = sandbox.launch_url(sandbox.issue_for(seat), query)
+    try:
+        ltik = sandbox.launches.issue(seat, origin)
+    except Unregistered:
+        # As LTIAAS does: raw JSON in the LMS's frame. The tool is never reached.
+        return errors.unregistered().response()
+    location = sandbox.launch_url(ltik, query)
     return Response("", 302, {"Location": location, "Cache-Control": "no-store"})
 
 
 def _deep_linking_return(sandbox: Sandbox, request: Request) -> Response:
     try:
-        message = sandbox.deep_linking_message(request.form.get("JWT", ""))
+        message = sandbox.launches.deep_linking_message(request.form.get("JWT", ""))
     except InvalidToken:
         return page(
             pages.problem(

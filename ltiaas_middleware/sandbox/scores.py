@@ -9,7 +9,15 @@ from typing import Any
 from .errors import invalid_body
 from .world import Course
 
-ACTIVITY_PROGRESS = ("Initiated", "Started", "InProgress", "Submitted", "Completed")
+ACTIVITY_PROGRESS = (
+    "Initialized",
+    # One page of the API reference spells it so (`wire.md`).
+    "Initiated",
+    "Started",
+    "InProgress",
+    "Submitted",
+    "Completed",
+)
 GRADING_PROGRESS = ("FullyGraded", "Pending", "PendingManual", "Failed", "NotReady")
 
 

@@ -7,7 +7,8 @@ in an LMS.
 The platforms differ on purpose, so that a tool meets every shape of `wire.md`, "The ID token":
 
 - *Northfield* offers everything, and withholds the name and e-mail of one learner.
-- *Lakeside* offers no services, and its ID tokens look like the sparse documented samples.
+- *Lakeside* offers deep linking alone, and its ID tokens are sparse: what a deep-linking launch
+  accepts stands in the raw token only, and `accept_multiple` there is text.
 - *Heritage* is a legacy LTI 1.2 platform with numeric user ids.
 """
 
@@ -30,7 +31,8 @@ class User:
     family_name: str | None = None
     mentor_of: tuple[str, ...] = ()
     numeric_id: bool = False
-    status: str = "Active"
+    status: str | None = "Active"
+    """`Active`, `Inactive` or `Deleted`; None for an LMS that says nothing, which means active."""
 
     @property
     def name(self) -> str | None:
@@ -57,7 +59,7 @@ class User:
 
 @dataclass(frozen=True)
 class Platform:
-    """One registration of one LMS."""
+    """One LMS. `id` is that of its registration, where the account knows it from the start."""
 
     id: str
     name: str
@@ -71,9 +73,9 @@ class Platform:
     grades: bool = False
     deep_linking: bool = False
     sparse: bool = False
-    """ID tokens leave out what the documented samples leave out, and spell what they spell
-    otherwise.
-    """
+    """Its ID tokens leave out, and spell, fields as the documented samples do."""
+    anonymous: bool = False
+    """It was registered with `privacyLevel=anonymous`: names and e-mail addresses are withheld."""
 
     @property
     def legacy(self) -> bool:
@@ -163,6 +165,10 @@ class World:
     def platforms(self) -> tuple[Platform, ...]:
         """Every platform that has a course."""
         return tuple(dict.fromkeys(course.platform for course in self.courses))
+
+    def platform(self, url: str) -> Platform | None:
+        """The platform with that URL."""
+        return next((platform for platform in self.platforms if platform.url == url), None)
 
     def course(self, course_id: str) -> Course | None:
         """The course with that id."""
@@ -269,6 +275,7 @@ def default_world() -> World:
         product="homegrown",
         client_id="lakeside-tool",
         deployment_id="main",
+        deep_linking=True,
         sparse=True,
     )
     heritage = Platform(
@@ -286,6 +293,8 @@ def default_world() -> World:
     mentor = User("mia", (f"{MEMBERSHIP}Mentor",), "Mia", "Carter", mentor_of=("ben",))
     guest = User("gil", (), "Gil", "Stone")
     inactive = User("ines", LEARNER, "Inés", "Vega", status="Inactive")
+    deleted = User("dele", LEARNER, "Dele", "Ade", status="Deleted")
+    silent = User("sol", LEARNER, "Sol", "Ruiz", status=None)
     learners = _learners()
     return World(
         (
@@ -309,7 +318,14 @@ def default_world() -> World:
                     Activity("essay", "Essay", "Two thousand words on one revolution."),
                     Activity("timeline", "Timeline", "Put twelve events in order.", 12),
                 ),
-                (User("noor", INSTRUCTOR, "Noor", "Haddad"), ada, ben, *learners[:6]),
+                (
+                    User("noor", INSTRUCTOR, "Noor", "Haddad"),
+                    ada,
+                    ben,
+                    *learners[:6],
+                    deleted,
+                    silent,
+                ),
             ),
             Course(
                 "choir",

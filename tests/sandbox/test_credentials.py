@@ -13,7 +13,14 @@ PLATFORM = "/api/platforms/8f1d0c5ae2b94c7f9d36c1a4e0b7f215"
 REGISTRATION = "/api/registrations/5d0f6a1e7c9b4b0e"
 CONTENT = {"contentItems": []}
 LINE_ITEM = {"label": "Extra", "scoreMaximum": 5}
-PLATFORM_BODY = {"url": "https://new.example", "name": "New", "clientId": "c"}
+PLATFORM_BODY = {
+    "url": "https://new.example",
+    "clientId": "c",
+    "name": "New",
+    "authenticationEndpoint": "https://new.example/auth",
+    "accesstokenEndpoint": "https://new.example/token",
+    "authConfig": {"method": "JWK_SET", "key": "https://new.example/jwks"},
+}
 
 LAUNCH_ONLY = [
     ("GET", "/api/idtoken", None),
@@ -66,7 +73,7 @@ def test_each_endpoint_takes_its_own_credentials_only(
     }[scheme]
     answer = caller(method, path, json=body) if body is not None else caller(method, path)
     if scheme in admitted:
-        expected = 201 if (method, path) == ("POST", "/api/lineitems") else 200
+        expected = 201 if body is LINE_ITEM else 200
         if method == "DELETE" or (method == "POST" and path.endswith("/scores")):
             expected = 204
         assert answer.status_code == expected, answer.text

@@ -118,7 +118,7 @@ def test_only_a_deep_linking_launch_may_send_content(call: Caller, path: str) ->
     body = {"contentItems": ITEMS}
     for where, message in (
         ({}, "SERVICE_NOT_AVAILABLE_FOR_CONTEXT"),
-        ({"course": "drawing"}, "INACTIVE_SERVICE"),
+        ({"course": "drawing"}, "SERVICE_NOT_AVAILABLE_FOR_CONTEXT"),
         ({"course": "chemistry"}, "INACTIVE_SERVICE"),
     ):
         refused(call.launched(**where).post(path, json=body), 403, message)

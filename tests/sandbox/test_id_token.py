@@ -38,8 +38,8 @@ def test_a_resource_launch_has_what_wire_md_lists(teacher: Caller, call: Caller)
         "documentTarget": "iframe",
         "locale": "en-GB",
         "returnUrl": f"{call.server.url}/lms/return",
-        "width": 1024,
-        "height": 768,
+        "width": "1024",
+        "height": "768",
     }
     assert launch["custom"] == {"resource": "resource-quiz-1", "attempt_limit": 3}
     services = token["services"]
@@ -98,7 +98,7 @@ def test_a_platform_without_services_gives_a_sparse_token_and_no_service_key(
     assert set(token["platform"]) == {"id", "url", "name", "clientId", "deploymentId"}
     presentation = token["launch"]["presentation"]
     assert presentation["document_target"] == "iframe"
-    assert (presentation["width"], presentation["height"]) == ("1024", "768")
+    assert (presentation["width"], presentation["height"]) == (1024, 768)
     assert "custom" not in token["launch"]
     assert token["custom"]["resource"] == "resource-sketchbook"
     assert token["user"]["roles"] == ["Instructor"]

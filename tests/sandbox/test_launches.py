@@ -102,7 +102,7 @@ def test_a_changed_ltik_is_refused(call: Caller, sandbox: Sandbox) -> None:
 
 
 def test_other_signed_values_of_the_sandbox_are_no_ltiks(call: Caller, sandbox: Sandbox) -> None:
-    handshake = sandbox.handshake(sandbox.world.seat())
+    handshake = sandbox.launches.handshake(sandbox.world.seat())
     refused(call.with_ltik(handshake).get("/api/idtoken"), 401, OVER, "Invalid or expired ltik.")
 
 
@@ -134,7 +134,7 @@ def test_an_activity_brings_its_course(call: Caller) -> None:
         ({"activity": "nap"}, "no activity 'nap'; the sandbox has biology (quiz-1, "),
         ({"course": "biology", "activity": "essay"}, "it has quiz-1, lab-report"),
         ({"user": "nobody"}, "it has ada, ben"),
-        ({"course": "drawing", "deep_linking": True}, "has no deep linking"),
+        ({"course": "chemistry", "deep_linking": True}, "has no deep linking"),
     ],
 )
 def test_a_place_that_does_not_exist_is_an_error_that_lists_what_does(
@@ -225,4 +225,4 @@ def test_a_handshake_is_good_for_five_minutes(call: Caller, clock: Clock) -> Non
 
 def test_an_ltik_is_no_deep_linking_message(sandbox: Sandbox) -> None:
     with pytest.raises(InvalidToken):
-        sandbox.deep_linking_message(sandbox.issue())
+        sandbox.launches.deep_linking_message(sandbox.issue())

@@ -275,20 +275,15 @@ def test_deviation_the_sdk_sends_user_id_for_user_id_and_so_filters_nothing(
     assert {"dora", "emil"} <= users
 
 
-def test_deviation_the_sdk_says_initialized_where_the_documentation_says_initiated(
-    tools: Tools, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("progress", list(ltiaas.ActivityProgress))
+def test_every_activity_progress_of_the_sdk_is_taken(
+    tools: Tools, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, progress: Any
 ) -> None:
     escaped(monkeypatch)
     client, item = line_item(tools)
-    score = ltiaas.Score(
-        user_id="ben",
-        activity_progress=ltiaas.ActivityProgress.INITIALIZED,
-        grading_progress="NotReady",
-    )
-    with pytest.raises(APIError) as caught:
-        client.submit_score(item, score)
-    assert caught.value.response is not None
-    assert caught.value.response.status == 400
+    score = ltiaas.Score(user_id="ben", activity_progress=progress, grading_progress="NotReady")
+    client.submit_score(item, score)
+    assert sandbox.scores("quiz-1")["ben"]["activityProgress"] == progress.value
 
 
 def test_deviation_the_sdk_demands_lti_version_and_outcomes_that_samples_leave_out(

@@ -92,7 +92,7 @@ def test_the_first_page_offers_courses_activities_and_people(call: Caller) -> No
     assert "Anonymous (f3b1c9d2-77aa)" in page
     assert 'value="ada" selected' in page
     assert "http://tool.example/launch" in page
-    assert "This platform has no deep linking." in call.get("/?course=drawing").text
+    assert "This platform has no deep linking." in call.get("/?course=chemistry").text
 
 
 def test_the_frame_page_puts_the_tool_into_an_iframe(call: Caller) -> None:

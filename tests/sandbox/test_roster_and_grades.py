@@ -178,7 +178,7 @@ def test_line_items_can_be_made_read_changed_and_deleted(teacher: Caller) -> Non
     path = f"/api/lineitems/{quote(item['id'], safe='')}"
     assert teacher.get(path).json() == item
     changed = teacher("PUT", path, json={"id": "x", "label": "Bonus 2", "scoreMaximum": 6})
-    assert changed.status_code == 200
+    assert changed.status_code == 201
     assert changed.json() == {"id": item["id"], "label": "Bonus 2", "scoreMaximum": 6}
     assert teacher.get(path).json() == changed.json()
     deleted = teacher("DELETE", path)
@@ -306,7 +306,8 @@ def test_the_last_score_stands_and_submissions_are_counted(
 
 def test_results_are_scaled_to_the_line_items_maximum(teacher: Caller) -> None:
     item = teacher.line_item()
-    body = {**SCORE, "scoreGiven": 1, "scoreMaximum": 3, "comment": "a third"}
+    sent = "2027-01-02T03:04:05.678+00:00"
+    body = {**SCORE, "scoreGiven": 1, "scoreMaximum": 3, "comment": "a third", "timestamp": sent}
     teacher.post(f"{item}/scores", json=body)
     line_item = teacher.get(item).json()
     (result,) = teacher.get(f"{item}/scores").json()["scores"]
@@ -317,6 +318,7 @@ def test_results_are_scaled_to_the_line_items_maximum(teacher: Caller) -> None:
         "resultScore": 3.333333,
         "resultMaximum": 10,
         "comment": "a third",
+        "timestamp": sent,
     }
 
 
@@ -357,7 +359,7 @@ def test_scores_page_and_filter_by_user(teacher: Caller, sandbox: Sandbox) -> No
         ({"userId": True}, "userId"),
         ({"userId": 1.5}, "userId"),
         ({"activityProgress": None}, "activityProgress"),
-        ({"activityProgress": "Initialized"}, "activityProgress"),
+        ({"activityProgress": "Begun"}, "activityProgress"),
         ({"gradingProgress": None}, "gradingProgress"),
         ({"gradingProgress": "Graded"}, "gradingProgress"),
         ({"gradingProgress": ["FullyGraded"]}, "gradingProgress"),
@@ -383,7 +385,8 @@ def test_a_score_that_cannot_be_is_a_400_that_names_the_field(
 
 
 @pytest.mark.parametrize(
-    "progress", ["Initiated", "Started", "InProgress", "Submitted", "Completed"]
+    "progress",
+    ["Initialized", "Initiated", "Started", "InProgress", "Submitted", "Completed"],
 )
 @pytest.mark.parametrize(
     "grading", ["FullyGraded", "Pending", "PendingManual", "Failed", "NotReady"]

@@ -1,0 +1,1 @@
+"""What the API answers, by the credential that it takes: a launch, a service key, the account."""

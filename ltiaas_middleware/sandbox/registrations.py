@@ -1,0 +1,126 @@
+"""Dynamic registrations under way (`wire.md`, "Dynamic registration"). Thread-safe."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from .platforms import Document, Platforms
+from .world import Platform
+
+PENDING = "5d0f6a1e7c9b4b0e"
+"""The id of a registration that waits to be completed, there from the start."""
+
+CLOSE = (
+    "<script>(window.opener || window.parent)"
+    ".postMessage({subject:'org.imsglobal.lti.close'}, '*');</script>"
+)
+"""Tells the LMS to close the registration frame (LTI Dynamic Registration 1.0)."""
+
+SCOPES = [
+    "https://purl.imsglobal.org/spec/lti-ags/scope/lineitem",
+    "https://purl.imsglobal.org/spec/lti-ags/scope/lineitem.readonly",
+    "https://purl.imsglobal.org/spec/lti-ags/scope/result.readonly",
+    "https://purl.imsglobal.org/spec/lti-ags/scope/score",
+]
+ROSTER_SCOPE = "https://purl.imsglobal.org/spec/lti-nrps/scope/contextmembership.readonly"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """An LMS that asks to be registered. `anonymous`: it will tell no names."""
+
+    platform: Platform
+    token: str
+    anonymous: bool = False
+
+    def document(self) -> dict[str, Any]:
+        """The answer of `GET /api/registrations/<id>`."""
+        return {
+            "url": self.platform.url,
+            "familyCode": self.platform.product,
+            "version": "9.1",
+            "supportedScopes": self._scopes(),
+            "supportedMessages": self._messages(),
+        }
+
+    def raw(self) -> dict[str, Any]:
+        """The answer of `GET /api/registrations/<id>?raw=true`."""
+        url = self.platform.url
+        return {
+            "openIdConfiguration": {
+                "issuer": url,
+                "authorization_endpoint": f"{url}/lti/auth",
+                "token_endpoint": f"{url}/lti/token",
+                "jwks_uri": f"{url}/lti/jwks",
+                "registration_endpoint": f"{url}/lti/register",
+                "scopes_supported": ["openid", *self._scopes()],
+                "response_types_supported": ["id_token"],
+                "id_token_signing_alg_values_supported": ["RS256"],
+                "claims_supported": ["sub", "iss", "name", "given_name", "family_name", "email"],
+                "https://purl.imsglobal.org/spec/lti-platform-configuration": {
+                    "product_family_code": self.platform.product,
+                    "version": "9.1",
+                    "messages_supported": self._messages(),
+                    "variables": ["CourseSection.title", "Person.name.full"],
+                },
+            },
+            "registrationToken": self.token,
+        }
+
+    def _scopes(self) -> list[str]:
+        grades = SCOPES if self.platform.grades else []
+        return [*grades, *([ROSTER_SCOPE] if self.platform.roster else [])]
+
+    def _messages(self) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = [{"type": "LtiResourceLinkRequest"}]
+        if self.platform.deep_linking:
+            messages.append({"type": "LtiDeepLinkingRequest", "placements": ["ContentArea"]})
+        return messages
+
+
+class Registrations:
+    """All registrations under way; a completed one becomes a platform, and its id dies."""
+
+    def __init__(self, platforms: Platforms) -> None:
+        self._platforms = platforms
+        self._lock = threading.Lock()
+        riverside = Platform(
+            id="",
+            name="Riverside Institute",
+            url="https://canvas.riverside.example",
+            product="canvas",
+            roster=True,
+            grades=True,
+            deep_linking=True,
+        )
+        self._pending = {PENDING: Registration(riverside, secrets.token_urlsafe(24))}
+
+    def start(self, platform: Platform, token: str, *, anonymous: bool = False) -> str:
+        """Note that an LMS asks to be registered. Gives the registration's id."""
+        id = secrets.token_hex(8)
+        with self._lock:
+            self._pending[id] = Registration(platform, token, anonymous)
+        return id
+
+    def get(self, id: str) -> Registration | None:
+        """The registration with that id, if it waits to be completed."""
+        with self._lock:
+            return self._pending.get(id)
+
+    def complete(
+        self, id: str, *, name: str | None = None, active: bool = False
+    ) -> tuple[str, Document] | None:
+        """Make a platform of it: the HTML for the registration frame, and the platform.
+
+        None if there is no such registration, or no more.
+        """
+        with self._lock:
+            found = self._pending.pop(id, None)
+        if found is None:
+            return None
+        platform = found.platform
+        made = self._platforms.register(platform, name or platform.name, active, found.anonymous)
+        return CLOSE, made
