@@ -21,6 +21,7 @@ _ROWS = {
     4: ("cold", "row"),
     5: ("growth", "row"),
     6: ("shared", "row"),
+    7: ("morning", "row"),
 }
 
 
