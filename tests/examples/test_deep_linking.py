@@ -47,7 +47,7 @@ def test_what_a_teacher_picks_reaches_the_lms(account: Account, client: Client) 
         f"https://tool.example{action}", data={"pick": ["cells", "plants", "never offered"]}
     )
     message = re.findall(r'name="JWT" value="([^"]+)"', answer.text)[0]
-    payload = account.sandbox.deep_linking_message(message)
+    payload = account.sandbox.launches.deep_linking_message(message)
     items = payload["https://purl.imsglobal.org/spec/lti-dl/claim/content_items"]
     assert [item["custom"]["resource"] for item in items] == ["cells", "plants"]
     assert items[0]["url"] == f"{account.url}/lti/launch?resource=cells"

@@ -260,6 +260,8 @@ class Check:
             raise StepFailed(f"the launch's page answers {page.status}: {page.said()}")
         if "x-frame-options" in page.headers:
             raise StepFailed("the page has X-Frame-Options: an LMS would show a blank frame")
+        if "frame-ancestors" in page.headers.get("content-security-policy", ""):
+            raise StepFailed("the page has frame-ancestors: an LMS would show a blank frame")
         return page
 
     def _launch_path(self) -> str:
