@@ -259,7 +259,10 @@ class LTIAASMiddleware(Middleware):
         while True:
             if isinstance(decision, Verify):
                 outcome = await self._authenticator.verify_async(
-                    decision.ltik, decision.launch_id, confirms=decision.confirms
+                    decision.ltik,
+                    decision.launch_id,
+                    confirms=decision.confirms,
+                    page=decision.page,
                 )
                 decision = decision.resume(outcome)
             elif isinstance(decision, Blocking):

@@ -57,8 +57,10 @@ class Refusal:
 
     Attributes:
         code: stable, for programs: ``malformed_ltik``, ``launch_expired``, ``launch_unknown``,
-            ``launch_required``, ``cross_site``, ``ltiaas_unavailable``, ``api_key_rejected``,
-            ``anonymous_launch``, ``platform_inactive``, ``access_forbidden``, ``launch_refused``.
+            ``launch_required``, ``cross_site``, ``launch_waiting``, ``ltiaas_unavailable``,
+            ``api_key_rejected``, ``anonymous_launch``, ``platform_inactive``, ``access_forbidden``,
+            ``launch_refused``. With ``launch_waiting`` the built-in page reloads itself after
+            ``retry_after`` (a ``Refresh`` header); an answer of your own should, too.
         status: HTTP status.
         title: one short sentence.
         detail: what the person can do now.

@@ -35,7 +35,16 @@ _LAUNCH_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 # No braces, which mean something to a cluster, and nothing that would have to be escaped.
 _PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 _SWITCHES = ("fit_frame", "strict_launch_path", "allow_anonymous", "bearer", "scrub_logs")
-_SECONDS = ("ttl", "connect_timeout", "read_timeout", "deadline", "max_wait", "cache_timeout")
+_SECONDS = (
+    "ttl",
+    "connect_timeout",
+    "read_timeout",
+    "deadline",
+    "max_wait",
+    "patience",
+    "cache_timeout",
+)
+_COUNTS = ("max_launches", "max_calls", "max_waiting", "max_ltik_length", "max_response_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +89,11 @@ class Settings:
         max_calls: calls to LTIAAS under way at once, in this process.
         max_wait: seconds that a new launch may wait for its turn when ``max_calls`` are under way;
             then it is answered 503.
+        patience: seconds that a browser's navigation waits for a new launch; then it gets a page
+            that reloads itself while the verification goes on.
+        max_waiting: how many of a WSGI server's threads may wait for LTIAAS at once, in each
+            process; beyond, a new launch is told at once to come back. Half of the server's
+            threads, so that known launches always find one. Tasks are not counted.
         max_ltik_length: characters; a longer one is answered 400. The default still fits into a
             cookie (4 096 bytes with its name, RFC 6265 section 6.1).
         max_response_size: bytes of one answer of LTIAAS.
@@ -125,6 +139,8 @@ class Settings:
     deadline: float = 10
     max_calls: int = 32
     max_wait: float = 3
+    patience: float = 1.5
+    max_waiting: int = 16
     max_ltik_length: int = 4000
     max_response_size: int = 1_048_576
     ca_bundle: str | None = None
@@ -142,7 +158,7 @@ class Settings:
         set_(self, "api_key", _api_key(self.api_key))
         for name in _SECONDS:
             set_(self, name, _number(name, getattr(self, name), float))
-        for name in ("max_launches", "max_calls", "max_ltik_length", "max_response_size"):
+        for name in _COUNTS:
             set_(self, name, _number(name, getattr(self, name), int))
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
@@ -255,6 +271,8 @@ class Options(TypedDict, total=False):
     deadline: float
     max_calls: int
     max_wait: float
+    patience: float
+    max_waiting: int
     max_ltik_length: int
     max_response_size: int
     ca_bundle: str | None

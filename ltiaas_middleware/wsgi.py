@@ -140,7 +140,10 @@ class LTIAASMiddleware(Middleware):
         while True:
             if isinstance(decision, Verify):
                 outcome = self._authenticator.verify(
-                    decision.ltik, decision.launch_id, confirms=decision.confirms
+                    decision.ltik,
+                    decision.launch_id,
+                    confirms=decision.confirms,
+                    page=decision.page,
                 )
                 decision = decision.resume(outcome)
             elif isinstance(decision, Blocking):

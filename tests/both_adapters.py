@@ -94,7 +94,7 @@ class Tool:
     def later(self, seconds: float) -> None:
         """Let time pass for the authenticator."""
         authenticator = self.middleware._authenticator
-        parts = ("_launches", "_freshness", "_flights", "_upstream")
+        parts = ("_launches", "_freshness", "_flights", "_upstream", "_room")
         for part in (authenticator, *(getattr(authenticator, name) for name in parts)):
             before = part._monotonic
             part._monotonic = lambda before=before: before() + seconds

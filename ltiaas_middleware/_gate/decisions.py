@@ -51,12 +51,14 @@ class Verify(NamedTuple):
         resume: takes the outcome and returns the next decision.
         confirms: whether the ltik came in the launch's cookie. The launch is then confirmed as soon
             as it is known, even if nobody is left to be answered.
+        page: whether a page can wait for the launch, by reloading itself.
     """
 
     ltik: str
     launch_id: str
     resume: Callable[[Outcome], Decision]
     confirms: bool = False
+    page: bool = False
 
     def __repr__(self) -> str:
         return f"<Verify {self.launch_id}>"

@@ -159,7 +159,7 @@ class Gate:
             entry = self._use(entry)
         if entry is not None:
             return self._capture(request, entry)
-        return Verify(ltik, launch_id, partial(self._verified, request, self._capture))
+        return self._verify(request, ltik, launch_id, self._capture)
 
     def _capture(self, request: Request, entry: CachedLaunch) -> Decision:
         """The ltik is good: lead a browser to the launch's path, serve everyone else in place."""
@@ -231,8 +231,7 @@ class Gate:
         if entry is not None:
             entry = self._use(entry, confirms=confirms)
         if entry is None:
-            resume = partial(self._verified, request, self._proved)
-            return Verify(proof, launch_id, resume, confirms)
+            return self._verify(request, proof, launch_id, self._proved, confirms=confirms)
         return self._proved(request, entry)
 
     def _proved(self, request: Request, entry: CachedLaunch) -> Decision:
@@ -289,7 +288,7 @@ class Gate:
     ) -> Decision:
         used = self._use(entry)
         if used is None:
-            return Verify(entry.ltik, entry.id, partial(self._verified, request, then))
+            return self._verify(request, entry.ltik, entry.id, then)
         return then(request, used)
 
     # -- new tabs ---------------------------------------------------------------------------------
@@ -334,6 +333,25 @@ class Gate:
         return self._serve(request, entry)
 
     # -- what the adapter is given ----------------------------------------------------------------
+
+    def _verify(
+        self,
+        request: Request,
+        ltik: str,
+        launch_id: str,
+        then: Callable[[Request, CachedLaunch], Decision],
+        *,
+        confirms: bool = False,
+    ) -> Verify:
+        """Ask LTIAAS about a launch, and go on with it."""
+        return Verify(
+            ltik,
+            launch_id,
+            partial(self._verified, request, then),
+            confirms,
+            # A page that reloads itself does so by GET.
+            request.captures,
+        )
 
     def _verified(
         self,

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable
 from html import escape
 
+from .._verification.waiting import Waiting
 from ..errors import (
     AccessForbidden,
     AnonymousLaunch,
@@ -46,6 +47,12 @@ _KINDS = {
         503,
         "The sign-in service is not answering",
         "Wait a moment, then open the activity again from your course.",
+    ),
+    "launch_waiting": (
+        503,
+        "Opening your activity…",
+        "This is taking a little longer than usual. You do not have to do anything: this page goes "
+        "on by itself.",
     ),
     "anonymous_launch": (
         403,
@@ -104,7 +111,8 @@ def refusal_for(error: ApiError, *, wants_html: bool) -> Refusal:
     if not error.temporary:
         return refusal("launch_refused", wants_html=wants_html)
     wait = error.retry_after if error.retry_after is not None else _RETRY_AFTER
-    return refusal("ltiaas_unavailable", wants_html=wants_html, wait=wait)
+    code = "launch_waiting" if isinstance(error, Waiting) else "ltiaas_unavailable"
+    return refusal(code, wants_html=wants_html, wait=wait)
 
 
 def render(
@@ -132,7 +140,11 @@ def _built_in(refused: Refusal) -> Answer:
         # RFC 9110 section 15.5.2: a 401 names a scheme. Not Bearer: a browser cannot send one.
         headers.append(("WWW-Authenticate", 'LTI-Launch realm="launch"'))
     if refused.retry_after is not None:
-        headers.append(("Retry-After", str(math.ceil(refused.retry_after))))
+        seconds = str(math.ceil(refused.retry_after))
+        headers.append(("Retry-After", seconds))
+        if refused.code == "launch_waiting":
+            # The browser's own reload: it needs no script, and shows the address nowhere.
+            headers.append(("Refresh", seconds))
     if refused.wants_html:
         headers += [
             ("Content-Type", "text/html; charset=utf-8"),

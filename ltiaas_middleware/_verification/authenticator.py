@@ -33,6 +33,7 @@ from .stats import Stats
 from .store import SharedStore
 from .timer import Timer
 from .upstream import PATH, Reply, Upstream
+from .waiting import WaitingRoom
 
 __all__ = ["Authenticator", "Outcome"]
 
@@ -83,6 +84,7 @@ class Authenticator:
         self._freshness = Freshness(settings.ttl, clock, monotonic)
         self._launches = LaunchCache(settings.max_launches, monotonic)
         self.peek = self._launches.get
+        self._room = WaitingRoom(settings.max_waiting, monotonic)
         self._timer = Timer()
         # A pool beside that of the calls to LTIAAS, so that a slow LTIAAS holds up nobody who only
         # looks into the store.
@@ -156,34 +158,53 @@ class Authenticator:
         request. Under asyncio or trio."""
         return await run_in(self._pool, call)
 
-    def verify(self, ltik: str, launch_id: str | None = None, *, confirms: bool = False) -> Outcome:
-        """Verify an ltik, waiting for LTIAAS where it has to be asked. For threads.
+    def verify(
+        self,
+        ltik: str,
+        launch_id: str | None = None,
+        *,
+        confirms: bool = False,
+        page: bool = False,
+    ) -> Outcome:
+        """Verify an ltik, waiting for LTIAAS where it has to be asked. For threads, of which at
+        most ``Settings.max_waiting`` wait.
 
         Args:
             ltik: a token of the right shape.
             launch_id: the id to keep it under; ``LaunchIds.of(ltik)`` by default.
             confirms: whether it came in the launch's cookie; see ``use``. Noted with the launch
                 itself, so that it does not depend on who waits for the answer.
+            page: whether a page can wait instead, by reloading itself. It is answered within
+                ``Settings.patience`` seconds, and with ``Waiting`` in place of what is temporary.
         """
+        launch_id = launch_id or self._ids.of(ltik)
         found = self._join(ltik, launch_id, confirms)
-        if not isinstance(found, Flight):
-            return found
-        try:
-            return found.result(timeout=self._patience_for(found))
-        except FutureTimeout:
-            return self._flights.gave_up(found)
+        if isinstance(found, Flight):
+            flight = found
+            with self._room.seat() as may_wait:
+                try:
+                    found = flight.result(self._patience_for(flight, page) if may_wait else 0)
+                except FutureTimeout:
+                    found = self._flights.gave_up(flight)
+        return self._for_page(launch_id, found) if page else found
 
     async def verify_async(
-        self, ltik: str, launch_id: str | None = None, *, confirms: bool = False
+        self,
+        ltik: str,
+        launch_id: str | None = None,
+        *,
+        confirms: bool = False,
+        page: bool = False,
     ) -> Outcome:
-        """``verify`` for tasks of asyncio or trio: the event loop goes on, and a cancelled waiter
-        cancels nobody."""
+        """``verify`` for tasks of asyncio or trio, any number of which may wait: the event loop
+        goes on, and a cancelled waiter cancels nobody."""
+        launch_id = launch_id or self._ids.of(ltik)
         found = self._join(ltik, launch_id, confirms)
-        if not isinstance(found, Flight):
-            return found
-        if not await wait_for(found, self._patience_for(found)):
-            return self._flights.gave_up(found)
-        return found.result()
+        if isinstance(found, Flight):
+            flight = found
+            done = await wait_for(flight, self._patience_for(flight, page))
+            found = flight.result() if done else self._flights.gave_up(flight)
+        return self._for_page(launch_id, found) if page else found
 
     def close(self, *, wait: bool = True) -> None:
         """Stop the threads. What is known is served on; nothing new is verified.
@@ -211,9 +232,8 @@ class Authenticator:
             self._flights.join(current.id, current.ltik, background=True)
         return current
 
-    def _join(self, ltik: str, launch_id: str | None, confirms: bool) -> Outcome | Flight:
+    def _join(self, ltik: str, launch_id: str, confirms: bool) -> Outcome | Flight:
         """What is known of an ltik, or the flight to wait for."""
-        launch_id = launch_id or self._ids.of(ltik)
         now = self._clock()
         ends_at = launch_end(ltik, now)
         if ends_at is not None and ends_at <= now:
@@ -248,7 +268,14 @@ class Authenticator:
     def _patience(self) -> float:
         return self._settings.deadline + 1.0
 
-    def _patience_for(self, flight: Flight) -> float:
-        if flight.known is None:
-            return self._patience()
-        return min(self._patience(), _KNOWN_PATIENCE)
+    def _patience_for(self, flight: Flight, page: bool) -> float:
+        if flight.known is not None:
+            return min(self._patience(), _KNOWN_PATIENCE)
+        return min(self._patience(), self._settings.patience) if page else self._patience()
+
+    def _for_page(self, launch_id: str, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, CachedLaunch) or not outcome.temporary:
+            self._room.verified(launch_id)
+            return outcome
+        self.stats.count("waiting")
+        return self._room.ask_again(launch_id, outcome)

@@ -102,9 +102,11 @@ class Breaker:
     def hold(self, seconds: float) -> None:
         """Make no call for so long: the other side asked for it (RFC 9110 section 10.2.3)."""
         with self._lock:
+            now = self._monotonic()
+            self._held_until = max(self._held_until, now + seconds)
+            # What a probe was given to take is over with its answer.
+            self._until = max(now if self._probing else self._until, self._held_until)
             self._open, self._probing = True, False
-            self._held_until = max(self._held_until, self._monotonic() + seconds)
-            self._until = max(self._until, self._held_until)
 
     def _wait(self, now: float) -> float:
         return max(0.0, self._until - now) if self._open else 0.0

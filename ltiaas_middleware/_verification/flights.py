@@ -219,7 +219,7 @@ class Flights:
         """What to tell someone who has waited long enough."""
         with self._lock:
             entry = self._serve_on(flight.launch_id)
-        return entry or UpstreamError("no answer in time", path=PATH)
+        return entry or UpstreamError("no answer yet", path=PATH, retry_after=2)
 
     def learn(self, launch_id: str, found: Found) -> None:
         """Bring the memory up to what other workers know."""

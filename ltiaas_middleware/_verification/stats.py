@@ -24,6 +24,7 @@ class Stats:
         coalesced: requests that waited for a call of another request's.
         stale_served: times that a launch's ttl was over and LTIAAS did not answer, so that it was
             served on.
+        waiting: times that a page was told to ask again, because its launch was not verified yet.
         refused: ltiks that LTIAAS refused, and requests with one that it refused a moment ago.
         redis_errors: calls to Redis that failed, or came back with an error.
         rejected_entries: what was found in Redis and not taken: forged, damaged, under a key that
@@ -44,6 +45,7 @@ class Stats:
         self.shared_hits = 0
         self.coalesced = 0
         self.stale_served = 0
+        self.waiting = 0
         self.refused = 0
         self.redis_errors = 0
         self.rejected_entries = 0

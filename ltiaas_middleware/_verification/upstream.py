@@ -33,8 +33,8 @@ PATH = "/api/idtoken"
 _FAILURES = 5
 _PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
-# The longest Retry-After that is believed (seconds): a mistaken one must not last a day.
-_LONGEST_HOLD = 3600.0
+# The longest Retry-After that is believed (seconds); then one call tries.
+_LONGEST_HOLD = 60.0
 
 
 class Answer(NamedTuple):

@@ -32,6 +32,7 @@ def env(sandbox_server):
 
 
 def serve_wsgi_threads(env):
+    env = env | {"LTIAAS_MAX_WAITING": "205"}
     return servers.gunicorn("tests.adapters.apps:make_wsgi()", threads=210, env=env)
 
 

@@ -81,8 +81,8 @@ def settle(authenticator):
 
 
 class TestOneFlight:
-    def test_200_threads_ask_once(self, authenticator, upstream):
-        token = ltik()
+    def test_200_threads_ask_once(self, make, upstream):
+        authenticator, token = make(max_waiting=200), ltik()
         upstream.go_on.clear()
         with ThreadPoolExecutor(200) as pool:
             waiting = [pool.submit(authenticator.verify, token) for _ in range(200)]
@@ -222,7 +222,7 @@ class TestTheConfirmation:
     def test_is_noted_although_everyone_gave_up(self, make, upstream):
         authenticator = make()
         authenticator._patience = lambda: 0.02
-        authenticator._patience_for = lambda flight: 0.02
+        authenticator._patience_for = lambda flight, page: 0.02
         token = ltik()
         upstream.go_on.clear()
         assert isinstance(authenticator.verify(token, confirms=True), UpstreamError)

@@ -112,3 +112,24 @@ def test_after_it_has_closed_the_first_pause_counts_again(breaker, clock):
     breaker.succeeded()
     fail(breaker, 3)
     assert breaker.wait() <= 1.25
+
+
+def test_a_probe_that_is_told_to_wait_waits_that_long_and_no_longer(breaker, clock):
+    fail(breaker, 3)
+    clock.pass_(1.26)
+    assert breaker.enter()
+    breaker.hold(1)
+    assert breaker.wait() == 1
+    clock.pass_(1)
+    assert [breaker.enter() for _ in range(3)] == [True, False, False]
+
+
+def test_a_hold_ends_no_pause_that_lasts_longer(breaker, clock):
+    fail(breaker, 3)
+    for _ in range(3):
+        clock.pass_(breaker.wait())
+        fail(breaker, 1)
+    pause = breaker.wait()
+    assert pause > 1
+    breaker.hold(1)
+    assert breaker.wait() == pause

@@ -223,6 +223,7 @@ class TestCounters:
             "shared_hits",
             "coalesced",
             "stale_served",
+            "waiting",
             "refused",
             "redis_errors",
             "rejected_entries",

@@ -113,10 +113,10 @@ class TestACallThatNeverEnds:
         worker = make_worker(deadline=1)
         token = ltik()
         upstream.go_on.clear()
-        (waiting,) = [worker.authenticator._join(token, None, False)]
+        (waiting,) = [worker.authenticator._join(token, worker.id_of(token), False)]
         assert upstream.entered.acquire(timeout=10)
         clock.pass_(3.1)
-        other = worker.authenticator._join(token, None, False)
+        other = worker.authenticator._join(token, worker.id_of(token), False)
         assert other is not waiting
         assert isinstance(waiting.result(10), UpstreamError)
         upstream.go_on.set()

@@ -121,13 +121,13 @@ class TestRetryAfter:
     def test_a_mistaken_one_does_not_last_a_day(self, worker, upstream, clock):
         fail(worker, upstream, 1, RateLimited("slow down", status=429, retry_after=86_400))
         upstream.error = None
-        clock.pass_(3601)
+        clock.pass_(61)
         assert isinstance(worker.verify(ltik()), CachedLaunch)
 
 
 class TestTheBulkhead:
     def test_so_many_calls_at_once_and_no_more(self, make_worker, upstream):
-        worker = make_worker(max_calls=3)
+        worker = make_worker(max_calls=3, max_waiting=20)
         upstream.go_on.clear()
         with ThreadPoolExecutor(20) as pool:
             waiting = [pool.submit(worker.verify, ltik()) for _ in range(20)]
