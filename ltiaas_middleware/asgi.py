@@ -71,6 +71,8 @@ class _Variables:
             return default if value is None else value.decode("latin-1")
         if key == "PATH_INFO":
             return _path_info(scope)
+        if key == "QUERY_STRING":
+            return (scope.get("query_string") or b"").decode("latin-1")
         if key == "REQUEST_URI":
             return (scope.get("raw_path") or b"").decode("latin-1")
         return default

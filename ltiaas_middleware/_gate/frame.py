@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, AnyStr, Generic, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from .cookies import for_launch, reached
 from .request import Variables
@@ -24,12 +25,14 @@ _ON_LAUNCH_PATH = "strict-origin-when-cross-origin"
 # The address may hold an ltik, which not even the tool's own log is to have as a Referer.
 _IN_PLACE = "strict-origin"
 
+_POLICY = "referrer-policy"
 _LOOKED_AT = (
     "set-cookie",
     "x-frame-options",
     "content-security-policy",
     "referrer-policy",
     "cache-control",
+    "location",
 )
 
 
@@ -79,6 +82,7 @@ class AppAnswers(Generic[AnyStr]):
         pair = self._pair
         self._on_launch_path: tuple[AnyStr, AnyStr] = pair("Referrer-Policy", _ON_LAUNCH_PATH)
         self._in_place: tuple[AnyStr, AnyStr] = pair("Referrer-Policy", _IN_PLACE)
+        self._no_referrer: tuple[AnyStr, AnyStr] = pair("Referrer-Policy", "no-referrer")
         self._private: tuple[AnyStr, AnyStr] = pair("Cache-Control", "private")
         self._no_store: tuple[AnyStr, AnyStr] = pair("Cache-Control", "no-store")
 
@@ -108,6 +112,8 @@ class AppAnswers(Generic[AnyStr]):
           (``cookies.for_launch``), and ``X-Frame-Options`` goes, since only a browser with the
           launch's cookie sees the page, and it is partitioned by the site around the frame. A
           ``frame-ancestors`` stays, because it names who may frame the app; a warning says so once.
+        - A redirect to the request's own address outside of its launch gets ``no-referrer``: with a
+          ``Referer`` it would be led back into the launch, again and again.
 
         Args:
             given: the app's headers.
@@ -117,7 +123,7 @@ class AppAnswers(Generic[AnyStr]):
         """
         looked_at = self._looked_at
         fits = self._fit_frame and place.prefix != ""
-        has_policy = has_caching = False
+        has_policy = has_caching = in_circles = False
         sent = []
         for name, value in given:
             known = looked_at.get(name.lower())
@@ -128,6 +134,8 @@ class AppAnswers(Generic[AnyStr]):
                     if set_cookies:
                         continue
                     has_caching = True
+                elif known == "location":
+                    in_circles = self._in_circles(self._decode(value), place, request)
                 elif fits:
                     if known == "x-frame-options":
                         continue
@@ -137,7 +145,10 @@ class AppAnswers(Generic[AnyStr]):
                     if not self._warned:
                         self._warn_of_frame_ancestors(self._decode(value))
             sent.append((name, value))
-        if not has_policy:
+        if in_circles:
+            sent = [pair for pair in sent if self._looked_at.get(pair[0].lower()) != _POLICY]
+            sent.append(self._no_referrer)
+        elif not has_policy:
             sent.append(self._on_launch_path if place.prefix else self._in_place)
         if set_cookies:
             sent.append(self._no_store)
@@ -162,6 +173,21 @@ class AppAnswers(Generic[AnyStr]):
             else:
                 sent.append((name, value))
         return sent
+
+    def _in_circles(self, location: str, place: Place, request: Any) -> bool:
+        """Whether a redirect leads to the request's own address outside of its launch."""
+        variables = request if self._variables is None else self._variables(request)
+        if place.prefix == "" or variables.get("REQUEST_METHOD") not in ("GET", "HEAD"):
+            return False
+        try:
+            to = urlsplit(location)
+        except ValueError:
+            return False
+        if to.netloc and to.netloc.lower() != (variables.get("HTTP_HOST") or "").lower():
+            return False
+        own = unquote(place.mount, encoding="latin-1") + variables.get("PATH_INFO", "")
+        query = variables.get("QUERY_STRING") or ""
+        return unquote(to.path, encoding="latin-1") == own and to.query == query
 
     def _cookies(
         self, name: AnyStr, value: AnyStr, place: Place, request: Any

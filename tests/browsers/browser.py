@@ -17,9 +17,11 @@ from selenium.common.exceptions import (
     WebDriverException,
 )
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService, Remote
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.mouse_button import MouseButton
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -247,6 +249,13 @@ class Browser:
         pointer.pointer_down(MouseButton.MIDDLE)
         pointer.pointer_up(MouseButton.MIDDLE)
         builder.perform()
+
+    def modified_click(self, css: str, *, framed: bool = True) -> None:
+        """Click on a link with the key held down that opens it in a new tab."""
+        element = self.find(css, framed=framed)
+        ActionChains(self.driver).key_down(Keys.CONTROL).click(element).key_up(
+            Keys.CONTROL
+        ).perform()
 
     def link(self, css: str, *, framed: bool = True) -> str:
         """A link's address, as it would be copied."""

@@ -106,6 +106,7 @@ class Tool:
 
     Args:
         ltiaas: the sandbox's address and API key.
+        new_tabs: True loads the script for new tabs.
         partitioned: False takes ``Partitioned`` from every cookie, to see what it is good for.
         options: the middleware's settings.
     """
@@ -117,6 +118,7 @@ class Tool:
         *,
         elsewhere: str,
         partitioned: bool = True,
+        new_tabs: bool = False,
         **options: Any,
     ) -> None:
         url, api_key = ltiaas
@@ -127,7 +129,7 @@ class Tool:
             **options,
         }
         self._partitioned = partitioned
-        self._app = make_app(elsewhere, str(certificates.ca_file))
+        self._app = make_app(elsewhere, str(certificates.ca_file), new_tabs=new_tabs)
         self.changes: list[str] = self._app.config["changes"]
         self.seen: list[Seen] = []
         self._wsgi = LTIAASMiddleware(self._app.wsgi_app, **self._options)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from .browser import Browser
+from .browser import Browser, Page
 from .sites import Sites
 
 pytestmark = pytest.mark.browser
@@ -310,6 +310,56 @@ def test_by_default_only_the_handoff_leaves_the_frame(browser: GetBrowser, sites
     assert other.page("Two", framed=False).launch == launch
 
 
+def test_the_script_opens_links_in_new_tabs(browser: GetBrowser, sites: Sites) -> None:
+    tool, person = sites.tool(new_tabs=True), browser()
+    activity = person.open(sites.activity())
+    person.page("Launched")
+    person.click("#one")
+    launch = person.page("One").launch
+    frame = person.page("One").url
+
+    def opens(action: Callable[[], None]) -> Page:
+        person.show(activity)
+        person.page("One")
+        person.new_tab_after(action)
+        page = person.page("Two", framed=False)
+        assert page.launch == launch
+        assert "ltiaas_handoff" not in page.url
+        assert tool.on("/two")[-1].has_launch_cookie
+        return page
+
+    opens(lambda: person.middle_click("#two"))
+    opens(lambda: person.modified_click("#two"))
+    assert opens(lambda: person.click("#blank")).url.endswith("/two#part")
+    opens(lambda: person.click("#quiet"))
+    handoff = next(seen for seen in reversed(tool.seen) if "ltiaas_handoff" in seen.query)
+    assert handoff.referer == ""
+
+    # A link to another site is left alone, and the frame is where it was.
+    asked = len(tool.on("/ltiaas-handoff"))
+    person.show(activity)
+    person.new_tab_after(lambda: person.click("#away"))
+    person.page("Elsewhere", framed=False)
+    person.show(activity)
+    assert person.page("One").url == frame
+    assert len(tool.on("/ltiaas-handoff")) == asked == 4
+    person.click("#two")
+    person.page("Two")
+
+
+def test_the_script_falls_back_to_the_plain_link(browser: GetBrowser, sites: Sites) -> None:
+    sites.tool(new_tabs=True)
+    person = browser()
+    person.open(sites.activity())
+    person.page("Launched")
+    person.click("#one")
+    person.page("One")
+    person.find("#two")
+    person.driver.execute_script("window.fetch = () => Promise.reject(new Error())")
+    person.new_tab_after(lambda: person.middle_click("#two"))
+    person.page("This page opens from your course", framed=False)
+
+
 def test_a_refusal_shows_its_advice_inside_the_frame(
     browser: GetBrowser, sites: Sites, picture: Callable[[Browser, str], None]
 ) -> None:
@@ -355,7 +405,7 @@ def test_a_refusal_shows_its_advice_inside_the_frame(
 def test_a_form_that_another_site_posts_with_the_users_cookies_changes_nothing(
     browser: GetBrowser, sites: Sites
 ) -> None:
-    tool, victim = sites.tool(), browser()
+    tool, victim = sites.tool(strict_launch_path=False), browser()
     activity = victim.open(sites.activity())
     victim.page("Launched")
     victim.click("#one")

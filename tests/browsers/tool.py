@@ -25,7 +25,11 @@ _PAGE = """<!doctype html>
 <input name="points" value="{{ points }}"><button id="save">Save</button></form>
 <button id="leave" data-from="{{ url_for('leave') }}">Leave by script</button>
 <button id="fetch" data-to="{{ url_for('score') }}">Save by script</button>
+<a id="blank" target="_blank" href="{{ url_for('two') }}#part">Two in a tab</a>
+<a id="quiet" target="_blank" rel="noreferrer" href="{{ url_for('two') }}">Two, quietly</a>
+<a id="away" target="_blank" href="{{ elsewhere }}/away">Away</a>
 <img alt="" src="{{ elsewhere }}/pixel">
+{% if new_tabs %}<script src="{{ launch.path }}/ltiaas-new-tabs.js" defer></script>{% endif %}
 <script>
 document.querySelector("#fetch").addEventListener("click", async () => {
   const body = new URLSearchParams(new FormData(document.querySelector("form")));
@@ -42,12 +46,13 @@ document.querySelector("#leave").addEventListener("click", async event => {
 """
 
 
-def make_app(elsewhere: str, ca_file: str) -> Flask:
+def make_app(elsewhere: str, ca_file: str, *, new_tabs: bool = False) -> Flask:
     """The tool.
 
     Args:
         elsewhere: a site that its pages take an image from: it must not learn where from.
         ca_file: that LTIAAS's certificate is checked with.
+        new_tabs: whether its pages load the script for new tabs, under a strict policy.
     """
     app = Flask(__name__)
     changes: list[str] = []
@@ -59,8 +64,19 @@ def make_app(elsewhere: str, ca_file: str) -> Flask:
         link = launch.id_token.launch.resource_link
         points = 7 if link is not None and link.id == "quiz-1" else 42
         return render_template_string(
-            _PAGE, heading=heading, launch=launch, points=points, elsewhere=elsewhere
+            _PAGE,
+            heading=heading,
+            launch=launch,
+            points=points,
+            elsewhere=elsewhere,
+            new_tabs=new_tabs,
         )
+
+    @app.after_request
+    def with_policy(response: Response) -> Response:
+        if new_tabs:
+            response.headers["Content-Security-Policy"] = "default-src 'self'; img-src *"
+        return response
 
     @app.get("/launch")
     def launch() -> str:
