@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = [
     "LOGGERS",
     "LtikFilter",
-    "Unshown",
     "install",
     "know",
     "scrub",
@@ -88,18 +87,6 @@ _NAMES = {
 }
 _names = set(_NAMES)
 _secrets: set[str] = set()
-
-
-class Unshown(str):
-    """A text that does not show itself in a ``repr``, and so not where local variables are shown.
-
-    It is sent, compared and put together as any other.
-    """
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"'{_HIDDEN}'"
 
 
 _P = ParamSpec("_P")

@@ -90,7 +90,9 @@ def crash() -> None:
     launch = current_launch()
     assert launch is not None
     credential = launch.credential
-    raise ZeroDivisionError(f"{launch!r} {credential!r}")
+    headers = credential.headers
+    ready = credential.authorization
+    raise ZeroDivisionError(f"{launch!r} {credential!r} {headers!r} {ready!r}")
 
 
 def crashing_wsgi(environ: Any, start_response: Any) -> Any:

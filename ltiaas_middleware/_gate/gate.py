@@ -28,10 +28,10 @@ from .._crypto import handoffs
 from .._crypto.keys import LaunchIds
 from .._verification.authenticator import Authenticator, Outcome
 from .._verification.launches import CachedLaunch
+from ..credentials import HeaderValue
 from ..errors import ApiError
 from ..launch import Account, Launch
 from ..refusals import Answer
-from ..scrubbing import Unshown
 from .cross_origin import CrossOrigin
 from .decisions import Blocking, Decision, Serve, Verify
 from .launch_cookie import LaunchCookie
@@ -418,7 +418,7 @@ class Gate:
         self, request: Request, entry: CachedLaunch, *, tab: bool = False
     ) -> tuple[str, ...]:
         seconds = self._authenticator.seconds_left(entry)
-        return tuple(map(Unshown, self._cookie.make(request, entry, seconds, tab=tab)))
+        return tuple(map(HeaderValue, self._cookie.make(request, entry, seconds, tab=tab)))
 
     def _refuse(self, request: Request, code: str) -> Answer:
         refused = refusal(code, wants_html=request.is_navigation)

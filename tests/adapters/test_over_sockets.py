@@ -193,6 +193,41 @@ def test_the_servers_log_their_lines_as_before(env, sandbox):
         server.wait_for_output('"GET /x?a=1&b=2 HTTP/1.1" 200')
 
 
+def _chatty_uvicorn(env):
+    options = ["--factory", "--log-level", "trace"]
+    return servers.uvicorn("tests.adapters.apps:make_asgi", options=options, env=env)
+
+
+def _chatty_gunicorn(env):
+    line = "%(r)s %({cookie}i)s %({x-quiz}i)s %({authorization}i)s %(U)s?%(q)s"
+    return servers.gunicorn(
+        "tests.adapters.apps:make_wsgi()", options=["--access-logformat", line], env=env
+    )
+
+
+@pytest.mark.parametrize("serve", [_chatty_uvicorn, _chatty_gunicorn])
+def test_a_server_that_is_told_to_log_all_shows_no_secret(serve, env, sandbox):
+    """The scope, and headers and cookies of names that the settings chose."""
+    names = {"LTIAAS_HEADER": "X-Quiz", "LTIAAS_COOKIE_NAME": "quiz", "LTIAAS_BEARER": "true"}
+    in_query, in_header, as_bearer = (sandbox.issue() for _ in range(3))
+    with serve({**env, **names}) as server, requests.Session() as browser:
+        browser.get(f"{server.url}/launch?ltik={in_query}", headers=BROWSER, timeout=20)
+        browser.get(server.url, headers={"X-Quiz": in_header}, timeout=20)
+        browser.get(server.url, headers={"Authorization": f"Bearer {as_bearer}"}, timeout=20)
+        cookie = {"Cookie": f"a=1; quiz={in_query}; b=2"}
+        browser.get(f"{server.url}/end", headers=cookie, timeout=20)
+        server.wait_for_output("/end")
+        # The tool prints what it is given; outside of a launch that is the request as it came.
+        logged = [
+            line
+            for line in server.output.splitlines()
+            if not line.startswith(("environ:", "scope:"))
+        ]
+    assert any("/end" in line for line in logged)
+    for token in (in_query, in_header, as_bearer):
+        assert not [line for line in logged if token.rpartition(".")[2] in line]
+
+
 def test_a_megabyte_of_header_is_the_servers_to_refuse(env):
     with serve_asgi(env) as server:
         huge = {"Cookie": "ltiaas-launch=" + "a" * 1_000_000}
