@@ -20,7 +20,7 @@ short at run time: see benchmarks/README.md before adding a call there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -28,19 +28,19 @@ from .._crypto import handoffs
 from .._crypto.keys import LaunchIds
 from .._verification.authenticator import Authenticator, Outcome
 from .._verification.launches import CachedLaunch
-from ..credentials import HeaderValue
 from ..errors import ApiError
-from ..launch import Account, Launch
+from ..launch import Account
 from ..refusals import Answer
 from .cross_origin import CrossOrigin
-from .decisions import Blocking, Decision, Serve, Verify
+from .decisions import Blocking, Decision, Verify
 from .launch_cookie import LaunchCookie
 from .launch_path import LaunchPath, is_launch_id
 from .ltiks import Brought, Ltiks, MalformedLtik
-from .new_tabs import HANDOFF_PATH, SCRIPT_PATH, handoff_answer, script_answer
+from .new_tabs import SCRIPT_PATH, script_answer
 from .outside import Outside
 from .pages import refusal, refusal_for, render
-from .request import Request, Translator, Variables, quoted_mount, without_parameter
+from .request import Request, Translator, Variables, without_parameter
+from .serving import Serving
 from .stray import Strays
 
 __all__ = ["Gate"]
@@ -79,6 +79,10 @@ class Gate:
         self._strays = Strays(self._launch_path)
         self._prefix = self._launch_path.prefix
         self._id_from = len(self._prefix)
+        self._serving = Serving(
+            account, authenticator, self._launch_path, self._cookie, self._ltiks
+        )
+        self._serve = self._serving.on_its_path
         self._looks_in_headers = bool(self._ltiks.sources)
         self._looks_everywhere = bool(self._ltiks.sources or settings.require)
 
@@ -107,7 +111,7 @@ class Gate:
         variables = source if self._variables is None else self._variables(source)
         request = Request(variables, path, query, launch_id)
         if self._outside.anything and self._outside.covers(path):
-            return None if launch_id is None else self._lead_out(request)
+            return None if launch_id is None else self._serving.outside(request)
         brought = None
         if "ltik" in query or self._looks_in_headers:
             try:
@@ -147,7 +151,7 @@ class Gate:
         """The request itself brings an ltik: that decides, whatever its path says."""
         ltik, request.app_query = brought
         if request.is_preflight:
-            return self._serve_without_launch(request)
+            return self._serving.without_launch(request)
         if request.launch_id is not None and not self._ids.match(ltik, request.launch_id):
             if not request.captures:
                 # A program that names two launches at once means neither for sure.
@@ -164,16 +168,12 @@ class Gate:
     def _capture(self, request: Request, entry: CachedLaunch) -> Decision:
         """The ltik is good: lead a browser to the launch's path, serve everyone else in place."""
         if request.app_query is not None and self._settings.launch_path and request.captures:
-            cookies = self._cookies_for(request, entry)
-            return self._redirect(request, entry, request.app_query, cookies)
+            cookies = self._serving.cookies(request, entry)
+            return self._serving.redirect(request, entry, request.app_query, cookies)
         if request.launch_id is not None:
             self._cookie.take(request)
             return self._serve(request, entry)
-        launch = Launch(entry, self._account, request.mount)
-        serve = Serve(launch, request.path, "")
-        serve.query = request.app_query
-        serve.without = self._ltiks.carriers(request)
-        return serve
+        return self._serving.in_place(request, entry)
 
     # -- on a launch path -------------------------------------------------------------------------
 
@@ -182,7 +182,7 @@ class Gate:
     ) -> Decision:
         if not request.path and not (request.is_preflight or request.is_websocket):
             # A page there would have its relative links beside the launch.
-            return self._moved(self._launch_path.address(request, launch_id, request.query))
+            return self._serving.moved(self._launch_path.address(request, launch_id, request.query))
         if request.path == SCRIPT_PATH:
             return script_answer(request)
         if handoffs.PARAMETER in request.query:
@@ -245,7 +245,7 @@ class Gate:
 
     def _led_on(self, request: Request, entry: CachedLaunch, opens: bool) -> Decision:
         if request.captures:
-            return self._redirect(request, entry, request.app_query or "", ())
+            return self._serving.redirect(request, entry, request.app_query or "", ())
         return self._serve(request, entry)
 
     def _without_proof(
@@ -253,7 +253,7 @@ class Gate:
     ) -> Decision:
         """The path is all there is."""
         if request.is_preflight:
-            return self._serve_without_launch(request)
+            return self._serving.without_launch(request)
         if self._authenticator.shares and (entry is None or not entry.confirmed):
             # Another worker may know the launch, or that its cookie has come back.
             recall = partial(self._authenticator.recall, launch_id)
@@ -317,19 +317,19 @@ class Gate:
         if not opens:
             return self._refuse(request, "launch_unknown")
         if not request.is_plain_get:
-            cookies = self._cookies_for(request, entry, tab=True)
-            return self._redirect(request, entry, request.app_query or "", cookies)
+            cookies = self._serving.cookies(request, entry, tab=True)
+            return self._serving.redirect(request, entry, request.app_query or "", cookies)
         # A webview's download manager keeps no cookie over a redirect.
         return self._known_or_verify(request, entry, self._open_tab)
 
     def _open_own_tab(self, request: Request, entry: CachedLaunch) -> Decision:
         """A new tab has a cookie jar of its own, and gets a cookie for it."""
-        request.set_cookies = self._cookies_for(request, entry)
+        request.set_cookies = self._serving.cookies(request, entry)
         return self._serve(request, entry)
 
     def _open_tab(self, request: Request, entry: CachedLaunch) -> Decision:
         """The same by a handoff, which says nothing about the frame's cookies."""
-        request.set_cookies = self._cookies_for(request, entry, tab=True)
+        request.set_cookies = self._serving.cookies(request, entry, tab=True)
         return self._serve(request, entry)
 
     # -- what the adapter is given ----------------------------------------------------------------
@@ -364,61 +364,6 @@ class Gate:
             refused = refusal_for(outcome, wants_html=request.is_navigation)
             return render(refused, self._settings.on_refusal)
         return then(request, outcome)
-
-    def _serve(self, request: Request, entry: CachedLaunch) -> Serve | Answer:
-        """Serve a launch on its path."""
-        prefix = f"{self._prefix}{request.launch_id}"
-        mount = request.get("SCRIPT_NAME")
-        launch = Launch(entry, self._account, quoted_mount(mount) + prefix if mount else prefix)
-        if request.path == HANDOFF_PATH:
-            return handoff_answer(request, launch.handoff_url)
-        serve = Serve(launch, request.path or "/", prefix)
-        serve.query = request.app_query
-        serve.cookies = request.app_cookies
-        serve.set_cookies = request.set_cookies
-        if self._looks_in_headers:
-            # The app's error reports cannot show what it never saw.
-            serve.without = self._ltiks.carriers(request)
-        return serve
-
-    def _serve_without_launch(self, request: Request) -> Serve:
-        """Let the app answer a preflight: nobody is behind it yet."""
-        prefix = f"{self._prefix}{request.launch_id}" if request.launch_id else ""
-        serve = Serve(None, request.path or "/", prefix)
-        self._cookie.take(request)
-        serve.query = request.app_query
-        serve.cookies = request.app_cookies
-        return serve
-
-    def _lead_out(self, request: Request) -> Answer:
-        """308 to an address that is never part of a launch, without anything that opens one."""
-        query = request.query
-        for parameter in ("ltik", handoffs.PARAMETER):
-            query = without_parameter(query, parameter)[1]
-        return self._moved(self._launch_path.address_outside(request, query))
-
-    @staticmethod
-    def _moved(location: str) -> Answer:
-        return Answer(308, (("Location", location),))
-
-    def _redirect(
-        self, request: Request, entry: CachedLaunch, query: str, cookies: Sequence[str]
-    ) -> Answer:
-        """303 to the launch path, with its cookie and without what opened it."""
-        headers = [
-            ("Location", self._launch_path.address(request, entry.id, query)),
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("Cache-Control", "no-store"),
-            ("Referrer-Policy", "no-referrer"),
-        ]
-        headers += [("Set-Cookie", cookie) for cookie in cookies]
-        return Answer(303, tuple(headers))
-
-    def _cookies_for(
-        self, request: Request, entry: CachedLaunch, *, tab: bool = False
-    ) -> tuple[str, ...]:
-        seconds = self._authenticator.seconds_left(entry)
-        return tuple(map(HeaderValue, self._cookie.make(request, entry, seconds, tab=tab)))
 
     def _refuse(self, request: Request, code: str) -> Answer:
         refused = refusal(code, wants_html=request.is_navigation)
