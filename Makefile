@@ -22,6 +22,10 @@ mutants: $(VENV)/.test
 	$(BIN)/mutmut run $(ARGS)
 	$(BIN)/mutmut results
 
+# A million requests against an oracle written from docs/launch-paths.md, in about seven minutes.
+fuzz: $(VENV)/.test
+	DECISIONS=$${DECISIONS:-1000000} $(BIN)/python -m pytest -q --numprocesses 2 tests/gate/test_fuzz.py $(ARGS)
+
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks $(ARGS)
 

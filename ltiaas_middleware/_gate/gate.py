@@ -136,10 +136,10 @@ class Gate:
     # -- outside a launch path --------------------------------------------------------------------
 
     def _without_launch(self, request: Request) -> Answer | None:
+        if request.is_preflight:
+            return None
         require = self._settings.require
         required = require is True or (callable(require) and require(request.path))
-        if required and request.is_preflight:
-            return None
         stray_of = self._strays.launch_of(request, required=required)
         if stray_of is not None:
             # 307 keeps method and body. It proves nothing: the proof is asked for where it leads.
@@ -244,9 +244,9 @@ class Gate:
         )
 
     def _led_on(self, request: Request, entry: CachedLaunch, opens: bool) -> Decision:
-        if request.captures:
-            return self._serving.redirect(request, entry, request.app_query or "", ())
-        return self._serve(request, entry)
+        if request.is_plain_get:
+            return self._serve(request, entry)
+        return self._serving.redirect(request, entry, request.app_query or "", ())
 
     def _without_proof(
         self, request: Request, launch_id: str, entry: CachedLaunch | None

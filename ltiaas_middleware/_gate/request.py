@@ -102,7 +102,7 @@ class Request:
     @property
     def captures(self) -> bool:
         """Whether the browser can be redirected to an address that shows no secret."""
-        return self.get("REQUEST_METHOD") == "GET" and self.is_navigation
+        return self.get("REQUEST_METHOD") == "GET" and self.is_navigation and not self.upgrades
 
     @property
     def is_preflight(self) -> bool:

@@ -1,0 +1,157 @@
+"""The gate, through both adapters, against an oracle that was written from docs/launch-paths.md.
+
+``make test`` asks a few thousand requests; ``make fuzz`` a million, or as many as ``DECISIONS``
+says. A failure is shrunk to few and plain requests, and printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Any
+
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from ltiaas_middleware.errors import LaunchExpired
+from tests.both_adapters import Reply, Tool
+from tests.gate.asked import REQUESTS, Asked, Launch, handoff_tokens, pick
+from tests.gate.oracle import TRUSTED, Expected, Oracle
+from tests.tokens import ltik
+from tests.upstream import Upstream
+
+DECISIONS = int(os.environ.get("DECISIONS", "4000"))
+# Requests of one example, on average.
+TOGETHER = 6
+CONFIGURATIONS = [
+    {"require": require, "strict": strict, "header": header}
+    for require in (False, True)
+    for strict in (True, False)
+    for header in (False, True)
+]
+EXAMPLES = settings(
+    max_examples=max(1, DECISIONS // TOGETHER // 2),
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+class World:
+    """One tool for each configuration, kept: its launches are new for each example."""
+
+    def __init__(self, make_tool: Any, upstream: Upstream) -> None:
+        self._tools = [
+            make_tool(
+                outside=["/static/"],
+                trusted_origins=[TRUSTED],
+                require=configuration["require"],
+                strict_launch_path=configuration["strict"],
+                header="X-Ltik" if configuration["header"] else None,
+            )
+            for configuration in CONFIGURATIONS
+        ]
+        self.upstream = upstream
+
+    def run(self, configuration: int, numbers: list[int]) -> None:
+        tool = self._tools[configuration]
+        oracle = Oracle(**CONFIGURATIONS[configuration])
+        parts = tool.middleware._gate
+        launches = []
+        for name in ("a", "b", "refused", "unknown"):
+            token = ltik()
+            launch = Launch(name, token, parts._ids.of(token), is_refused=name == "refused")
+            launches.append(launch)
+            if launch.is_refused:
+                error = LaunchExpired("Invalid or expired ltik.", status=401)
+                self.upstream.errors[token] = error
+        tokens = handoff_tokens(parts._account.handoffs, launches)
+        try:
+            for number in numbers:
+                if number >= REQUESTS:
+                    note("another worker")
+                    oracle.forget()
+                    tool.middleware._authenticator._launches._entries.clear()
+                else:
+                    self._ask(tool, oracle, number, launches, tokens)
+        finally:
+            self.upstream.errors.clear()
+
+    def _ask(
+        self, tool: Tool, oracle: Oracle, number: int, launches: list[Launch], tokens: list[str]
+    ) -> None:
+        asked = pick(number, launches)
+        note(repr(asked))
+        before = len(self.upstream.asked)
+        reply = tool.ask(asked.method, asked.target(tokens), asked.headers())
+        expected = oracle.expect(asked)
+        note(f"  {expected}\n  {reply.status} {reply.headers}")
+        check(reply, expected, launches)
+        if expected.app and expected.launch is not None:
+            hides(reply, asked, launches, has_header=oracle.header)
+        if not expected.asks:
+            assert len(self.upstream.asked) == before, "what proved nothing led to a call"
+        for launch in launches:
+            entry = tool.middleware._authenticator.peek(launch.id)
+            assert (entry is not None) is (launch in oracle.known)
+            assert (entry is not None and entry.confirmed) is (launch in oracle.confirmed)
+
+
+def check(reply: Reply, expected: Expected, launches: list[Launch]) -> None:
+    """Whether an answer is what it was to be."""
+    assert reply.reached_app is expected.app
+    assert reply.status == expected.status
+    cookies = reply.all("Set-Cookie")
+    if expected.cookie is None:
+        assert cookies == []
+    else:
+        assert expected.launch is not None
+        end = {"frame": "", "tab": "-tab"}[expected.cookie]
+        start = (
+            f"__Secure-ltiaas-launch{end}={expected.launch.ltik}; Path=/lti/{expected.launch.id};"
+        )
+        (cookie,) = cookies
+        assert cookie.startswith(start)
+        assert cookie.endswith("; HttpOnly; Secure; SameSite=None; Partitioned")
+    secrets = [launch.ltik for launch in launches]
+    location = reply.get("Location")
+    if expected.status in (303, 307, 308):
+        assert location is not None
+        assert re.match(r"/(?![/\\])", location), "it leads to another site"
+        assert not any(secret in location for secret in secrets if expected.status != 307)
+        if expected.launch is not None:
+            assert location.startswith(f"/lti/{expected.launch.id}/")
+    if expected.app:
+        launch = json.loads(reply.body)["launch"]
+        assert launch == (None if expected.launch is None else expected.launch.id)
+    else:
+        assert not any(secret in reply.body.decode("latin-1") for secret in secrets)
+
+
+def hides(reply: Reply, asked: Asked, launches: list[Launch], *, has_header: bool) -> None:
+    """Whether the app sees nothing of what proves a launch."""
+    seen = json.loads(reply.body)
+    if not has_header:
+        # Then it is the app's own, whatever it holds.
+        seen["headers"].pop("x-ltik", None)
+    cookies = seen["headers"].pop("cookie", "").split("; ")
+    if isinstance(asked.place, Launch):  # Browsers send the cookie nowhere else.
+        assert not any(cookie.startswith("__Secure-ltiaas-launch") for cookie in cookies)
+    assert not any(launch.ltik in json.dumps(seen) for launch in launches)
+    if isinstance(asked.place, Launch) and not asked.in_query:
+        assert seen["query"] == "a=1"
+
+
+def test_the_gate_does_what_its_documentation_says(make_tool: Any, upstream: Upstream) -> None:
+    world = World(make_tool, upstream)
+
+    @EXAMPLES
+    @given(
+        st.integers(0, len(CONFIGURATIONS) - 1),
+        st.lists(st.integers(0, REQUESTS + REQUESTS // 20), min_size=1, max_size=40),
+    )
+    def fuzz(configuration: int, numbers: list[int]) -> None:
+        world.run(configuration, numbers)
+
+    fuzz()
