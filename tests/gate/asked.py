@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,7 +141,8 @@ def _ltik(value: Any) -> str:
 
 def handoff_tokens(handoffs: Handoffs, launches: list[Launch]) -> list[str]:
     """Two for each launch, and one that is forged."""
-    return [handoffs.make(launch.id) for launch in launches for _ in range(2)] + ["A" * 38]
+    forged = Handoffs(["another secret"], time.time).make(launches[0].id)
+    return [*(handoffs.make(launch.id) for launch in launches for _ in range(2)), forged]
 
 
 def pick(number: int, launches: list[Launch]) -> Asked:
@@ -280,5 +282,5 @@ def _meant(a: Launch) -> list[dict[str, Any]]:
     ]
 
 
-#: How many requests there are, at the least; a larger number is another worker.
+#: How many requests there are.
 REQUESTS = 40 * 33 * 15 * 10 * 8 * 15 * 9 * 10 * 6 * 5 * 5 * 9 * 2 * 5 * 8 * 6 * 2 * 17
