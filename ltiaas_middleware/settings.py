@@ -93,7 +93,8 @@ class Settings:
             that reloads itself while the verification goes on.
         max_waiting: how many of a WSGI server's threads may wait for LTIAAS at once, in each
             process; beyond, a new launch is told at once to come back. Half of the server's
-            threads, so that known launches always find one. Tasks are not counted.
+            threads, so that known launches always find one. Tasks and greenlets (gevent) are not
+            counted.
         max_ltik_length: characters; a longer one is answered 400. The default still fits into a
             cookie (4 096 bytes with its name, RFC 6265 section 6.1).
         max_response_size: bytes of one answer of LTIAAS.

@@ -4,6 +4,7 @@ again."""
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -52,6 +53,10 @@ class WaitingRoom:
     @contextmanager
     def seat(self) -> Iterator[bool]:
         """Whether this thread may wait, for as long as the block lasts."""
+        if _threads_are_greenlets():
+            # A server has as many as there are requests, as it has tasks under ASGI.
+            yield True
+            return
         taken = self._seats.acquire(blocking=False)
         try:
             yield taken
@@ -77,3 +82,8 @@ class WaitingRoom:
         spread = min(_SPREAD_MOST, 2 + pages / 100)
         pause = max(1.0, error.retry_after or 0) + random.uniform(0, spread)  # noqa: S311
         return Waiting("not verified yet", path=PATH, retry_after=pause)
+
+
+def _threads_are_greenlets() -> bool:
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))

@@ -16,18 +16,9 @@ GetBrowser = Callable[..., Browser]
 
 
 def test_a_launch_survives_links_forms_reload_and_back_and_shows_no_ltik(
-    browser: GetBrowser,
-    sites: Sites,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    browser: GetBrowser, sites: Sites, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    # Tests before this one, in the same process, may have set up logging their own way.
-    server_log = logging.getLogger("werkzeug")
-    caplog.set_level(logging.INFO, logger="werkzeug")
-    monkeypatch.setattr(server_log, "disabled", False)
-    monkeypatch.setattr(server_log, "propagate", False)
-    monkeypatch.setattr(server_log, "handlers", [caplog.handler])
     tool, person = sites.tool(), browser()
     person.open(sites.activity())
 

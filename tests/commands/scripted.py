@@ -9,17 +9,23 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from werkzeug import Request, Response
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 App = Callable[..., Any]
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: Any) -> None:
+        pass
 
 
 @contextlib.contextmanager
 def serving(app: App, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Serve a WSGI app on a free port; gives its origin."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, ssl_context=tls)
+    server = make_server(
+        "127.0.0.1", 0, app, threaded=True, ssl_context=tls, request_handler=_QuietHandler
+    )
     server.log = lambda *_: None  # type: ignore[method-assign]
-    server.RequestHandlerClass.log = lambda *_: None  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

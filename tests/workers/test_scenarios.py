@@ -47,7 +47,8 @@ def serve(request, sandbox_server):
         env = {"LTIAAS_URL": sandbox_server.url, "LTIAAS_API_KEY": sandbox_server.sandbox.api_key}
         env |= {f"LTIAAS_{name.upper()}": str(value) for name, value in settings.items()}
         env["LTIAAS_CACHE"] = redis.url
-        env["LTIAAS_MAX_WAITING"] = "240"
+        # All at once here, which a tool would not want.
+        env["LTIAAS_MAX_WAITING"] = "250"
         if request.param == "gunicorn":
             return servers.gunicorn(
                 "tests.workers.apps:make_wsgi()",
