@@ -163,9 +163,7 @@ class LTIAASMiddleware(Middleware):
         if path_includes_root is None:
             path_includes_root = not _is_falcon(app)
         self._path_includes_root = path_includes_root
-        self._answers = AppAnswers(
-            bytes, fit_frame=self.settings.fit_frame, variables=self._variables
-        )
+        self._answers = AppAnswers(bytes, self.settings, variables=self._variables)
 
     @property
     def routes(self) -> Any:

@@ -58,7 +58,7 @@ class LTIAASMiddleware(Middleware):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(app, settings, **options)
-        self._answers = AppAnswers(str, fit_frame=self.settings.fit_frame)
+        self._answers = AppAnswers(str, self.settings)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""

@@ -10,9 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, AnyStr, Generic, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from ..settings import Settings
 from .cookies import for_launch, reached
+from .once import Once
+from .outside import Outside
+from .redirects import is_own_address, within_launch
 from .request import Variables
 
 __all__ = ["AppAnswers", "Place"]
@@ -62,18 +66,21 @@ class AppAnswers(Generic[AnyStr]):
 
     Args:
         kind: ``str`` or ``bytes``, whichever the adapter's headers are.
-        fit_frame: whether cookies and frame headers are the middleware's to change.
+        settings: whether cookies, redirects and frame headers are the middleware's to change, and
+            what is never part of a launch.
         variables: makes CGI variables of what the adapter has; by default it has them.
     """
 
     def __init__(
         self,
         kind: type[AnyStr],
+        settings: Settings,
         *,
-        fit_frame: bool,
         variables: Callable[[Any], Variables] | None = None,
     ) -> None:
-        self._fit_frame = fit_frame
+        self._fit_frame = settings.fit_frame
+        self._is_outside = Outside(settings.outside).covers
+        self._once = Once()
         self._variables = variables
         self._warned = False
         self._is_text = issubclass(kind, str)
@@ -112,8 +119,9 @@ class AppAnswers(Generic[AnyStr]):
           (``cookies.for_launch``), and ``X-Frame-Options`` goes, since only a browser with the
           launch's cookie sees the page, and it is partitioned by the site around the frame. A
           ``frame-ancestors`` stays, because it names who may frame the app; a warning says so once.
-        - A redirect to the request's own address outside of its launch gets ``no-referrer``: with a
-          ``Referer`` it would be led back into the launch, again and again.
+        - A redirect that leaves the launch is kept within it (``redirects.within_launch``), also
+          only with ``fit_frame``. One to the request's own address outside of its launch is let go,
+          with ``no-referrer``: it would be led back into the launch, again and again.
 
         Args:
             given: the app's headers.
@@ -135,7 +143,9 @@ class AppAnswers(Generic[AnyStr]):
                         continue
                     has_caching = True
                 elif known == "location":
-                    in_circles = self._in_circles(self._decode(value), place, request)
+                    if place.prefix:
+                        location, in_circles = self._redirect(self._decode(value), place, request)
+                        value = self._encode(location)
                 elif fits:
                     if known == "x-frame-options":
                         continue
@@ -174,20 +184,27 @@ class AppAnswers(Generic[AnyStr]):
                 sent.append((name, value))
         return sent
 
-    def _in_circles(self, location: str, place: Place, request: Any) -> bool:
-        """Whether a redirect leads to the request's own address outside of its launch."""
+    def _redirect(self, location: str, place: Place, request: Any) -> tuple[str, bool]:
+        """Where a redirect is to lead, and whether it leads back to where the request came from."""
         variables = request if self._variables is None else self._variables(request)
-        if place.prefix == "" or variables.get("REQUEST_METHOD") not in ("GET", "HEAD"):
-            return False
-        try:
-            to = urlsplit(location)
-        except ValueError:
-            return False
-        if to.netloc and to.netloc.lower() != (variables.get("HTTP_HOST") or "").lower():
-            return False
-        own = unquote(place.mount, encoding="latin-1") + variables.get("PATH_INFO", "")
-        query = variables.get("QUERY_STRING") or ""
-        return unquote(to.path, encoding="latin-1") == own and to.query == query
+        mount, host = place.mount, variables.get("HTTP_HOST") or ""
+        if variables.get("REQUEST_METHOD") in ("GET", "HEAD"):
+            path = unquote(mount, encoding="latin-1") + variables.get("PATH_INFO", "")
+            query = variables.get("QUERY_STRING") or ""
+            if is_own_address(location, path, query, host):
+                return location, True
+        if not self._fit_frame:
+            return location, False
+        within = within_launch(location, mount, place.prefix, host, self._is_outside)
+        if within != location and self._once.first(location.partition("?")[0]):
+            _log.warning(
+                "the app redirects to %.200r, which is outside of the launch, and the browser was "
+                "kept within it. Build this address with the framework's own URL building, or put "
+                "launch.path before it; if it is never part of a launch, name it in the setting "
+                "'outside'. (Told once for each path.)",
+                location.partition("?")[0],
+            )
+        return within, False
 
     def _cookies(
         self, name: AnyStr, value: AnyStr, place: Place, request: Any

@@ -179,10 +179,6 @@ class TestCaches:
         assert tool.get("/page").get("Cache-Control") is None
 
 
-def test_a_redirect_of_the_apps_is_left_where_it_leads(launched: Launched) -> None:
-    assert launched.get(("Location", "/accounts/login/"))["Location"] == "/accounts/login/"
-
-
 def test_an_answer_with_a_cookie_of_ours_is_stored_nowhere(
     make_tool: Callable[..., Tool],
 ) -> None:

@@ -1,0 +1,123 @@
+"""An app's redirects stay within the launch, through both adapters."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from ltiaas_middleware._gate.redirects import is_own_address, within_launch
+from tests.gate.test_app_answers import Launched
+
+
+@pytest.fixture
+def launched(tool: Any) -> Launched:
+    return Launched(tool)
+
+
+PREFIX = "/lti/Yk3vJq0sT1m8WcXn2RbZ4A"
+OTHER = "/lti/AAAAAAAAAAAAAAAAAAAAAA"
+
+
+def within(location: str, mount: str = "", outside: Any = lambda path: False) -> str:
+    return within_launch(location, mount, PREFIX, "tool.example", outside)
+
+
+@pytest.mark.parametrize(
+    ("location", "becomes"),
+    [
+        ("/", f"{PREFIX}/"),
+        ("/notes", f"{PREFIX}/notes"),
+        ("/accounts/login/?next=/notes#top", f"{PREFIX}/accounts/login/?next=/notes#top"),
+        ("/a%2Fb;c=%20?x=/lti/y", f"{PREFIX}/a%2Fb;c=%20?x=/lti/y"),
+        ("https://tool.example/notes", f"https://tool.example{PREFIX}/notes"),
+        ("http://TOOL.example/notes", f"http://TOOL.example{PREFIX}/notes"),
+        # The app's own path of that shape, not a launch's.
+        ("/lti/help", f"{PREFIX}/lti/help"),
+        ("/ltix", f"{PREFIX}/ltix"),
+    ],
+)
+def test_an_address_of_this_host_is_kept_within(location: str, becomes: str) -> None:
+    assert within(location) == becomes
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        *(f"{PREFIX}/notes", PREFIX, f"https://tool.example{PREFIX}/x", f"{OTHER}/notes"),
+        *("notes", "../notes", "?page=2", "#top", "", "./"),
+        *("//evil.example/x", "/\\evil.example", "https://evil.example/x", "https://tool.example"),
+        *("https://tool.example:8443/x", "https://u@tool.example/x", "https://tool.example.evil/x"),
+        *("mailto:a@tool.example", "javascript:alert(1)", "https://[", "ftp://tool.example/x"),
+    ],
+)
+def test_all_else_stays_as_it_is(location: str) -> None:
+    assert within(location) == location
+
+
+def test_below_a_mount_point_only() -> None:
+    assert within("/tool/notes", "/tool") == f"/tool{PREFIX}/notes"
+    assert within("https://tool.example/tool/", "/tool") == f"https://tool.example/tool{PREFIX}/"
+    for beside in ("/notes", "/toolbox/notes", "/tool", f"/tool{PREFIX}/notes"):
+        assert within(beside, "/tool") == beside
+
+
+def test_what_is_never_part_of_a_launch_stays_outside() -> None:
+    asked: list[str] = []
+
+    def outside(path: str) -> bool:
+        asked.append(path)
+        return path.startswith("/static/")
+
+    assert within("/tool/static/a%20b.css?v=1", "/tool", outside) == "/tool/static/a%20b.css?v=1"
+    assert asked == ["/static/a b.css"]
+
+
+@pytest.mark.parametrize("host", ["tool.example", ""])
+def test_without_a_host_only_paths_are_known_to_be_here(host: str) -> None:
+    absolute = "https://tool.example/notes"
+    assert (within_launch(absolute, "", PREFIX, host, lambda path: False) == absolute) == (not host)
+
+
+@pytest.mark.parametrize(
+    ("location", "own"),
+    [
+        *(("/a?b=1", True), ("https://tool.example/a?b=1#c", True), ("/%61?b=1", True)),
+        *(("/a", False), ("/b?b=1", False), ("//a?b=1", False), ("https://x.example/a?b=1", False)),
+    ],
+)
+def test_the_requests_own_address(location: str, own: bool) -> None:
+    assert is_own_address(location, "/a", "b=1", "tool.example") is own
+
+
+class TestThroughTheAdapters:
+    def test_a_redirect_leads_within_the_launch_and_is_told_of_once(
+        self, launched: Launched, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.WARNING)
+        for query in ("?next=1", "?next=2"):
+            reply = launched.get(("Location", f"/accounts/login/{query}"))
+            assert reply["Location"] == f"{launched.path}/accounts/login/{query}"
+        assert caplog.text.count("redirects to '/accounts/login/'") == 1
+        assert "launch.path" in caplog.text
+
+    def test_below_a_mount_point(self, tool: Any) -> None:
+        launched = Launched(tool, mount="/tools/quiz")
+        assert launched.get(("Location", "/tools/quiz/x"))["Location"] == f"{launched.path}/x"
+        assert launched.get(("Location", "/x"))["Location"] == "/x"
+
+    def test_the_settings_say_what_stays(self, make_tool: Any) -> None:
+        launched = Launched(make_tool(outside=["/static"]))
+        assert launched.get(("Location", "/static/x"))["Location"] == "/static/x"
+        assert launched.get(("Location", "/notes"))["Location"] == f"{launched.path}/notes"
+        launched = Launched(make_tool(fit_frame=False))
+        assert launched.get(("Location", "/notes"))["Location"] == "/notes"
+
+    def test_no_loop_to_its_own_address(self, launched: Launched) -> None:
+        reply = launched.get(("Location", "/page"))
+        assert (reply["Location"], reply["Referrer-Policy"]) == ("/page", "no-referrer")
+
+    def test_outside_a_launch_nothing_is_changed(self, tool: Any) -> None:
+        tool.app_headers = [("Location", "/notes")]
+        assert tool.navigate("/page")["Location"] == "/notes"
