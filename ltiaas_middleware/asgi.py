@@ -73,6 +73,9 @@ class _Variables:
             return _path_info(scope)
         if key == "QUERY_STRING":
             return (scope.get("query_string") or b"").decode("latin-1")
+        if key == "REMOTE_ADDR":
+            client = scope.get("client")
+            return client[0] if client else default
         if key == "REQUEST_URI":
             return (scope.get("raw_path") or b"").decode("latin-1")
         return default
@@ -263,6 +266,7 @@ class LTIAASMiddleware(Middleware):
                     decision.launch_id,
                     confirms=decision.confirms,
                     page=decision.page,
+                    address=decision.address,
                 )
                 decision = decision.resume(outcome)
             elif isinstance(decision, Blocking):

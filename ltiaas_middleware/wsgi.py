@@ -144,6 +144,7 @@ class LTIAASMiddleware(Middleware):
                     decision.launch_id,
                     confirms=decision.confirms,
                     page=decision.page,
+                    address=decision.address,
                 )
                 decision = decision.resume(outcome)
             elif isinstance(decision, Blocking):

@@ -52,6 +52,7 @@ class Verify(NamedTuple):
         confirms: whether the ltik came in the launch's cookie. The launch is then confirmed as soon
             as it is known, even if nobody is left to be answered.
         page: whether a page can wait for the launch, by reloading itself.
+        address: of the client, as the server tells it.
     """
 
     ltik: str
@@ -59,6 +60,7 @@ class Verify(NamedTuple):
     resume: Callable[[Outcome], Decision]
     confirms: bool = False
     page: bool = False
+    address: str = ""
 
     def __repr__(self) -> str:
         return f"<Verify {self.launch_id}>"

@@ -351,6 +351,7 @@ class Gate:
             confirms,
             # A page that reloads itself does so by GET.
             request.captures,
+            request.get("REMOTE_ADDR") or "",
         )
 
     def _verified(

@@ -165,6 +165,7 @@ class Authenticator:
         *,
         confirms: bool = False,
         page: bool = False,
+        address: str = "",
     ) -> Outcome:
         """Verify an ltik, waiting for LTIAAS where it has to be asked. For threads, of which at
         most ``Settings.max_waiting`` wait.
@@ -176,12 +177,15 @@ class Authenticator:
                 itself, so that it does not depend on who waits for the answer.
             page: whether a page can wait instead, by reloading itself. It is answered within
                 ``Settings.patience`` seconds, and with ``Waiting`` in place of what is temporary.
+            address: of the client, as the server tells it; calls are shared out between addresses.
         """
         launch_id = launch_id or self._ids.of(ltik)
-        found = self._join(ltik, launch_id, confirms)
+        found = self._join(ltik, launch_id, confirms, address)
         if isinstance(found, Flight):
             flight = found
-            with self._room.seat() as may_wait:
+            # Somebody whose ltiks are refused leaves seats for others.
+            last = flight.known is None and self._upstream.comes_last(address)
+            with self._room.seat(last=last) as may_wait:
                 try:
                     found = flight.result(self._patience_for(flight, page) if may_wait else 0)
                 except FutureTimeout:
@@ -195,11 +199,12 @@ class Authenticator:
         *,
         confirms: bool = False,
         page: bool = False,
+        address: str = "",
     ) -> Outcome:
         """``verify`` for tasks of asyncio or trio, any number of which may wait: the event loop
         goes on, and a cancelled waiter cancels nobody."""
         launch_id = launch_id or self._ids.of(ltik)
-        found = self._join(ltik, launch_id, confirms)
+        found = self._join(ltik, launch_id, confirms, address)
         if isinstance(found, Flight):
             flight = found
             done = await wait_for(flight, self._patience_for(flight, page))
@@ -232,7 +237,9 @@ class Authenticator:
             self._flights.join(current.id, current.ltik, background=True)
         return current
 
-    def _join(self, ltik: str, launch_id: str, confirms: bool) -> Outcome | Flight:
+    def _join(
+        self, ltik: str, launch_id: str, confirms: bool, address: str = ""
+    ) -> Outcome | Flight:
         """What is known of an ltik, or the flight to wait for."""
         now = self._clock()
         ends_at = launch_end(ltik, now)
@@ -245,7 +252,7 @@ class Authenticator:
             used = self.use(known, confirms=confirms)
             if used is not None:
                 return used
-        found = self._flights.join(launch_id, ltik, confirms=confirms)
+        found = self._flights.join(launch_id, ltik, confirms=confirms, address=address)
         if isinstance(found, CachedLaunch):
             # It landed in this moment.
             return self.use(found, confirms=confirms) or found
@@ -259,7 +266,13 @@ class Authenticator:
         def done(reply: Reply) -> None:
             self._flights.guard(flight, partial(self._flights.complete, flight, reply))
 
-        self._upstream.fetch(flight.ltik, done, flight.context)
+        self._upstream.fetch(
+            flight.ltik,
+            done,
+            flight.context,
+            address=flight.address,
+            known=flight.known is not None,
+        )
 
     def _tell_confirmed(self, entry: CachedLaunch) -> None:
         if self._sharing is not None:

@@ -60,14 +60,23 @@ class Flight(Future[Outcome]):
         since: when it began (monotonic).
         confirms: whether anyone who waits has the launch's cookie.
         context: of the request that began it.
+        address: of the client that began it, as the server tells it.
     """
 
-    def __init__(self, launch_id: str, ltik: str, known: CachedLaunch | None, since: float) -> None:
+    def __init__(
+        self,
+        launch_id: str,
+        ltik: str,
+        known: CachedLaunch | None,
+        since: float,
+        address: str = "",
+    ) -> None:
         super().__init__()
         self.launch_id = launch_id
         self.ltik = ltik
         self.known = known
         self.since = since
+        self.address = address
         self.confirms = False
         self.context = copy_context()
         # A future that is running cannot be cancelled by one of its waiters.
@@ -127,7 +136,13 @@ class Flights:
         return self._monotonic() - flight.since > self._lost_after
 
     def join(
-        self, launch_id: str, ltik: str, *, confirms: bool = False, background: bool = False
+        self,
+        launch_id: str,
+        ltik: str,
+        *,
+        confirms: bool = False,
+        background: bool = False,
+        address: str = "",
     ) -> Outcome | Flight:
         """The flight to wait for: the one under way, or a new one; or an outcome, where none is
         needed.
@@ -137,6 +152,7 @@ class Flights:
             ltik: a token of the right shape.
             confirms: whether it came in the launch's cookie.
             background: whether nobody waits: the launch is to be refreshed ahead of its time.
+            address: of the client, as the server tells it.
         """
         lost = None
         with self._lock:
@@ -159,7 +175,7 @@ class Flights:
                 return _copy(self._refusals[launch_id])
             if not background:
                 self._stats.count("misses")
-            lost, flight = flight, Flight(launch_id, ltik, current, now)
+            lost, flight = flight, Flight(launch_id, ltik, current, now, address)
             flight.confirms = confirms
             self._under_way[launch_id] = flight
         if lost is not None:

@@ -254,7 +254,13 @@ class Sharing:
 
     def _fetch(self, journey: _Journey) -> None:
         flight = journey.flight
-        self._upstream.fetch(flight.ltik, partial(self._fetched, journey), flight.context)
+        self._upstream.fetch(
+            flight.ltik,
+            partial(self._fetched, journey),
+            flight.context,
+            address=flight.address,
+            known=flight.known is not None,
+        )
 
     def _fetched(self, journey: _Journey, reply: Reply) -> None:
         """Tell the other workers what LTIAAS replied, and land the flight with it: afterwards, so

@@ -43,6 +43,8 @@ class WaitingRoom:
 
     def __init__(self, seats: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._seats = threading.BoundedSemaphore(seats)
+        # Those who come last have a part of them.
+        self._seats_of_last = threading.BoundedSemaphore(max(1, seats // 4))
         self._monotonic = monotonic
         self._lock = threading.Lock()
         # When the page of a launch asked first.
@@ -51,18 +53,27 @@ class WaitingRoom:
         )
 
     @contextmanager
-    def seat(self) -> Iterator[bool]:
-        """Whether this thread may wait, for as long as the block lasts."""
+    def seat(self, *, last: bool = False) -> Iterator[bool]:
+        """Whether this thread may wait, for as long as the block lasts.
+
+        Args:
+            last: whether it is somebody's who comes last.
+        """
         if _threads_are_greenlets():
             # A server has as many as there are requests, as it has tasks under ASGI.
             yield True
             return
-        taken = self._seats.acquire(blocking=False)
+        wanted = [self._seats_of_last, self._seats] if last else [self._seats]
+        taken: list[threading.BoundedSemaphore] = []
+        for seats in wanted:
+            if not seats.acquire(blocking=False):
+                break
+            taken.append(seats)
         try:
-            yield taken
+            yield len(taken) == len(wanted)
         finally:
-            if taken:
-                self._seats.release()
+            for seats in taken:
+                seats.release()
 
     def verified(self, launch_id: str) -> None:
         """The page of a launch waits no more."""

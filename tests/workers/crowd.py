@@ -37,9 +37,13 @@ def ask(
     *,
     at_once: int = 1000,
     timeout: float = 60,
+    source: str | None = None,
 ) -> list[Reply]:
-    """GET every path, `at_once` at a time; the replies in the same order."""
-    return asyncio.run(gather(port, paths, headers, at_once=at_once, timeout=timeout))
+    """GET every path, `at_once` at a time, from the address `source`; the replies in the same
+    order."""
+    return asyncio.run(
+        gather(port, paths, headers, at_once=at_once, timeout=timeout, source=source)
+    )
 
 
 async def gather(
@@ -49,25 +53,28 @@ async def gather(
     *,
     at_once: int = 1000,
     timeout: float = 60,
+    source: str | None = None,
 ) -> list[Reply]:
     """`ask`, for tasks."""
     turn = asyncio.Semaphore(at_once)
 
     async def one(path: str) -> Reply:
         async with turn:
-            return await asyncio.wait_for(get(port, path, headers or {}), timeout)
+            return await asyncio.wait_for(get(port, path, headers or {}, source), timeout)
 
     return await asyncio.gather(*(one(path) for path in paths))
 
 
-async def get(port: int, path: str, headers: Mapping[str, str]) -> Reply:
+async def get(port: int, path: str, headers: Mapping[str, str], source: str | None = None) -> Reply:
     """One GET on a new connection."""
     reply = Reply(asked_at=time.monotonic())
     lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     writer = None
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, local_addr=(source, 0) if source else None
+        )
         writer.write("\r\n".join([*lines, "", ""]).encode())
         answer = await reader.read(-1)
         head, _, reply.body = answer.partition(b"\r\n\r\n")
