@@ -57,12 +57,15 @@ _CHROMIUM_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--window-size=1100,800",
-    # Every name under .test is this machine, and there is no other.
-    "--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    # Every name under .test and .localhost is this machine, and there is no other.
+    "--host-resolver-rules=MAP *.test 127.0.0.1, MAP *.localhost 127.0.0.1, MAP * ~NOTFOUND, "
+    "EXCLUDE 127.0.0.1",
 )
 _CHROMIUM_PROFILES: dict[str, dict[str, object]] = {
     "usual": {},
     "other": {},
+    # "Allow third-party cookies" in the settings, which a new profile does not.
+    "third-party-allowed": {"profile.cookie_controls_mode": 2},
     # "Block third-party cookies" in the settings.
     "third-party-blocked": {"profile.cookie_controls_mode": 1},
     # "Block all cookies", as a school's policy does.
@@ -92,6 +95,10 @@ _FIREFOX_PROFILES: dict[str, dict[str, object]] = {
     # Total cookie protection, as Firefox comes.
     "usual": {},
     "other": {},
+    "third-party-allowed": {
+        "browser.contentblocking.category": "custom",
+        "network.cookie.cookieBehavior": 0,
+    },
     "strict": {"browser.contentblocking.category": "strict"},
     # Total cookie protection, in strict mode too, gives every third party a jar of its own, so
     # that a cookie without Partitioned comes back as well. With this, only one with it does.
@@ -117,8 +124,9 @@ def start(kind: str, profile: str, directory: Path, ca_file: Path) -> Browser:
 
     Args:
         kind: ``chromium`` or ``firefox``.
-        profile: ``usual``, ``other`` (the same, of another person), ``third-party-blocked``,
-            ``no-cookies``; of Firefox also ``strict`` and ``third-party-refused``.
+        profile: ``usual``, ``other`` (the same, of another person), ``third-party-allowed``,
+            ``third-party-blocked``, ``no-cookies``; of Firefox also ``strict`` and
+            ``third-party-refused``.
         directory: empty, for the profile and the browser's home.
         ca_file: the authority's certificate, PEM.
     """
@@ -240,6 +248,23 @@ class Browser:
     def click(self, css: str, *, framed: bool = True) -> None:
         """Click on an element."""
         self.find(css, framed=framed).click()
+
+    def type(self, css: str, text: str, *, framed: bool = True) -> None:
+        """Type into a field."""
+        self.find(css, framed=framed).send_keys(text)
+
+    def text(self, css: str, wanted: str, *, framed: bool = True) -> str:
+        """Wait until an element says what it should, and return all that it says."""
+        last: list[str] = []
+
+        def look() -> tuple[str] | None:
+            self._enter(framed)
+            read = "return document.querySelector(arguments[0])?.innerText ?? null"
+            said = self.driver.execute_script(read, css)
+            last[:] = [str(said)]
+            return (str(said),) if said is not None and wanted in said else None
+
+        return self.wait(look, lambda: f"{css} does not say {wanted!r} but {last}")[0]
 
     def middle_click(self, css: str, *, framed: bool = True) -> None:
         """Click on a link with the wheel, which opens it in a new tab."""

@@ -38,6 +38,7 @@ _COMMANDS = {
     Command.GET_CURRENT_URL: "WebDriver:GetCurrentURL",
     Command.FIND_ELEMENT: "WebDriver:FindElement",
     Command.CLICK_ELEMENT: "WebDriver:ElementClick",
+    Command.SEND_KEYS_TO_ELEMENT: "WebDriver:ElementSendKeys",
     Command.W3C_EXECUTE_SCRIPT: "WebDriver:ExecuteScript",
     Command.W3C_ACTIONS: "WebDriver:PerformActions",
     Command.SCREENSHOT: "WebDriver:TakeScreenshot",

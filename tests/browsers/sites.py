@@ -44,7 +44,11 @@ class Certificates:
         authority.cert_pem.write_to_path(str(self.ca_file))
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         names = (LMS, SAME_SITE_AS_LMS, TOOL, ELSEWHERE, "localhost")
-        authority.issue_cert(*names).configure_cert(self.context)
+        certificate = authority.issue_cert(*names)
+        certificate.configure_cert(self.context)
+        #: Key and certificates in one file, for servers that run in a process of their own.
+        self.chain_file = str(directory / "chain.pem")
+        certificate.private_key_and_cert_chain_pem.write_to_path(self.chain_file)
 
 
 class _QuietAboutHandshakes(ThreadedWSGIServer):
@@ -215,7 +219,7 @@ class Sites:
     """The three sites of one test; tools are added as the test needs them."""
 
     def __init__(self, certificates: Certificates, clock: Clock) -> None:
-        self._certificates = certificates
+        self.certificates = certificates
         self.clock = clock
         self.sandbox = Sandbox(clock=clock)
         self._lms = SandboxServer(self.sandbox, ssl_context=certificates.context).start()
@@ -231,13 +235,22 @@ class Sites:
         """A tool, to which the LMS's launches go from now on."""
         tool = Tool(
             (self._ltiaas, self.sandbox.api_key),
-            self._certificates,
+            self.certificates,
             elsewhere=self.elsewhere.url,
             **options,
         )
         self._tools.append(tool)
         self.sandbox.tool = f"{tool.url}/launch"
         return tool
+
+    @property
+    def account_env(self) -> dict[str, str]:
+        """What a tool in a process of its own needs to know of its account."""
+        return {
+            "LTIAAS_URL": self._ltiaas,
+            "LTIAAS_API_KEY": self.sandbox.api_key,
+            "LTIAAS_CA_BUNDLE": str(self.certificates.ca_file),
+        }
 
     def activity(self, activity: str = "quiz-1", user: str = "ben") -> str:
         """The LMS's page of an activity, with the tool in its frame."""

@@ -1,0 +1,10 @@
+from django.contrib import admin
+from django.contrib.staticfiles.urls import staticfiles_urlpatterns
+from django.urls import path
+from notes import views
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("launch", views.notes, name="notes"),
+    *staticfiles_urlpatterns(),
+]
