@@ -206,3 +206,23 @@ def test_what_goes_wrong_on_the_way_hangs_nobody(worker, monkeypatch, caplog):
     assert "RuntimeError" in caplog.text
     monkeypatch.undo()
     assert isinstance(worker.verify(ltik()), CachedLaunch)
+
+
+def test_a_known_launch_waits_for_two_seconds_at_most(worker, upstream, clock):
+    token = ltik()
+    entry = worker.verify(token)
+    clock.pass_(601)
+    upstream.go_on.clear()
+    flight = worker.authenticator._join(token, entry.id, False)
+    for page in (False, True):
+        assert worker.authenticator._patience_for(flight, page) == 2
+
+
+def test_a_refresh_that_fails_ahead_of_its_time_takes_no_trust_away(worker, upstream, clock):
+    entry = worker.verify(ltik())
+    upstream.error = DOWN
+    clock.pass_(481)
+    assert worker.known(entry.id) is not None
+    worker.settle()
+    assert len(upstream.asked) == 2
+    assert worker.in_memory(entry.id).trusted == entry.trusted
