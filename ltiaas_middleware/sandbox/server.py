@@ -22,6 +22,8 @@ _EVERY_ADDRESS = ("0.0.0.0", "")  # noqa: S104 (compared with, not bound)
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+# Browsers take every name below `localhost` for this machine; not all programs do.
+_LMS_HOST = "lms.localhost"
 _TLS_HANDSHAKE = 10.0
 """Seconds that a client may take over its TLS handshake."""
 _GRACE = 2.0
@@ -73,6 +75,17 @@ class SandboxServer:
         host = f"[{shown}]" if ":" in shown else shown
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
 
+    @property
+    def lms_url(self) -> str:
+        """The origin of the LMS's pages, for a browser. On this machine it has a name of its own:
+        browsers hold `lms.localhost` and `127.0.0.1` to be two sites, so that a tool is framed
+        across sites, as in production. Raises `RuntimeError` as `url` does.
+        """
+        parts = urlsplit(self.url)
+        if self._public_url or self._tls or parts.hostname not in ("127.0.0.1", "localhost"):
+            return self.url
+        return f"http://{_LMS_HOST}:{parts.port}"
+
     def start(self) -> SandboxServer:
         """Listen, and serve in a thread. Once it returns, the sandbox answers."""
         if self._server is not None:
@@ -113,7 +126,7 @@ class SandboxServer:
 
     def _own_hosts(self) -> set[str]:
         own = urlsplit(self.url).netloc.lower()
-        names = {"127.0.0.1", "localhost", "[::1]"}
+        names = {"127.0.0.1", "localhost", "[::1]", _LMS_HOST}
         hosts = {own, *(f"{name}:{self.port}" for name in names)}
         if self.port == (443 if self._tls else 80):
             hosts |= names
@@ -252,7 +265,7 @@ def serve(
     }
     try:
         with SandboxServer(sandbox, host=host, port=port) as server:
-            print(f"The sandbox's LMS: {server.url}/", flush=True)
+            print(f"The sandbox's LMS: {server.lms_url}/", flush=True)
             print(f"export LTIAAS_URL={server.url}", flush=True)
             print(f"export LTIAAS_API_KEY={api_key}", flush=True)
             if ready is not None:

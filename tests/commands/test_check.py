@@ -209,7 +209,7 @@ def test_what_the_tool_does_wrong_is_found(spoil: Callable[[Wrapped], None]) -> 
     assert "answers 200: taken" in why
 
     def out(request: Request) -> Response:
-        return Response("", 303, {"Location": "/"})
+        return Response("", 303, {"Location": "https://elsewhere.example/"})
 
     step, why = found(only("POST", "/score", out))
     assert (step, why) == ("score", "after the score, the tool leads out of the launch")

@@ -41,7 +41,7 @@ def taken_port() -> Iterator[int]:
 def test_it_answers_at_the_printed_address_and_ends_in_peace(sign: signal.Signals) -> None:
     with command("demo", "--port", "0", "--tool-port", "0", "--access-log") as server:
         printed = server.wait_for_output(READY)
-        found = re.search(r"Open +(http://127\.0\.0\.1:\d+/)", printed)
+        found = re.search(r"open (http://127\.0\.0\.1:\d+/) instead", printed)
         assert found is not None
         page = requests.get(
             f"{found[1]}lms/launch",

@@ -241,7 +241,11 @@ def test_serving_in_the_foreground_prints_what_to_do_and_ends_quietly(
         assert process.stderr
         opened, url, key = (process.stdout.readline().strip() for _ in range(3))
         origin = url.removeprefix("export LTIAAS_URL=")
-        assert opened.endswith(f"{origin}/")
+        # The LMS has a name of its own, so that it frames a tool on 127.0.0.1 across sites.
+        port = origin.rpartition(":")[2]
+        assert opened.endswith(f" http://lms.localhost:{port}/")
+        by_name = requests.get(origin, headers={"Host": f"lms.localhost:{port}"}, timeout=5)
+        assert by_name.status_code == 200
         assert key == "export LTIAAS_API_KEY=the-key"
         assert requests.get(origin, timeout=5).status_code == 200
         ltik = requests.post(f"{origin}/sandbox/launches", timeout=5).json()["ltik"]

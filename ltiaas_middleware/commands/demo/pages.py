@@ -62,8 +62,11 @@ class Form:
         return replace(self, problem=problem)
 
 
-def activity(root: str, launch: Launch, roster: Roster, gradebook: Gradebook, form: Form) -> str:
-    """The page of one activity. ``root`` is ``SCRIPT_NAME``, which holds the launch's path."""
+def activity(
+    root: str, launch: Launch, roster: Roster, gradebook: Gradebook, form: Form, opened: int
+) -> str:
+    """The page of one activity. ``root`` is ``SCRIPT_NAME``, which holds the launch's path;
+    ``opened`` counts the pages of this launch so far."""
     token = launch.id_token
     teaches = launch.has_role("Instructor")
     parts = [
@@ -74,6 +77,7 @@ def activity(root: str, launch: Launch, roster: Roster, gradebook: Gradebook, fo
         "</div><div>",
         _person_card(launch),
         _offers_card(launch),
+        _session_card(opened),
         "</div></div>",
     ]
     return _document(root, _title(launch), "".join(parts), launch)
@@ -138,6 +142,17 @@ def origin(url: str) -> str:
     ):
         return ""
     return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+
+
+def _session_card(opened: int) -> str:
+    pages = "page" if opened == 1 else "pages"
+    return _card(
+        "The tool's own session",
+        f'<p><strong id="opened">{opened}</strong> {pages} of this launch opened so far.</p>'
+        "<p>A cookie of the tool's own counts them. The middleware keeps it apart for each launch, "
+        "and makes it survive in a frame of another site.</p>",
+        "session",
+    )
 
 
 def _document(root: str, title: str, body: str, launch: Launch | None = None) -> str:

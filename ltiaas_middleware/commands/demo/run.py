@@ -187,14 +187,17 @@ def _greeting(demo: Demo) -> str:
     lines = [
         *demo.remarks,
         "",
-        f"  Open    {demo.server.url}/    the sandbox's LMS",
+        f"  Open    {demo.server.lms_url}/    the sandbox's LMS",
+        "          It shows the tool in a frame of another site, as a real LMS does. If your",
+        f"          browser does not know that name, open {demo.server.url}/ instead.",
         "",
         "  Try     1. Choose an activity and a person, and launch it: the demo tool knows both.",
         "          2. Launch another activity as someone else in a second tab. Give a score in",
         "             each: neither tab loses its place, and the LMS's gradebook shows both.",
         "          3. Let LTIAAS misbehave on the LMS's page for it, and see what the tool does.",
         "",
-        f"  The demo tool listens on {demo.tool.url}, its source is in ltiaas_middleware/demo/.",
+        f"  The demo tool listens on {demo.tool.url}, its source is in",
+        "  ltiaas_middleware/commands/demo/.",
         "  Ctrl-C stops both.",
     ]
     for fault in demo.sandbox.faults:

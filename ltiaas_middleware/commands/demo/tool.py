@@ -32,6 +32,8 @@ CONTENT = (
     ("reading", "Reading: a chapter with notes"),
     ("exam", "Practice exam"),
 )
+# The tool's own cookie, which counts the pages of a launch.
+_OPENED = "opened"
 _URLS = Map(
     [
         Rule("/", endpoint="home", methods=["GET"]),
@@ -97,8 +99,12 @@ class DemoTool:
         calls = Calls(launch, self._patience)
         roster = _roster(launch, calls)
         gradebook = _gradebook(launch, calls)
-        text = pages.activity(root, launch, roster, gradebook, form or Form(sent=sent))
-        return _page(text, status)
+        opened = _opened_before(request) + 1
+        text = pages.activity(root, launch, roster, gradebook, form or Form(sent=sent), opened)
+        page = _page(text, status)
+        # As most frameworks set a session's cookie: the middleware makes it belong to the launch.
+        page.set_cookie(_OPENED, str(opened), httponly=True, samesite="Lax")
+        return page
 
     def _score(self, request: Request) -> Response:
         launch = require_launch()
@@ -151,6 +157,13 @@ class DemoTool:
             return self._show(request, Form(problem=str(error)), 502)
         text = pages.hand_over(request.script_root, launch, titles[chosen], target, jwt)
         return _page(text, form_target=target)
+
+
+def _opened_before(request: Request) -> int:
+    try:
+        return max(0, min(int(request.cookies.get(_OPENED, "0")), 999))
+    except ValueError:
+        return 0
 
 
 def _page(text: str, status: int = 200, form_target: str = "") -> Response:
