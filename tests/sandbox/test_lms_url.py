@@ -15,7 +15,10 @@ from ltiaas_middleware.sandbox import Sandbox, SandboxServer
         ({"port": 8400}, "http://lms.localhost:8400"),
         ({"host": "localhost", "port": 8401}, "http://lms.localhost:8401"),
         ({"host": "192.0.2.7", "port": 8400}, "http://192.0.2.7:8400"),
-        ({"port": 8400, "ssl_context": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)}, "https://127.0.0.1:8400"),
+        (
+            {"port": 8400, "ssl_context": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)},
+            "https://127.0.0.1:8400",
+        ),
         ({"public_url": "https://sandbox.example"}, "https://sandbox.example"),
     ],
 )
