@@ -326,7 +326,7 @@ def test_a_stalled_tls_request_ends_with_its_client(sandbox: Sandbox) -> None:
                 f"GET {TOKEN} HTTP/1.1\r\nHost: x\r\nAuthorization: {header}\r\n\r\n".encode()
             )
             sandbox.journal.wait_for(1)
-            # A goodbye inside TLS, with the TCP connection still open. The server may hang up first.
+            # A goodbye inside TLS, with the TCP connection still open; the server may leave first.
             connection.settimeout(0)
             with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLEOFError):
                 connection.unwrap()
