@@ -186,7 +186,7 @@ def _add_doctor(commands: _Commands) -> None:
         commands,
         "doctor",
         _doctor,
-        "check your own settings against LTIAAS, and say what to mend",
+        "check your settings, stores and tool, and say what to fix",
         "Settings are read from the environment, as the middleware reads them: LTIAAS_URL,\n"
         "LTIAAS_API_KEY and the others. There is no option for the API key: what stands on a\n"
         "command line stays in the shell's history.\n\n"
@@ -201,14 +201,14 @@ def _add_doctor(commands: _Commands) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from .doctor import examine, report
+    from .doctor import examine, report, verdict
 
-    well = True
+    findings = []
     for finding in examine(os.environ, url=options.url, tool=options.tool):
         print(report(finding), flush=True)
-        well = well and finding.ok
-    print("All is well." if well else "Mend what FAILED, then run this again.", flush=True)
-    return 0 if well else 1
+        findings.append(finding)
+    print(verdict(findings), flush=True)
+    return 0 if all(finding.ok for finding in findings) else 1
 
 
 # -- service-keys ---------------------------------------------------------------------------------
