@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from werkzeug import Request, Response
 
-from ltiaas_middleware.commands.demo import calls, run
+from ltiaas_middleware import ApiSession, Score
 from ltiaas_middleware.commands.demo import check as module
+from ltiaas_middleware.commands.demo import run
 from ltiaas_middleware.commands.demo.check import check
 from ltiaas_middleware.commands.demo.run import Demo
 from ltiaas_middleware.commands.demo.tool import DemoTool
@@ -239,13 +241,13 @@ def test_a_wrong_or_a_doubled_score_is_found(monkeypatch: pytest.MonkeyPatch) ->
         step, why = failed()
     assert (step, why) == ("score in the gradebook", "the LMS's gradebook has 40.0 of 100")
 
-    submit = calls.Calls.submit
+    submit = ApiSession.submit_score
 
-    def twice(self: Any, line_item: str, score: Any) -> None:
-        submit(self, line_item, {**score, "userId": "ben"})
+    def twice(self: Any, line_item: str, score: Score) -> None:
+        submit(self, line_item, replace(score, user_id="ben"))
         submit(self, line_item, score)
 
-    monkeypatch.setattr(calls.Calls, "submit", twice)
+    monkeypatch.setattr(ApiSession, "submit_score", twice)
     step, why = failed()
     assert (step, why) == (
         "score in the gradebook",

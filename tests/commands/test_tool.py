@@ -9,13 +9,11 @@ from urllib.parse import urljoin
 
 import pytest
 import requests
-from werkzeug import Request, Response
 
-from ltiaas_middleware.commands.demo import calls, pages
+from ltiaas_middleware.api.roster import Member
+from ltiaas_middleware.commands.demo import pages
 from ltiaas_middleware.commands.demo.run import Demo
 from ltiaas_middleware.sandbox import world
-
-from .scripted import answering, serving
 
 
 @dataclass
@@ -179,19 +177,19 @@ def test_what_an_lms_sends_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ({"name": "delay", "seconds": 30}, "did not answer in time"),
-        ({"name": "reset"}, "could not be reached"),
-        ({"name": "status", "status": 500}, "answered with an error (500)"),
+        ({"name": "delay", "seconds": 30}, "as it should just now (no answer in time)"),
+        ({"name": "reset"}, "as it should just now (no "),
+        ({"name": "status", "status": 500}, "(LTIAAS answered 500)"),
         ({"name": "rate_limit"}, "asked too much"),
         ({"name": "bad_api_key"}, "does not accept this tool&#x27;s API key"),
         ({"name": "refuse"}, "This launch is over."),
-        ({"name": "not_json"}, "answer could not be read"),
-        ({"name": "wrong_type"}, "answer could not be read"),
-        ({"name": "gzip_bomb"}, "answer could not be read"),
-        ({"name": "endless"}, "answer does not end"),
-        ({"name": "truncated"}, "answer "),
-        ({"name": "drip"}, "answer does not end"),
-        ({"name": "redirect", "location": "http://127.0.0.1:9/"}, "with an error (302)"),
+        ({"name": "not_json"}, "as it should just now ("),
+        ({"name": "wrong_type"}, "as it should just now ("),
+        ({"name": "gzip_bomb"}, "as it should just now ("),
+        ({"name": "endless"}, "as it should just now ("),
+        ({"name": "truncated"}, "as it should just now ("),
+        ({"name": "drip"}, "as it should just now ("),
+        ({"name": "redirect", "location": "http://127.0.0.1:9/"}, "(LTIAAS answered 302)"),
     ],
 )
 def test_a_failing_service_leaves_the_rest_of_the_page(
@@ -207,65 +205,10 @@ def test_a_failing_service_leaves_the_rest_of_the_page(
 def test_a_page_waits_no_longer_than_its_patience(demo: Demo) -> None:
     demo.sandbox.misbehave("delay", seconds=30, endpoint="/api/memberships")
     tab = launched(demo, activity="quiz-1", user="ada")
-    assert "The gradebook is not there just now. LTIAAS is too slow just now." in tab.text
+    assert "The gradebook is not there just now. LTIAAS does not answer" in tab.text
     assert "Not saved" not in tab.text
     # The form is there all the same.
     assert "Save score" in tab.text
-
-
-def test_a_service_that_the_lms_takes_back_is_said_so() -> None:
-    body = '{"details": {"message": "INACTIVE_SERVICE"}}'
-    answer = answering(Response(body, 403, mimetype="application/json"))
-    with serving(answer) as account, pytest.raises(calls.CallFailed, match="does not offer this"):
-        calls.Calls(_FakeLaunch(account)).members()  # type: ignore[arg-type]
-
-
-class _FakeLaunch:
-    """As much of a launch as a call needs."""
-
-    def __init__(self, account: str) -> None:
-        self._account = account
-        self.credential = None
-
-    def url_for(self, endpoint: str, *segments: str) -> str:
-        return f"{self._account}/api/{endpoint}"
-
-
-@pytest.mark.parametrize(
-    ("document", "words"),
-    [
-        ('{"members": 1}', "could not be read"),
-        ('{"members": [], "next": "http://lms.example/next"}', "has no end"),
-    ],
-)
-def test_a_roster_of_another_shape_is_no_crash(document: str, words: str) -> None:
-    answer = Response(document, mimetype="application/json")
-    with serving(answering(answer)) as account, pytest.raises(calls.CallFailed, match=words):
-        calls.Calls(_FakeLaunch(account)).members()  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("document", "words"),
-    [
-        ('{"target": "https://lms.example/"}', "could not be read"),
-        ('{"target": "javascript:alert(1)", "message": "a.b.c"}', "no web address"),
-    ],
-)
-def test_content_is_brought_to_a_web_address_only(document: str, words: str) -> None:
-    answer = Response(document, mimetype="application/json")
-    with serving(answering(answer)) as account, pytest.raises(calls.CallFailed, match=words):
-        calls.Calls(_FakeLaunch(account)).deep_linking([], "")  # type: ignore[arg-type]
-
-
-def test_a_broken_off_answer_is_said_to_be_one() -> None:
-    def app(environ: Any, start_response: Any) -> Any:
-        Request(environ).get_data()
-        return Response(
-            iter([b'{"members": [']), headers={"Content-Length": "500"}, direct_passthrough=True
-        )(environ, start_response)
-
-    with serving(app) as account, pytest.raises(calls.CallFailed, match="broke off"):
-        calls.Calls(_FakeLaunch(account)).members()  # type: ignore[arg-type]
 
 
 def test_content_is_chosen_without_script(demo: Demo) -> None:
@@ -288,7 +231,7 @@ def test_content_that_ltiaas_does_not_sign_is_said_to_be_none(demo: Demo) -> Non
     tab = launched(demo, course="biology", deep_linking=True)
     demo.sandbox.misbehave("status", status=503, endpoint="/api/deeplinking")
     assert tab.go("POST", "/content", item="exam").status_code == 502
-    assert "LTIAAS answered with an error (503)." in tab.text
+    assert "(LTIAAS answered 503)" in tab.text
 
 
 def test_without_a_launch_there_is_a_way_to_one(demo: Demo) -> None:
@@ -328,8 +271,8 @@ def test_only_an_origin_gets_into_the_policy(address: str, origin: str) -> None:
 
 
 def test_odd_rosters_and_results_are_shown_as_they_can_be() -> None:
-    roster = pages.Roster(offered=True, members=[{"roles": "Learner"}, {"userId": 7, "name": 3}])
+    roster = pages.Roster(offered=True, members=[Member("7", name=None)])
     gradebook = pages.Gradebook(offered=True, results={"7": (None, 10)})
     text = pages._roster_card("7", roster, gradebook, teaches=True)
-    assert "Anonymous (None)" in text
+    assert "Anonymous (7)" in text
     assert "– / 10" in text

@@ -1,5 +1,5 @@
 """A small tool to look at, and the sandbox that launches it: ``python -m ltiaas_middleware demo``.
 
-``tool`` is the tool, ``calls`` what it asks of LTIAAS, ``pages`` how it looks; ``run`` serves tool
-and sandbox, ``check`` launches the one from the other without a browser.
+``tool`` is the tool, ``pages`` how it looks; ``run`` serves tool and sandbox, ``check`` launches
+the one from the other without a browser.
 """

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...api.id_token import User
+from ...api.roster import Member
 from ...launch import Launch
 
 __all__ = [
@@ -34,7 +35,7 @@ class Roster:
     """Everyone in the course, or why they are not known."""
 
     offered: bool = False
-    members: Sequence[Mapping[str, Any]] = ()
+    members: Sequence[Member] = ()
     problem: str = ""
 
 
@@ -252,14 +253,12 @@ def _roster_card(own_id: str, roster: Roster, gradebook: Gradebook, teaches: boo
     graded = teaches and gradebook.offered and not gradebook.problem
     rows = []
     for member in roster.members:
-        user_id = str(member.get("userId", ""))
-        you = ' <span class="chip">you</span>' if user_id == own_id else ""
-        status = member.get("status")
-        away = ' <span class="chip">inactive</span>' if status == "Inactive" else ""
+        you = ' <span class="chip">you</span>' if member.user_id == own_id else ""
+        away = ' <span class="chip">inactive</span>' if member.status == "Inactive" else ""
         cells = f"<th scope=row>{escape(_member_name(member))}{you}{away}</th>"
-        cells += f"<td>{escape(_roles(member.get('roles')) or '–')}</td>"
+        cells += f"<td>{escape(_roles(member.roles) or '–')}</td>"
         if graded:
-            result = gradebook.results.get(user_id)
+            result = gradebook.results.get(member.user_id)
             cells += f'<td class="number">{_points(result) if result else "–"}</td>'
         rows.append(f"<tr>{cells}</tr>")
     score = '<th scope="col" class="number">Score</th>' if graded else ""
@@ -317,16 +316,14 @@ def _list(rows: Sequence[tuple[str, str]]) -> str:
 def _learners(roster: Roster) -> list[tuple[str, str]]:
     """Who may get a score: an LMS refuses one for a teacher or for someone who has left."""
     return [
-        (str(member.get("userId")), _member_name(member))
+        (member.user_id, _member_name(member))
         for member in roster.members
-        if "Learner" in _roles(member.get("roles")).split(", ")
-        and member.get("status", "Active") == "Active"
+        if member.has_role("Learner") and member.status == "Active"
     ]
 
 
-def _member_name(member: Mapping[str, Any]) -> str:
-    name = member.get("name")
-    return name if isinstance(name, str) and name else f"Anonymous ({member.get('userId')})"
+def _member_name(member: Member) -> str:
+    return member.name or f"Anonymous ({member.user_id})"
 
 
 def _name(user: User) -> str:

@@ -8,17 +8,29 @@ the launch's own path; so two tabs with two launches never get into each other's
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from werkzeug import Request, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
-from ...errors import LaunchRequired
+from ...api.content_items import ContentItem
+from ...api.exchange import Limits
+from ...api.gradebook import Score
+from ...api.session import ApiSession
+from ...errors import (
+    ApiError,
+    ApiKeyRejected,
+    LaunchExpired,
+    LaunchRequired,
+    RateLimited,
+    ServiceUnavailableForContext,
+    UpstreamError,
+)
 from ...launch import Launch, current_launch, require_launch
 from . import pages
-from .calls import CallFailed, Calls
 from .pages import Form, Gradebook, Roster
 
 if TYPE_CHECKING:
@@ -96,9 +108,10 @@ class DemoTool:
         root = request.script_root
         if launch.id_token.services.deep_linking.available:
             return _page(pages.choose(root, launch, CONTENT, form), status)
-        calls = Calls(launch, self._patience)
-        roster = _roster(launch, calls)
-        gradebook = _gradebook(launch, calls)
+        # For both together: a slow LTIAAS makes a page with gaps, not one that never comes.
+        until = time.monotonic() + self._patience
+        roster = _roster(launch, until)
+        gradebook = _gradebook(launch, until)
         opened = _opened_before(request) + 1
         text = pages.activity(root, launch, roster, gradebook, form or Form(sent=sent), opened)
         page = _page(text, status)
@@ -123,19 +136,14 @@ class DemoTool:
         if line_item is None:
             problem = "The LMS keeps no grades for this activity."
             return self._show(request, form.with_problem(problem), 409)
-        score: dict[str, Any] = {
-            "userId": user_id,
-            "scoreGiven": number,
-            "scoreMaximum": 100,
-            "activityProgress": "Completed",
-            "gradingProgress": "FullyGraded",
-        }
-        if comment:
-            score["comment"] = comment
+        score = Score(
+            user_id=user_id, score_given=number, score_maximum=100, comment=comment or None
+        )
         try:
-            Calls(launch, self._patience).submit(line_item, score)
-        except CallFailed as error:
-            return self._show(request, form.with_problem(f"Not saved. {error}"), 502)
+            with _api(launch, time.monotonic() + self._patience) as api:
+                api.submit_score(line_item, score)
+        except ApiError as error:
+            return self._show(request, form.with_problem(f"Not saved. {_why(error)}"), 502)
         # So that a reload does not send it again (RFC 9110 section 15.4.4).
         return Response("", 303, {"Location": f"{request.script_root}/launch?sent=1"})
 
@@ -145,18 +153,18 @@ class DemoTool:
         chosen = request.form.get("item", "")
         if chosen not in titles:
             return self._show(request, Form(problem="Choose one of these."), 400)
-        item: Mapping[str, Any] = {
-            "type": "ltiResourceLink",
-            "title": titles[chosen],
-            "url": f"{request.host_url}launch?resource={chosen}",
-        }
+        item = ContentItem(title=titles[chosen], url=launch.launch_url(resource=chosen))
         try:
-            calls = Calls(launch, self._patience)
-            target, jwt = calls.deep_linking([item], f"{titles[chosen]} was added.")
-        except CallFailed as error:
-            return self._show(request, Form(problem=str(error)), 502)
-        text = pages.hand_over(request.script_root, launch, titles[chosen], target, jwt)
-        return _page(text, form_target=target)
+            with _api(launch, time.monotonic() + self._patience) as api:
+                made = api.deep_linking_message([item], message=f"{titles[chosen]} was added.")
+        except ApiError as error:
+            return self._show(request, Form(problem=_why(error)), 502)
+        if not made.target.startswith(("https://", "http://")):
+            problem = "LTIAAS named no web address to bring the content to."
+            return self._show(request, Form(problem=problem), 502)
+        root = request.script_root
+        text = pages.hand_over(root, launch, titles[chosen], made.target, made.message)
+        return _page(text, form_target=made.target)
 
 
 def _opened_before(request: Request) -> int:
@@ -184,33 +192,55 @@ def _page(text: str, status: int = 200, form_target: str = "") -> Response:
     )
 
 
-def _roster(launch: Launch, calls: Calls) -> Roster:
+def _api(launch: Launch, until: float) -> ApiSession:
+    """``launch.api``, with less patience than a tool should have that nobody looks at."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise UpstreamError("the calls before took too long")
+    return ApiSession(launch.credential, Limits(deadline=left, read_timeout=5, attempts=1))
+
+
+def _roster(launch: Launch, until: float) -> Roster:
     if not launch.id_token.services.names_and_roles_available:
         return Roster(problem="The LMS does not share its roster with this activity.")
     try:
-        return Roster(offered=True, members=calls.members())
-    except CallFailed as error:
-        return Roster(offered=True, problem=f"The roster is not there just now. {error}")
+        with _api(launch, until) as api:
+            return Roster(offered=True, members=tuple(api.members()))
+    except ApiError as error:
+        return Roster(offered=True, problem=f"The roster is not there just now. {_why(error)}")
 
 
-def _gradebook(launch: Launch, calls: Calls) -> Gradebook:
+def _gradebook(launch: Launch, until: float) -> Gradebook:
     grades = launch.id_token.services.assignment_and_grades
     if not grades.available or grades.line_item_id is None:
         return Gradebook(problem="The LMS keeps no grades for this activity.")
     # A learner's page asks for the learner's own result and for nobody else's.
     only = None if launch.has_role("Instructor") else launch.user_id
     try:
-        results = calls.results(grades.line_item_id, only)
-    except CallFailed as error:
-        return Gradebook(offered=True, problem=f"The gradebook is not there just now. {error}")
-    return Gradebook(
-        offered=True,
-        results={
-            str(result["userId"]): (result.get("resultScore"), result.get("resultMaximum"))
-            for result in results
-            if "userId" in result
-        },
-    )
+        with _api(launch, until) as api:
+            results = {
+                result.user_id: (result.score, result.maximum)
+                for result in api.scores(grades.line_item_id, user_id=only)
+            }
+    except ApiError as error:
+        problem = f"The gradebook is not there just now. {_why(error)}"
+        return Gradebook(offered=True, problem=problem)
+    return Gradebook(offered=True, results=results)
+
+
+def _why(error: ApiError) -> str:
+    """What went wrong, in words for a teacher (wire.md, "Errors")."""
+    if isinstance(error, ServiceUnavailableForContext):
+        return "The LMS does not offer this here."
+    if isinstance(error, ApiKeyRejected):
+        return "LTIAAS does not accept this tool's API key. Please tell who runs the tool."
+    if isinstance(error, LaunchExpired):
+        return "This launch is over. Open the activity again from your course."
+    if isinstance(error, RateLimited):
+        return "LTIAAS is asked too much just now. Try again in a moment."
+    if isinstance(error, UpstreamError):
+        return f"LTIAAS does not answer as it should just now ({error.description})."
+    return f"LTIAAS says: {error.description}"
 
 
 def _number(text: str) -> float | None:
