@@ -22,6 +22,7 @@ _ROWS = {
     5: ("growth", "row"),
     6: ("shared", "row"),
     7: ("morning", "row"),
+    8: ("peers", "row"),
 }
 
 

@@ -135,7 +135,14 @@ def _while_missing(short: bool) -> Line:
     go_on = threading.Event()
     upstream = launches.Upstream(wait=lambda: go_on.wait(60))
     middleware = launches.offline(
-        wsgi.LTIAASMiddleware(_app, **launches.LTIAAS, deadline=60, max_wait=60, max_calls=_MISSES),
+        wsgi.LTIAASMiddleware(
+            _app,
+            **launches.LTIAAS,
+            deadline=60,
+            max_wait=60,
+            max_calls=_MISSES,
+            max_waiting=_MISSES,
+        ),
         upstream,
     )
     authenticator = middleware._authenticator
@@ -156,11 +163,13 @@ def _while_missing(short: bool) -> Line:
         go_on.clear()
         reached: list[Any] = []
 
-        def first_request() -> None:
+        def first_request(number: int) -> None:
             environ = launches.environ("/page", f"ltik={launches.ltik()}", launches.FETCH)
+            # One address is not given all calls.
+            environ["REMOTE_ADDR"] = f"192.0.2.{number}"
             middleware(environ, lambda status, headers: reached.append(current_launch() or status))
 
-        threads = [threading.Thread(target=first_request) for _ in range(_MISSES)]
+        threads = [threading.Thread(target=first_request, args=(n,)) for n in range(_MISSES)]
         before = upstream.calls
         for thread in threads:
             thread.start()
