@@ -24,6 +24,7 @@ from ..api.transport import new_session
 from ..launch import Account
 from ..service_keys.recording import Recording
 from ..settings import Options, Settings
+from . import django_urls
 from .decisions import Decision
 from .gate import Gate
 from .request import Translator
@@ -90,6 +91,9 @@ class Middleware:
 
     def _decide(self, path: str, query: str, source: Any) -> Decision | None:
         """``Gate.decide``; that itself from the second request on."""
+        variables = source if self._variables is None else self._variables(source)
+        mount: str = variables.get("SCRIPT_NAME") or ""
+        django_urls.read_outside_any_launch(mount.encode("latin-1").decode("utf-8", "replace"))
         decide = self._gate.decide
         self._decide = decide  # type: ignore[method-assign]
         return decide(path, query, source)
