@@ -81,6 +81,8 @@ def test_they_pass_mypy(folder: Path) -> None:
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary"]
     command += ["--allow-untyped-defs", "--allow-incomplete-defs", "--allow-untyped-calls"]
     command += ["--allow-untyped-decorators", "--ignore-missing-imports"]
+    # Flask-Login has no types.
+    command += ["--allow-subclassing-any"]
     command += ["--disable-error-code=method-assign", "--no-warn-unused-ignores"]
     command += ["--config-file=", *sorted(str(file) for file in folder.glob("*.py"))]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
