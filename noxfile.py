@@ -10,7 +10,7 @@ import nox
 
 nox.options.default_venv_backend = "venv"
 
-ELSEWHERE = ("bench", "browsers", "examples", "frameworks", "workers")
+ELSEWHERE = ("bench", "browsers", "docs", "examples", "frameworks", "proxies", "workers")
 
 
 @nox.session(python=["3.10", "3.11", "3.12", "3.13"])

@@ -21,7 +21,9 @@ PACKAGES = {
     "chromium": "chromium",
     "firefox-esr": "firefox-esr",
     "initdb": "postgresql",
+    "nginx": "nginx-light",
     "redis-server": "redis-server",
+    "varnishd": "varnish",
     "wrk": "wrk",
 }
 # Debian keeps a server's programs off the PATH.
