@@ -28,8 +28,8 @@ __all__ = ["Options", "Settings"]
 
 # RFC 7230 section 3.2.6: the characters of a header's name.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# The visible characters of a header's value (RFC 7230 section 3.2), less the colon that parts the
-# API key from the ltik (wire.md, "The three authorization schemes").
+# The visible characters of a header (RFC 7230 section 3.2), minus the colon before the ltik
+# (wire.md, "The three authorization schemes").
 _API_KEY = re.compile(r"[!-9;-~]+")
 _LAUNCH_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 # No braces, which mean something to a cluster, and nothing that would have to be escaped.
@@ -219,21 +219,20 @@ class Settings:
                 raise SettingsError(f"{name} is no setting; there are: {', '.join(sorted(names))}")
         found: dict[str, Any] = {}
         for name in names - _CODE_ONLY:
-            text = env.get(f"LTIAAS_{name.upper()}", "").strip()
-            if text:
+            if text := env.get(f"LTIAAS_{name.upper()}", "").strip():
                 found[name] = _from_text(name, text)
         if "url" not in found and env.get("LTIAAS_DOMAIN", "").strip():
             found["url"] = env["LTIAAS_DOMAIN"].strip()
-        values: dict[str, Any] = {**found, **overrides}
+        found |= overrides
         for name, example in (
             ("url", "https://your.ltiaas.com"),
             ("api_key", "the account's API key"),
         ):
-            if name not in values:
+            if name not in found:
                 raise SettingsError(
                     f"LTIAAS_{name.upper()} is not set: set it to {example}, or give {name}="
                 )
-        return cls(**values)
+        return cls(**found)
 
     @property
     def secrets(self) -> tuple[str, ...]:

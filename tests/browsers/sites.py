@@ -187,6 +187,10 @@ class Elsewhere:
         body = {
             "/link": f'<a id="go" href="{to}">A link</a>',
             "/frame": f'<iframe id="tool-frame" src="{to}" width="800" height="500"></iframe>',
+            "/socket": f'<p id="said">waiting</p><script>const socket = new WebSocket("{to}");'
+            'const say = text => { document.querySelector("#said").textContent = text; };'
+            'socket.onmessage = event => say(event.data); socket.onerror = () => say("refused");'
+            "</script>",
             "/form": f'<form method="post" action="{to}"><input name="points" value="0">'
             '<button id="go">Win a prize</button></form>',
         }.get(environ["PATH_INFO"])
@@ -195,7 +199,7 @@ class Elsewhere:
         return [f"<!doctype html><h1>Elsewhere</h1>{body or ''}".encode()]
 
     def page(self, kind: str, to: str, *, lms_side: bool = False) -> str:
-        """The address of a page with a link, frame or form towards ``to``."""
+        """The address of a page with a link, frame, form or websocket towards ``to``."""
         origin = self.lms_side_url if lms_side else self.url
         return f"{origin}/{kind}?to={quote(to, safe='')}"
 

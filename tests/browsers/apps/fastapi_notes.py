@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from fastapi import FastAPI, Form, Request
+from fastapi import FastAPI, Form, Request, WebSocket
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.middleware.sessions import SessionMiddleware
 
@@ -45,6 +45,14 @@ async def save(request: Request, note: str = Form()) -> RedirectResponse:
     request.session["notes"] = [*request.session.get("notes", []), note]
     request.session["message"] = f"{require_launch().id_token.user.name} saved {note}"
     return RedirectResponse(request.url_for("notes"), 303)
+
+
+@app.websocket("/ws")
+async def greet(websocket: WebSocket) -> None:
+    await websocket.accept()
+    launch = current_launch()
+    await websocket.send_text(f"hello {launch.id_token.user.name if launch else 'nobody'}")
+    await websocket.close()
 
 
 @app.get("/api/me")
