@@ -12,7 +12,7 @@ after the request logs no ltik.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
@@ -166,35 +166,42 @@ class LTIAASMiddleware(Middleware):
 class _Body:
     """The app's body, iterated and closed with the launch in place."""
 
-    __slots__ = ("_begun", "_body", "_instead", "_iterator", "_launch")
+    __slots__ = ("_body", "_instead", "_launch")
 
-    def __init__(self, body: Iterable[bytes], launch: Launch | None, instead: Any) -> None:
+    def __init__(
+        self,
+        body: Iterable[bytes],
+        launch: Launch | None,
+        instead: Callable[[], Iterable[bytes]],
+    ) -> None:
         self._body = body
         self._launch = launch
         self._instead = instead
-        self._iterator: Iterator[bytes] | None = None
-        self._begun = False
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        before = current.get()
-        current.set(self._launch)
-        try:
-            if self._iterator is None:
-                self._iterator = iter(self._body)
-            chunk = next(self._iterator)
-            self._begun = True
-            return chunk
-        except LaunchRequired:
-            # A generator app runs its first lines only now. Later, the status is out already.
-            if self._begun:
-                raise
-            self._iterator = iter(self._instead())
-            return next(self._iterator)
-        finally:
-            current.set(before)
+        launch, get, set_ = self._launch, current.get, current.set
+        iterator: Iterator[bytes] | None = None
+        begun = False
+        while True:
+            # For each chunk anew, because a thread may serve several bodies in turn.
+            before = get()
+            set_(launch)
+            try:
+                if iterator is None:
+                    iterator = iter(self._body)
+                chunk = next(iterator, None)
+            except LaunchRequired:
+                # A generator app runs its first lines only now. Later, the status is out already.
+                if begun:
+                    raise
+                iterator = iter(self._instead())
+                continue
+            finally:
+                set_(before)
+            if chunk is None:
+                return
+            begun = True
+            yield chunk
 
     def close(self) -> None:
         close = getattr(self._body, "close", None)

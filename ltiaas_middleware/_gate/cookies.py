@@ -12,11 +12,9 @@ from typing import Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from ..origins import is_loopback
-from .request import Variables
+from .request import SECURE_SCHEMES, Variables
 
 __all__ = ["Reached", "for_launch", "reached", "split_request"]
-
-SECURE_SCHEMES = frozenset({"https", "wss"})
 
 #: What the attributes of a cookie have to be in another site's frame: ``SameSite=None`` needs
 #: ``Secure``, and where third-party cookies are blocked only ``Partitioned`` ones are kept

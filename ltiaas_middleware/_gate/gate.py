@@ -33,6 +33,7 @@ from ..launch import Account
 from ..refusals import Answer
 from .cross_origin import CrossOrigin
 from .decisions import Blocking, Decision, Verify
+from .hits import Hits
 from .launch_cookie import LaunchCookie
 from .launch_path import LaunchPath, is_launch_id
 from .ltiks import Brought, Ltiks, MalformedLtik
@@ -82,6 +83,7 @@ class Gate:
         self._serving = Serving(
             account, authenticator, self._launch_path, self._cookie, self._ltiks
         )
+        self._hits = Hits(account, authenticator, self._prefix, self._cookie)
         self._serve = self._serving.on_its_path
         self._looks_in_headers = bool(self._ltiks.sources)
         self._looks_everywhere = bool(self._ltiks.sources or settings.require)
@@ -109,11 +111,18 @@ class Gate:
             # Most requests carry nothing, and this is all that they pay.
             return None
         variables = source if self._variables is None else self._variables(source)
-        request = Request(variables, path, query, launch_id)
         if self._outside.anything and self._outside.covers(path):
-            return None if launch_id is None else self._serving.outside(request)
+            if launch_id is None:
+                return None
+            return self._serving.outside(Request(variables, path, query, launch_id))
+        may_bring = "ltik" in query or self._looks_in_headers
+        if entry is not None and not may_bring:
+            hit = self._hits.serve(entry, path, query, variables.get)
+            if hit is not None:
+                return hit
+        request = Request(variables, path, query, launch_id)
         brought = None
-        if "ltik" in query or self._looks_in_headers:
+        if may_bring:
             try:
                 brought = self._ltiks.brought(request)
             except MalformedLtik:

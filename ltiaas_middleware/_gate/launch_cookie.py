@@ -54,8 +54,8 @@ class LaunchCookie:
     def __init__(self, settings: Settings, launch_path: LaunchPath) -> None:
         self._launch_path = launch_path
         name = settings.cookie_name
-        self._plain_starts = (f"{name}=", f"{name}-tab=")
-        self._secure_starts = (f"__Secure-{name}=", f"__Secure-{name}-tab=")
+        self.plain_starts = (f"{name}=", f"{name}-tab=")
+        self.secure_starts = (f"__Secure-{name}=", f"__Secure-{name}-tab=")
         self._fit_frame = settings.fit_frame
         self._warned_plain_http = False
 
@@ -63,7 +63,7 @@ class LaunchCookie:
         """What the request offers as a proof. ``request.app_cookies`` becomes the ``Cookie`` header
         without it."""
         header: str = request.get("HTTP_COOKIE", "")
-        starts = self._secure_starts if request.secure else self._plain_starts
+        starts = self.secure_starts if request.secure else self.plain_starts
         frame, tab = starts
         if ";" not in header and "," not in header:
             ltik = header.removeprefix(frame)
@@ -91,7 +91,7 @@ class LaunchCookie:
             tab: whether it is for a tab of its own.
         """
         way = reached(request)
-        start = (self._secure_starts if way == "https" else self._plain_starts)[tab]
+        start = (self.secure_starts if way == "https" else self.plain_starts)[tab]
         path = self._launch_path.of(request, entry.id)
         cookie = f"{start}{entry.ltik}; Path={path}; Max-Age={max(0, int(seconds))}; HttpOnly"
         # SameSite=None needs Secure, and a blocked third-party cookie is kept only with Partitioned

@@ -13,12 +13,12 @@ from .._verification.launches import CachedLaunch
 from ..settings import Settings
 from .request import Request, without_parameter
 
-__all__ = ["Brought", "Ltiks", "MalformedLtik"]
+__all__ = ["SIGNATURE", "Brought", "Ltiks", "MalformedLtik"]
 
 # A compact JWS (RFC 7515 section 7.1): three parts of base64url.
 _LTIK = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-# Characters that hold an HS256 signature (43) and some of what it signs.
-_SIGNATURE = 64
+#: Characters that hold an HS256 signature (43) and some of what it signs.
+SIGNATURE = 64
 
 
 class MalformedLtik(Exception):
@@ -95,10 +95,10 @@ class Ltiks:
             else:
                 # Constant-time comparison, of the end first: it holds the signature (RFC 7515
                 # section 7.1). Whoever gets that right has nothing left to learn from the rest.
-                end = ltik[-_SIGNATURE:]
+                end = ltik[-SIGNATURE:]
                 if (
                     end.isascii()
-                    and compare_digest(end, entry.ltik[-_SIGNATURE:])
+                    and compare_digest(end, entry.ltik[-SIGNATURE:])
                     and ltik == entry.ltik
                 ):
                     return ltik

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
 __all__ = [
+    "SECURE_SCHEMES",
     "Request",
     "Translator",
     "Variables",
@@ -18,7 +19,8 @@ __all__ = [
     "without_parameter",
 ]
 
-_SECURE = ("https", "wss")
+#: Of an address that the browser reaches by TLS.
+SECURE_SCHEMES = frozenset({"https", "wss"})
 # Methods that change nothing (RFC 9110 section 9.2.1).
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 # What may stand in a path unencoded (RFC 3986 section 3.3).
@@ -86,7 +88,7 @@ class Request:
     @property
     def secure(self) -> bool:
         """Whether it came by TLS, as far as the server knows."""
-        return self.get("wsgi.url_scheme") in _SECURE
+        return self.get("wsgi.url_scheme") in SECURE_SCHEMES
 
     @property
     def is_navigation(self) -> bool:

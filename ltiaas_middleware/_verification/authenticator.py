@@ -135,6 +135,10 @@ class Authenticator:
         self.stats.hit()
         return entry
 
+    def needs_no_look(self, entry: CachedLaunch) -> bool:
+        """Whether ``use`` would give an entry back as it is, were it not for counting the hit."""
+        return entry.confirmed and self._monotonic() < entry.check
+
     def seconds_left(self, entry: CachedLaunch) -> float:
         """How long the launch still lasts; 0 or less where it is over."""
         return entry.ends - self._monotonic()

@@ -142,7 +142,7 @@ class TestBodies:
 
             return stream()
 
-        body = wrap(app)(with_launch(), start_response)
+        body = iter(wrap(app)(with_launch(), start_response))
         assert produced == []
         assert next(body) == b"Ada"
         assert produced == [0]
@@ -203,7 +203,7 @@ class TestBodies:
                 closed.append(user())
 
         body = wrap(app)(with_launch(), start_response)
-        next(body)
+        next(iter(body))
         body.close()
         assert closed == [b"Ada"]
 
@@ -231,7 +231,7 @@ class TestExceptions:
             yield user()
             raise ZeroDivisionError
 
-        body = wrap(app)(with_launch(), start_response)
+        body = iter(wrap(app)(with_launch(), start_response))
         next(body)
         with pytest.raises(ZeroDivisionError):
             next(body)
@@ -299,7 +299,7 @@ class TestLaunchRequired:
             yield b"begun"
             raise LaunchRequired
 
-        body = wrap(app)(environ(), start_response)
+        body = iter(wrap(app)(environ(), start_response))
         assert next(body) == b"begun"
         with pytest.raises(LaunchRequired):
             next(body)

@@ -544,7 +544,8 @@ def test_what_a_failing_database_did_not_take_is_stored_once_it_works_again(
     assert not store.flush()
     assert store.stats()["failed"] >= 2
     (failing,) = [record.getMessage() for record in caplog.records]
-    assert "3 wait and are tried again" in failing
+    # How many were there already when the first one failed is the threads' affair.
+    assert re.search(r"\b[1-3] wait and are tried again", failing)
     assert "ltiaas_service_keys" in failing
     assert not [s for s in SECRET.values() if s in caplog.text]
     with connected(database) as connection:
