@@ -42,19 +42,24 @@ class _Variables:
         self._scope = scope
         headers = _header_pairs(scope)
         # By name, once, because the gate looks for several.
-        found = self._headers = dict(headers)
-        if len(found) != len(headers):
-            self._headers = _joined(headers)
+        found = dict(headers)
+        self._headers = found if len(found) == len(headers) else _joined(headers)
 
     @staticmethod
     def referer(scope: Any) -> str:
-        """The ``Referer`` header, without making a dictionary of all."""
-        for name, value in _header_pairs(scope):
+        """The ``Referer`` header, without making a dictionary of all. Browsers send it late."""
+        for name, value in reversed(_header_pairs(scope)):
             if name == b"referer":
                 return value.decode("latin-1")
         return ""
 
     def get(self, key: str, default: Any = None, /) -> Any:
+        wanted = _HEADERS.get(key)
+        if wanted is None:
+            wanted = _HEADERS[key] = _header(key)
+        if wanted:
+            value = self._headers.get(wanted)
+            return default if value is None else value.decode("latin-1")
         scope = self._scope
         if key == "REQUEST_METHOD":
             return "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
@@ -63,12 +68,6 @@ class _Variables:
         if key == "SCRIPT_NAME":
             root = scope.get("root_path")
             return root.encode().decode("latin-1") if root else ""
-        wanted = _HEADERS.get(key)
-        if wanted is None:
-            wanted = _HEADERS[key] = _header(key)
-        if wanted:
-            value = self._headers.get(wanted)
-            return default if value is None else value.decode("latin-1")
         if key == "PATH_INFO":
             return _path_info(scope)
         if key == "QUERY_STRING":
@@ -229,9 +228,10 @@ class LTIAASMiddleware(Middleware):
         if serve.query is not None:
             scope["query_string"] = serve.query.encode("latin-1")
         if serve.cookies is not None or serve.without:
-            hidden = {_HEADERS[name] for name in serve.without}
-            if serve.cookies is not None:
-                hidden.add(b"cookie")
+            # A tuple: there are one or two, and bytes are compared faster than hashed.
+            hidden: tuple[bytes, ...] = (b"cookie",) if serve.cookies is not None else ()
+            if serve.without:
+                hidden += tuple(_HEADERS[name] for name in serve.without)
             headers = [pair for pair in scope["headers"] if pair[0] not in hidden]
             if serve.cookies:
                 headers.append((b"cookie", serve.cookies.encode("latin-1")))
@@ -245,12 +245,12 @@ class LTIAASMiddleware(Middleware):
         # variable: the server may raise, and a cookie may be the launch's.
         async def send_with_headers(message: Any) -> None:
             kind = message["type"]
-            given = message.get("headers") or ()
             if kind in _STARTS:
+                given = message.get("headers") or ()
                 headers = answers.headers
                 await send(dict(message, headers=headers(given, place, set_cookies, scope)))
-            elif kind == "websocket.accept" and given:
-                handshake = answers.handshake_headers
+            elif kind == "websocket.accept" and message.get("headers"):
+                given, handshake = message["headers"], answers.handshake_headers
                 await send(dict(message, headers=handshake(given, place, scope)))
             else:
                 await send(message)

@@ -72,6 +72,7 @@ class Gate:
         self._peek = authenticator.peek
         self._use = authenticator.use
         self._variables = variables
+        self._referer = _referer if variables is None else variables.referer
         self._launch_path = LaunchPath(settings)
         self._cookie = LaunchCookie(settings, self._launch_path)
         self._ltiks = Ltiks(settings, ids)
@@ -136,11 +137,6 @@ class Gate:
     def launch_required(self, variables: Variables) -> Answer:
         """The answer where an app lets ``LaunchRequired`` through."""
         return self._refuse(Request(variables, "", "", None), "launch_required")
-
-    def _referer(self, source: Any) -> str:
-        if self._variables is None:
-            return source.get("HTTP_REFERER") or ""
-        return self._variables.referer(source)
 
     # -- outside a launch path --------------------------------------------------------------------
 
@@ -378,3 +374,7 @@ class Gate:
     def _refuse(self, request: Request, code: str) -> Answer:
         refused = refusal(code, wants_html=request.is_navigation)
         return render(refused, self._settings.on_refusal)
+
+
+def _referer(variables: Variables) -> str:
+    return variables.get("HTTP_REFERER") or ""
