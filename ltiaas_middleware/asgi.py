@@ -179,6 +179,9 @@ class LTIAASMiddleware(Middleware):
             What the app returns: nothing by the specification, but some servers look at it.
         """
         if scope["type"] not in _SERVED:
+            if scope["type"] == "lifespan":
+                # The server has forked, and no request has come yet.
+                self.warm_up()
             return await self.app(scope, receive, send)
         path, root = scope["path"], scope.get("root_path")
         if root:

@@ -27,7 +27,10 @@ class Upstream:
         self.go_on.set()
         self.entered = threading.Semaphore(0)
 
-    def close(self) -> None:
+    def warm_up(self) -> None:
+        """There is nothing to open."""
+
+    def close(self, *, wait: bool = True) -> None:
         """Nothing is open."""
 
     def id_token(self, ltik: str) -> bytes:

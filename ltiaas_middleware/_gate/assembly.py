@@ -115,7 +115,18 @@ class Middleware:
             self._parts.append(
                 _Parts(self.settings, self.service_keys, self._stats, self._variables)
             )
+            self._parts[0].warm_up()
         return self._parts[0]
+
+    def warm_up(self) -> None:
+        """Open a connection to LTIAAS in the background, so that the first launch of this process
+        does not wait for it. Returns at once.
+
+        The first request does it, and an ASGI server's lifespan. Under WSGI a server's hook can do
+        it before the first request, such as gunicorn's ``post_worker_init``. Never call it before
+        the server forks.
+        """
+        self._assembled()
 
     def _start_over(self) -> None:
         """In the child of a fork."""
@@ -165,9 +176,12 @@ class _Parts:
         account = Account(settings, handoffs, DecodedTokens(), self._session, self._clients)
         self.gate = Gate(account, ids, self.authenticator, variables)
 
+    def warm_up(self) -> None:
+        self._id_tokens.warm_up()
+
     def close(self, *, wait: bool = True) -> None:
         self.authenticator.close(wait=wait)
-        self._id_tokens.close()
+        self._id_tokens.close(wait=wait)
         self._session.close()
         self._clients.close()
 

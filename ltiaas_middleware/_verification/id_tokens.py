@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import requests
 
 from ..api.exchange import Limits
 from ..api.session import ApiSession
-from ..api.transport import new_session
+from ..api.transport import new_session, open_connection
 from ..credentials import LtikCredential
 from ..errors import AnonymousLaunch
 from ..settings import Settings
+from .warm import Warm
 
 __all__ = ["Api", "IdTokenSource"]
 
@@ -59,12 +61,19 @@ class Api:
             ca_bundle=settings.ca_bundle,
         )
         self._session = session or new_session(settings.max_calls)
+        self._warm = Warm(partial(open_connection, self._session, settings.url, self._limits))
         self._monotonic = monotonic
         self._sleep = sleep
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """Close the connections. A call that follows opens new ones."""
+        self._warm.close(wait=wait)
         self._session.close()
+
+    def warm_up(self) -> None:
+        """Open a connection in the background, for launches to come. Nothing is sent over it, and
+        further calls do nothing."""
+        self._warm.begin()
 
     def id_token(self, ltik: str) -> bytes:
         """The ID token of an ltik: JSON, checked to be one.
@@ -85,6 +94,7 @@ class Api:
             sleep=self._sleep,
         )
         token = session.id_token()
+        self._warm.used()
         if token.user.id is None and not settings.allow_anonymous:
             raise AnonymousLaunch("the ID token names no user (user.id)", path="/api/idtoken")
         return json.dumps(token.raw, separators=(",", ":")).encode()

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import urllib3
+from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -140,11 +141,32 @@ class _TlsConnection(HTTPSConnection):
     response_class = _Response
 
 
-class _Pool(HTTPConnectionPool):
+class _Ahead(HTTPConnectionPool):
+    """Can open a connection before there is a request for it, as ``urlopen`` does with one."""
+
+    def open_connection(self, timeout: float) -> None:
+        connection: Any = self._get_conn()
+        try:
+            if not connection.is_connected:
+                connection.close()
+                connection.timeout = timeout
+                if self.proxy is not None and self.scheme == "https":
+                    self._prepare_proxy(connection)
+                self._validate_conn(connection)
+                if connection.sock is None:
+                    connection.connect()
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            self._put_conn(connection)
+
+
+class _Pool(_Ahead):
     ConnectionCls = _Connection
 
 
-class _TlsPool(HTTPSConnectionPool):
+class _TlsPool(_Ahead, HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
@@ -157,6 +179,25 @@ class DeadlineAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def open_connection(
+        self, url: str, *, timeout: float, verify: bool | str | None, proxies: Any
+    ) -> None:
+        """Open a connection for requests to come, unless one is open.
+
+        Args:
+            url: any address of the host.
+            timeout: seconds for each step.
+            verify: as for a request.
+            proxies: likewise.
+
+        Raises:
+            Exception: what requests, urllib3 and the socket raise.
+        """
+        request = PreparedRequest()
+        request.prepare(method="GET", url=url)
+        pool: Any = self.get_connection_with_tls_context(request, verify, proxies=proxies)
+        pool.open_connection(timeout)
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
         manager = super().proxy_manager_for(*args, **options)

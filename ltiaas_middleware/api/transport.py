@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, cast
 
 import requests
 
@@ -16,7 +16,7 @@ from .deadlines import DeadlineAdapter, DeadlinePassed, TooLarge, deadline, read
 from .error_answers import DIGITS
 from .exchange import Answer, Failure, Limits, Send
 
-__all__ = ["Transport", "new_session"]
+__all__ = ["Transport", "new_session", "open_connection"]
 
 
 def new_session(pool_size: int) -> requests.Session:
@@ -40,6 +40,28 @@ class _Adapter(DeadlineAdapter):
         if request.url.startswith("http:"):
             options["proxies"] = None
         return super().send(request, *args, **options)
+
+
+def open_connection(session: requests.Session, url: str, limits: Limits) -> None:
+    """Open a connection for calls to come, unless one is open. Nothing is sent over it.
+
+    Args:
+        session: as ``new_session`` makes it.
+        url: of the account.
+        limits: timeouts, and whom to trust.
+
+    Raises:
+        Exception: what requests, urllib3 and the socket raise.
+    """
+    verify = limits.ca_bundle or True
+    found = session.merge_environment_settings(url, {}, True, verify, None)
+    cast(_Adapter, session.get_adapter(url)).open_connection(
+        url,
+        timeout=limits.connect_timeout,
+        verify=found["verify"],
+        # As for a call: see ``_Adapter``.
+        proxies=found["proxies"] if url.startswith("https:") else {},
+    )
 
 
 def _connect_anew(session: requests.Session, pool_size: int) -> None:
