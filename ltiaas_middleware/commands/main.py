@@ -150,7 +150,9 @@ def _add_sandbox(commands: _Commands) -> None:
         "examples:\n"
         "  python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch\n"
         "  python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch \\\n"
-        "      --fault delay:seconds=3 --fault status:status=502,endpoint=/api/memberships",
+        "      --fault delay:seconds=3 --fault status:status=502,endpoint=/api/memberships\n"
+        "  python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch --empty \\\n"
+        "      --pre-approval http://127.0.0.1:5000/register",
     )
     parser.add_argument(
         "--tool", required=True, metavar="URL", help="the address of your tool's launch"
@@ -162,6 +164,16 @@ def _add_sandbox(commands: _Commands) -> None:
     parser.add_argument(
         "--api-key", metavar="KEY", help="of the pretended account; a well-known one by default"
     )
+    parser.add_argument(
+        "--empty",
+        action="store_true",
+        help="start with an account in which no LMS is registered; the LMS has a page to register",
+    )
+    parser.add_argument(
+        "--pre-approval",
+        metavar="URL",
+        help="your tool's page that dynamic registration sends the browser to",
+    )
     parser.add_argument("--fault", action="append", default=[], metavar="NAME", help=_FAULTS)
 
 
@@ -170,7 +182,15 @@ def _sandbox(options: argparse.Namespace) -> int:
 
     key = DEFAULT_API_KEY if options.api_key is None else options.api_key
     try:
-        serve(options.tool, options.host, options.port, key, options.fault)
+        serve(
+            options.tool,
+            options.host,
+            options.port,
+            key,
+            options.fault,
+            empty=options.empty,
+            pre_approval=options.pre_approval,
+        )
     except ValueError as error:
         options.parser.error(str(error))
     except OSError as error:

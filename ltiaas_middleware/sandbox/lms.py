@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from werkzeug import Request, Response
 
-from . import errors, pages
+from . import errors, pages, registering
 from .faults import OPTIONS
 from .platforms import Unregistered
 from .tokens import InvalidToken
@@ -52,7 +52,9 @@ def see_other(location: str) -> Response:
 
 def _home(sandbox: Sandbox, request: Request) -> Response:
     course = _course(sandbox, request)
-    return page(pages.home(sandbox.world, course, sandbox.tool, sandbox.content_items(course.id)))
+    content = sandbox.content_items(course.id)
+    found = sandbox.platforms.registration_of(course.platform)
+    return page(pages.home(sandbox.world, course, sandbox.tool, content, found))
 
 
 def _frame(sandbox: Sandbox, request: Request) -> Response:
@@ -215,4 +217,5 @@ _ROUTES = {
     ("POST", "/lms/faults/end"): _end_faults,
     ("GET", "/lms/journal"): _journal,
     ("POST", "/lms/journal/clear"): _clear_journal,
+    **registering.ROUTES,
 }

@@ -1,4 +1,4 @@
-"""How the LMS looks. Plain HTML with inline style; every page works without JavaScript."""
+"""How the LMS looks. Every page works without JavaScript."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from html import escape
-from importlib import resources
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from .claims import ACCEPT_TYPES, offers_grades, offers_roster
 from .faults import DESCRIPTIONS
 from .journal import JournalEntry
+from .layout import layout
 from .world import Course, Seat, World
 
-# Inline, so that a page needs no second request and no network.
-STYLE = resources.files(__package__).joinpath("style.css").read_text("utf-8")
 
-_NAVIGATION = (
-    ("/", "Courses"),
-    ("/lms/gradebook", "Gradebook"),
-    ("/lms/faults", "Misbehaviour"),
-    ("/lms/journal", "Journal"),
-)
-
-
-def home(world: World, course: Course, tool: str, content: Sequence[Mapping[str, Any]]) -> str:
+def home(
+    world: World,
+    course: Course,
+    tool: str,
+    content: Sequence[Mapping[str, Any]],
+    registration: Mapping[str, Any] | None,
+) -> str:
     """The first page: a course, and what can be launched from it."""
     activities = "".join(
         f'<option value="{_e(item.id)}">{_e(item.title)}</option>' for item in course.activities
@@ -50,6 +46,7 @@ def home(world: World, course: Course, tool: str, content: Sequence[Mapping[str,
 <p class="eyebrow">{_e(course.platform.name)} · LTI {_e(course.platform.lti_version)}</p>
 <h1 id="course-title">{_e(course.title)}</h1>
 <p class="chips">{_chips(course)}</p>
+{_unusable(registration)}
 <form class="card" method="get" action="/lms/frame">
 <h2>Launch the tool</h2>
 <input type="hidden" name="course" value="{_e(course.id)}">
@@ -69,7 +66,7 @@ def home(world: World, course: Course, tool: str, content: Sequence[Mapping[str,
 {_shelf(course, content)}
 </section>
 </div>"""
-    return _layout(course.title, body, "/")
+    return layout(course.title, body, "/")
 
 
 def frame(seat: Seat, source: str) -> str:
@@ -81,7 +78,7 @@ def frame(seat: Seat, source: str) -> str:
 <span class="who">{_e(seat.user.label)} · {_e(_role_words(seat.user.roles))}</span></nav>
 <iframe id="tool-frame" name="tool-frame" title="{_e(title)}, the tool" src="{_e(source)}"
  allow="fullscreen; clipboard-write"></iframe>"""
-    return _layout(title, body, "/", wide=True)
+    return layout(title, body, "/", wide=True)
 
 
 def deep_linking_return(
@@ -95,7 +92,7 @@ def deep_linking_return(
 {_items(course, items)}
 <p><a class="button primary" target="_top"
  href="/?{_query(course=course.id)}">Back to the course</a></p>"""
-    return _layout("Content chosen", body, None)
+    return layout("Content chosen", body, None)
 
 
 def returned(said: Mapping[str, str]) -> str:
@@ -105,7 +102,7 @@ def returned(said: Mapping[str, str]) -> str:
 <p>The tool sent you back here through the launch's return URL.</p>
 {_messages(said)}
 <p><a class="button primary" target="_top" href="/">To the courses</a></p>"""
-    return _layout("Back in the LMS", body, None)
+    return layout("Back in the LMS", body, None)
 
 
 def gradebook(
@@ -124,7 +121,7 @@ def gradebook(
 {shown or '<p class="card empty">This course has no line items.</p>'}
 </section>
 </div>"""
-    return _layout("Gradebook", body, "/lms/gradebook")
+    return layout("Gradebook", body, "/lms/gradebook")
 
 
 def faults(active: Sequence[Mapping[str, Any]], problem: str | None = None) -> str:
@@ -161,7 +158,7 @@ def faults(active: Sequence[Mapping[str, Any]], problem: str | None = None) -> s
 </div></details>
 <div class="actions"><button class="primary" type="submit">Switch on</button></div>
 </form>"""
-    return _layout("Misbehaviour", body, "/lms/faults")
+    return layout("Misbehaviour", body, "/lms/faults")
 
 
 def journal(entries: Sequence[JournalEntry]) -> str:
@@ -187,7 +184,7 @@ a launch is told by a digest of its ltik.</p>
 <form class="actions" method="post" action="/lms/journal/clear">
 <a class="button" href="/lms/journal">Refresh</a><button type="submit">Clear</button></form>
 {table if entries else '<p class="card empty">Nothing was asked yet.</p>'}"""
-    return _layout("Journal", body, "/lms/journal", wide=True)
+    return layout("Journal", body, "/lms/journal", wide=True)
 
 
 def problem(title: str, text: str, *, embedded: bool = False) -> str:
@@ -195,32 +192,7 @@ def problem(title: str, text: str, *, embedded: bool = False) -> str:
     body = f'<h1>{_e(title)}</h1><p class="lead">{_e(text)}</p>'
     if not embedded:
         body += '<p><a class="button primary" href="/">To the courses</a></p>'
-    return _layout(title, body, None if embedded else "")
-
-
-def _layout(title: str, body: str, current: str | None, *, wide: bool = False) -> str:
-    """A whole page. `current` is the navigation's own entry; None leaves the navigation out (inside
-    a frame).
-    """
-    header = ""
-    if current is not None:
-        links = "".join(
-            f'<a href="{address}"{" aria-current=page" if address == current else ""}>{name}</a>'
-            for address, name in _NAVIGATION
-        )
-        header = (
-            '<a class="skip" href="#main">Skip to content</a><header><div>'
-            '<a class="brand" href="/"><span class="mark" aria-hidden="true">S</span>'
-            "Sandbox LMS</a>"
-            f'<nav aria-label="Main">{links}</nav></div></header>'
-        )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
-        f"<title>{_e(title)} · Sandbox LMS</title><style>{STYLE}</style></head>"
-        f'<body>{header}<main id="main"{" class=wide" if wide else ""}>{body}</main></body></html>'
-    )
+    return layout(title, body, None if embedded else "")
 
 
 def _course_list(world: World, current: Course, address: str) -> str:
@@ -243,6 +215,16 @@ def _chips(course: Course) -> str:
         f'<span class="chip {"on" if available else "off"}">'
         f"{'✓' if available else '–'} {name}{'' if available else ' not offered'}</span>"
         for name, available in offered
+    )
+
+
+def _unusable(registration: Mapping[str, Any] | None) -> str:
+    if registration is not None and registration["active"]:
+        return ""
+    what = "not registered with LTIAAS" if registration is None else "registered, but not active"
+    return (
+        f'<p class="notice bad" role="status">This LMS is {what}: launches from it fail. '
+        '<a href="/lms/registration">Register the tool</a></p>'
     )
 
 

@@ -243,16 +243,19 @@ def serve(
     api_key: str,
     faults: list[Any],
     *,
+    empty: bool = False,
+    pre_approval: str | None = None,
     ready: Callable[[SandboxServer], None] | None = None,
 ) -> None:
     """Serve a sandbox in the foreground, until Ctrl-C or SIGTERM.
 
     Prints the address to open, and the two variables that a tool needs. `faults` are switched on at
-    the start, each as `read_faults` takes them. `ready` is called once it listens. Raises
+    the start, each as `read_faults` takes them; `empty` and `pre_approval` are as `Sandbox` has
+    them. `ready` is called once it listens. Raises
     `ValueError` for a tool, key or fault that cannot be, and `OSError` when the address cannot be
     had.
     """
-    sandbox = Sandbox(tool=tool, api_key=api_key)
+    sandbox = Sandbox(tool=tool, api_key=api_key, empty=empty, pre_approval=pre_approval)
     for fault in read_faults(faults):
         sandbox.faults.switch_on(fault)
     stop = threading.Event()

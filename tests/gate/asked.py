@@ -177,6 +177,8 @@ def pick(number: int, launches: list[Launch]) -> Asked:
             ((_FRAME, "junk"), ("s", "1"), (_FRAME, a)),
             ((_TAB, a), (_FRAME, "x.y.z")),
             (("ltiaas-launch", a), (f"x{_FRAME}", a)),
+            (("x" * len(_FRAME), a),),
+            ((_FRAME, a), ("s", "1"), (_TAB, a)),
         ),
         "site": take(None, "same-origin", "same-origin", "same-site", "cross-site", "none"),
         "mode": take(None, "navigate", "navigate", "cors", "no-cors"),
@@ -228,6 +230,15 @@ def pick(number: int, launches: list[Launch]) -> Asked:
     )
 
 
+def opened(a: Launch) -> list[Asked]:
+    """How a browser opens a launch: after these its cookie has come back."""
+    more: dict[str, Any] = {"is_outside": False, "handoff_for": None, "handoff_is_valid": True}
+    more |= {name: value for name, value in _PLAIN.items() if name not in ("path", "place")}
+    captured = more | {"in_query": (a,), "mode": "navigate"}
+    followed = more | {"cookies": ((_FRAME, a),), "mode": "navigate"}
+    return [Asked(place="", rest="/page", **captured), Asked(place=a, rest="/page", **followed)]
+
+
 _FRAME = "__Secure-ltiaas-launch"
 _TAB = "__Secure-ltiaas-launch-tab"
 _PLAIN: dict[str, Any] = {
@@ -257,6 +268,9 @@ def _meant(a: Launch) -> list[dict[str, Any]]:
     return [
         {"place": "", "in_query": (a,), "mode": "navigate"},
         cookie,
+        own | cookie | {"mode": "navigate", "dest": "iframe"},
+        own | cookie | {"path": ("", False)},
+        own | {"cookies": ((_FRAME, "x.y.z"),), "mode": "navigate", "dest": "iframe"},
         {"cookies": ((_TAB, a),)},
         own | {"mode": "navigate", "dest": "document"},
         own | {"mode": "cors", "dest": "empty", "place": ""},
@@ -264,6 +278,8 @@ def _meant(a: Launch) -> list[dict[str, Any]]:
         own | {"place": "", "dest": "websocket", "upgrade": True},
         {"handoff": 0, "mode": "navigate", "site": "none", "dest": "document"},
         {"handoff": 0},
+        {"handoff": 2},
+        {"handoff": 8},
         {"handoff": 1, "mode": "navigate", "purpose": "prefetch"},
         {"handoff": 1, "upgrade": True},
         cookie | {"handoff": 1, "mode": "navigate"},
@@ -283,4 +299,4 @@ def _meant(a: Launch) -> list[dict[str, Any]]:
 
 
 #: How many requests there are.
-REQUESTS = 40 * 33 * 15 * 10 * 8 * 15 * 9 * 10 * 6 * 5 * 5 * 9 * 2 * 5 * 8 * 6 * 2 * 17
+REQUESTS = 50 * 33 * 15 * 10 * 8 * 15 * 9 * 12 * 6 * 5 * 5 * 9 * 2 * 5 * 8 * 6 * 2 * 17

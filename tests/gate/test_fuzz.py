@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ltiaas_middleware.errors import LaunchExpired
 from tests.both_adapters import Reply, Tool
-from tests.gate.asked import REQUESTS, Asked, Launch, handoff_tokens, pick
+from tests.gate.asked import REQUESTS, Asked, Launch, handoff_tokens, opened, pick
 from tests.gate.oracle import TRUSTED, Expected, Oracle
 from tests.tokens import ltik
 from tests.upstream import Upstream
@@ -59,7 +59,7 @@ class World:
         ]
         self.upstream = upstream
 
-    def run(self, configuration: int, numbers: list[bytes]) -> None:
+    def run(self, configuration: int, is_open: bool, numbers: list[bytes]) -> None:
         tool = self._tools[configuration]
         oracle = Oracle(**CONFIGURATIONS[configuration])
         parts = tool.middleware._gate
@@ -73,20 +73,22 @@ class World:
                 self.upstream.errors[token] = error
         tokens = handoff_tokens(parts._account.handoffs, launches)
         try:
+            for asked in opened(launches[0]) if is_open else ():
+                self._ask(tool, oracle, asked, launches, tokens)
             for number in numbers:
                 if number[0] > _ANOTHER_WORKER:
                     note("another worker")
                     oracle.forget()
                     tool.middleware._authenticator._launches._entries.clear()
                 else:
-                    self._ask(tool, oracle, int.from_bytes(number, "big"), launches, tokens)
+                    asked = pick(int.from_bytes(number, "big"), launches)
+                    self._ask(tool, oracle, asked, launches, tokens)
         finally:
             self.upstream.errors.clear()
 
     def _ask(
-        self, tool: Tool, oracle: Oracle, number: int, launches: list[Launch], tokens: list[str]
+        self, tool: Tool, oracle: Oracle, asked: Asked, launches: list[Launch], tokens: list[str]
     ) -> None:
-        asked = pick(number, launches)
         note(repr(asked))
         before = len(self.upstream.asked)
         reply = tool.ask(asked.method, asked.target(tokens), asked.headers())
@@ -154,9 +156,10 @@ def test_the_gate_does_what_its_documentation_says(make_tool: Any, upstream: Ups
     @EXAMPLES
     @given(
         st.integers(0, len(CONFIGURATIONS) - 1),
+        st.booleans(),
         st.lists(_NUMBERS, min_size=1, max_size=40),
     )
-    def fuzz(configuration: int, numbers: list[bytes]) -> None:
-        world.run(configuration, numbers)
+    def fuzz(configuration: int, is_open: bool, numbers: list[bytes]) -> None:
+        world.run(configuration, is_open, numbers)
 
     fuzz()
