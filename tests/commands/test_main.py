@@ -110,7 +110,7 @@ def test_the_commands_end_as_their_work_does(
     assert told(["demo", "--check", "--fault", "refuse"], capsys)[0] == 1
     monkeypatch.setattr(run, "run", lambda *_, **__: None)
     assert told(["demo"], capsys) == (0, "", "")
-    monkeypatch.setattr("ltiaas_middleware.sandbox.serve", lambda *_: None)
+    monkeypatch.setattr("ltiaas_middleware.sandbox.serve", lambda *_, **__: None)
     assert server.serve is not None
     assert told(["sandbox", "--tool", "http://127.0.0.1:1/"], capsys) == (0, "", "")
 
