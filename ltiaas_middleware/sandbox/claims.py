@@ -71,8 +71,6 @@ class Claims:
                     acceptTypes=ACCEPT_TYPES,
                     acceptPresentationDocumentTargets=["iframe", "window"],
                     acceptMultiple=True,
-                    acceptLineItem=True,
-                    autoCreate=False,
                 )
         if grades:
             document["assignmentAndGrades"]["scopes"] = GRADE_SCOPES
