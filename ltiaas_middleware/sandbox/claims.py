@@ -190,7 +190,7 @@ class Claims:
         seat, platform = self.launch.seat, self.launch.platform
         activity, user = seat.activity or seat.course.activities[0], seat.user
         column = self.gradebook.column_of(activity.id)
-        return {
+        payload = {
             "ltiVersion": platform.lti_version,
             "lti_version": "LTI-1p0",
             "lti_message_type": message_type(seat),
@@ -226,6 +226,8 @@ class Claims:
             "tool_consumer_instance_guid": urlsplit(platform.url).hostname,
             "tool_consumer_instance_name": platform.name,
         }
+        # A form has no nulls, and LTIAAS's Node SDK refuses them.
+        return {name: value for name, value in payload.items() if value is not None}
 
 
 def message_type(seat: Seat) -> str:

@@ -93,7 +93,7 @@ class Platforms:
     def registration_of(self, platform: Platform) -> Document | None:
         """The registration that an LMS's launches come under, active or not."""
         with self._lock:
-            client_id = self._client_ids.get(platform.url, platform.client_id)
+            client_id = self._client_ids.get(platform.url, _client_id(platform))
             return next(
                 (
                     copy.deepcopy(document)
@@ -125,15 +125,21 @@ class Platforms:
 
 
 def describe(platform: Platform) -> Document:
-    """An LMS as a registration has it, without what LTIAAS adds."""
-    if platform.legacy:
-        return {"url": platform.url, "name": platform.name, "consumerKey": platform.consumer_key}
+    """An LMS as a registration has it, without what LTIAAS adds.
+
+    A legacy LMS has every field, too: no other shape of a platform is documented, and one that
+    lacks a field keeps LTIAAS's Node SDK from reading the whole list.
+    """
     return {
         "url": platform.url,
-        "clientId": platform.client_id,
+        "clientId": _client_id(platform),
         "name": platform.name,
         "authenticationEndpoint": f"{platform.url}/lti/auth",
         "accesstokenEndpoint": f"{platform.url}/lti/token",
         "authConfig": {"method": "JWK_SET", "key": f"{platform.url}/lti/jwks"},
         "publicKey": PUBLIC_KEY,
     }
+
+
+def _client_id(platform: Platform) -> str | None:
+    return platform.consumer_key if platform.legacy else platform.client_id

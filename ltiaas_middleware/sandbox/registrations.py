@@ -54,10 +54,13 @@ class Registration:
                 "issuer": url,
                 "authorization_endpoint": f"{url}/lti/auth",
                 "token_endpoint": f"{url}/lti/token",
+                "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+                "token_endpoint_auth_signing_alg_values_supported": ["RS256"],
                 "jwks_uri": f"{url}/lti/jwks",
                 "registration_endpoint": f"{url}/lti/register",
                 "scopes_supported": ["openid", *self._scopes()],
                 "response_types_supported": ["id_token"],
+                "subject_types_supported": ["public", "pairwise"],
                 "id_token_signing_alg_values_supported": ["RS256"],
                 "claims_supported": ["sub", "iss", "name", "given_name", "family_name", "email"],
                 "https://purl.imsglobal.org/spec/lti-platform-configuration": {

@@ -33,7 +33,7 @@ def test_the_platforms_are_the_worlds(account: Caller) -> None:
         "Heritage College",
     ]
     assert platforms[0]["clientId"]
-    assert platforms[2]["consumerKey"]
+    assert platforms[2]["clientId"] == "heritage-consumer"
 
 
 def test_older_pages_say_admin(account: Caller) -> None:

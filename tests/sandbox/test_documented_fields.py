@@ -17,11 +17,11 @@ import pytest
 from ltiaas_middleware.sandbox import Sandbox
 
 from .conftest import SCORE, Caller
+from .shapes import FLAG, NUMBER, TEXT, check
 
 WIRE = (Path(__file__).parents[2] / "docs" / "wire.md").read_text("utf-8")
 
-TEXT, NUMBER, FLAG, ID = (str,), (int, float), (bool,), (str, int)
-#: A key that ends in "!" is always there. A list holds the shape of its items; None is anything.
+ID = (str, int)
 ID_TOKEN = {
     "ltiVersion": TEXT,
     "user!": {
@@ -127,14 +127,13 @@ RESULTS = PAGE | {
 PLATFORM = {
     "id!": TEXT,
     "url!": TEXT,
-    "clientId": TEXT,
+    "clientId!": TEXT,
     "name!": TEXT,
-    "authenticationEndpoint": TEXT,
-    "accesstokenEndpoint": TEXT,
-    "authConfig": {"method!": TEXT, "key!": TEXT},
-    "publicKey": TEXT,
+    "authenticationEndpoint!": TEXT,
+    "accesstokenEndpoint!": TEXT,
+    "authConfig!": {"method!": TEXT, "key!": TEXT},
+    "publicKey!": TEXT,
     "active!": FLAG,
-    "consumerKey": TEXT,
 }
 ERROR = {
     "status!": NUMBER,
@@ -150,25 +149,6 @@ ERROR = {
         "errors": None,
     },
 }
-
-
-def check(document: Any, shape: Any, where: str) -> None:
-    if shape is None:
-        return
-    if isinstance(shape, tuple):
-        assert isinstance(document, shape), f"{where}: {document!r}"
-        assert shape == FLAG or not isinstance(document, bool), f"{where}: {document!r}"
-    elif isinstance(shape, list):
-        assert isinstance(document, list), where
-        for number, item in enumerate(document):
-            check(item, shape[0], f"{where}[{number}]")
-    else:
-        assert isinstance(document, dict), where
-        known = {name.rstrip("!"): part for name, part in shape.items()}
-        assert set(document) <= set(known), f"{where}: not documented"
-        assert {name[:-1] for name in shape if name.endswith("!")} <= set(document), where
-        for name, value in document.items():
-            check(value, known[name], f"{where}.{name}")
 
 
 def seats(sandbox: Sandbox) -> Iterator[dict[str, Any]]:
