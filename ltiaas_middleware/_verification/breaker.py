@@ -81,6 +81,8 @@ class Breaker:
             if self._monotonic() >= self._held_until:
                 self._open = self._probing = False
                 self._pause = self._first_pause
+                # The time that a probe was given is over with its answer.
+                self._until = 0.0
 
     def failed(self) -> None:
         """A call got none."""

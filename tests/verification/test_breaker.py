@@ -52,6 +52,15 @@ def test_a_probe_that_succeeds_closes_it(breaker, clock):
     assert all(breaker.enter() for _ in range(5))
 
 
+def test_a_probe_that_succeeded_leaves_nothing_for_a_later_hold(breaker, clock):
+    fail(breaker, 3)
+    clock.pass_(1.26)
+    assert breaker.enter()
+    breaker.succeeded()
+    breaker.hold(1)
+    assert breaker.wait() == 1
+
+
 def test_each_probe_that_fails_doubles_the_pause_up_to_the_longest(breaker, clock):
     fail(breaker, 3)
     pauses = []

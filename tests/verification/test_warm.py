@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,8 @@ import pytest
 
 from ltiaas_middleware import asgi, wsgi
 from ltiaas_middleware._verification.warm import Warm
+from ltiaas_middleware.api.exchange import Limits
+from ltiaas_middleware.api.transport import new_session, open_connection
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from tests.waiting import wait_until
 from tests.wire_proxy import WireProxy
@@ -72,11 +75,12 @@ def test_the_first_launch_uses_what_the_first_request_opened(
 
 
 def test_a_servers_hook_opens_it_before_any_request(
-    middleware: wsgi.LTIAASMiddleware, network: WireProxy
+    middleware: wsgi.LTIAASMiddleware, sandbox: SandboxServer, network: WireProxy
 ) -> None:
     middleware.warm_up()
     middleware.warm_up()
     wait_until(lambda: is_open(middleware))
+    assert get(middleware, f"ltik={sandbox.sandbox.issue()}") == "200 OK"
     assert network.accepted == 1
 
 
@@ -95,15 +99,16 @@ def test_an_asgi_server_opens_it_when_it_starts(sandbox: SandboxServer, network:
 
 
 def test_one_that_ltiaas_closed_is_opened_again() -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(10)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    middleware = wsgi.LTIAASMiddleware(app, url=url, api_key="key")
-    middleware._assembled()._id_tokens._warm._every = 0.01
-    for _ in range(3):
-        listener.accept()[0].close()
-    middleware.close()
-    listener.close()
+    with socket.create_server(("127.0.0.1", 0)) as listener, new_session(1) as session:
+        listener.settimeout(30)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        warm = Warm(partial(open_connection, session, url, Limits()), every=0.01)
+        warm.begin()
+        try:
+            for _ in range(3):
+                listener.accept()[0].close()
+        finally:
+            warm.close()
 
 
 @pytest.mark.parametrize("refuses", [True, False])
