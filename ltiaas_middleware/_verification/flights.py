@@ -25,6 +25,7 @@ from cachetools import TTLCache
 
 from ..errors import ApiError, ApiKeyRejected, LaunchExpired, UpstreamError
 from ..settings import Settings
+from .failure_log import FailureLog
 from .launches import CachedLaunch, Freshness
 from .ltik_times import DAY, launch_end
 from .memory import LaunchCache
@@ -117,6 +118,7 @@ class Flights:
         self._confirmed = confirmed
         self._clock = clock
         self._monotonic = monotonic
+        self._failure_log = FailureLog(monotonic)
         self._lost_after = _LOST_AFTER * settings.deadline
         # Bounded apart, so that refusals push no launch out.
         self._refusals: TTLCache[str, ApiError] = TTLCache(
@@ -277,7 +279,7 @@ class Flights:
                 self._settings.url,
             )
         else:
-            _log.warning("launch %s could not be verified: %s", flight.launch_id, error)
+            self._failure_log.failed(kind, flight.launch_id, error)
 
     def _serve_on(self, launch_id: str) -> CachedLaunch | None:
         now = self._monotonic()

@@ -247,7 +247,10 @@ class Upstream:
         probes = self._breaker.is_open
         wait = self._wait(call, probes)
         if wait is not None:
-            error = UpstreamError("it has failed too often", path=PATH, retry_after=max(1.0, wait))
+            # Because it failed, or because it asked for it.
+            error = UpstreamError(
+                "LTIAAS is left alone for a moment", path=PATH, retry_after=max(1.0, wait)
+            )
             return Failure(error, "CircuitOpen", asked=False)
         self._stats.count("fetches")
         asked_at = self._clock()
