@@ -253,7 +253,7 @@ class Browser:
         """Type into a field."""
         self.find(css, framed=framed).send_keys(text)
 
-    def text(self, css: str, wanted: str, *, framed: bool = True) -> str:
+    def text(self, css: str, wanted: str, *, framed: bool = True, timeout: float = _WAITS) -> str:
         """Wait until an element says what it should, and return all that it says."""
         last: list[str] = []
 
@@ -264,7 +264,7 @@ class Browser:
             last[:] = [str(said)]
             return (str(said),) if said is not None and wanted in said else None
 
-        return self.wait(look, lambda: f"{css} does not say {wanted!r} but {last}")[0]
+        return self.wait(look, lambda: f"{css} does not say {wanted!r} but {last}", timeout)[0]
 
     def middle_click(self, css: str, *, framed: bool = True) -> None:
         """Click on a link with the wheel, which opens it in a new tab."""
@@ -310,7 +310,12 @@ class Browser:
         if framed:
             self.driver.switch_to.frame(self.driver.find_element(By.ID, "tool-frame"))
 
-    def wait(self, look: Callable[[], T | None], problem: str | Callable[[], str]) -> T:
+    def wait(
+        self,
+        look: Callable[[], T | None],
+        problem: str | Callable[[], str],
+        timeout: float = _WAITS,
+    ) -> T:
         """Wait until ``look`` returns something."""
 
         def attempt(_: Remote) -> T | None:
@@ -324,7 +329,7 @@ class Browser:
                     return None
                 raise
 
-        waiting = WebDriverWait(self.driver, _WAITS, poll_frequency=0.05)
+        waiting = WebDriverWait(self.driver, timeout, poll_frequency=0.05)
         try:
             return waiting.until(attempt)  # type: ignore[return-value]
         except WebDriverException as error:
