@@ -29,10 +29,14 @@ settings.configure(
     TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates"}],
     USE_TZ=True,
     WSGI_APPLICATION=f"{__name__}.app",
-    # No XFrameOptionsMiddleware: it would leave the LMS's frame blank. No CsrfViewMiddleware
-    # either: a launch's own path refuses what another site's page posts, and Django's cookie would
-    # be refused in the LMS's frame.
-    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
+    # As startproject lists them: under a launch path the frame header is taken away, and Django's
+    # cookies come back in the LMS's frame.
+    MIDDLEWARE=[
+        "django.middleware.security.SecurityMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    ],
 )
 
 PAGE = """<!doctype html>
@@ -40,7 +44,7 @@ PAGE = """<!doctype html>
 <h1>Hello {{ token.user.name|default:"there" }}</h1>
 <p>{{ token.launch.context.title }}: {{ token.launch.resource_link.title }}</p>
 <p><a href="{% url 'roster' %}">Who else is in this course</a></p>
-<form method="post" action="{% url 'finish' %}"><button>Finish</button></form>
+<form method="post" action="{% url 'finish' %}">{% csrf_token %}<button>Finish</button></form>
 """
 ROSTER = """<!doctype html>
 <title>Roster</title>
@@ -49,19 +53,19 @@ ROSTER = """<!doctype html>
 """
 
 
-def page(template, **values):
-    return HttpResponse(engines["django"].from_string(template).render(values))
+def page(request, template, **values):
+    return HttpResponse(engines["django"].from_string(template).render(values, request))
 
 
 def start(request):
-    return page(PAGE, token=require_launch().id_token)
+    return page(request, PAGE, token=require_launch().id_token)
 
 
 def roster(request):
     launch = require_launch()
     if not launch.has_role("Instructor"):
         raise PermissionDenied
-    return page(ROSTER, members=launch.api.members())
+    return page(request, ROSTER, members=launch.api.members())
 
 
 @require_POST

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -90,7 +91,7 @@ def test_a_teacher_looks_around_and_hands_in(
     assert browser.open(link(roster.text, "href")).path == f"{home}/launch"
 
     action = link(page.text, "action")
-    sent = browser.ask("POST", action, NAVIGATION, "")
+    sent = browser.ask("POST", action, NAVIGATION, form(page.text))
     assert sent.status in (302, 303)
     assert browser.open(sent.all("Location")[0]).path == f"{home}/launch"
     score = sandbox.scores("essay")["noor"]
@@ -111,7 +112,7 @@ def test_a_learner_without_a_name_is_greeted(browser: Browser, account: SandboxS
 
 def test_a_course_without_grades_takes_no_score(browser: Browser, account: SandboxServer) -> None:
     page = browser.open(f"/launch?ltik={account.sandbox.issue(course='choir')}")
-    assert browser.ask("POST", link(page.text, "action"), NAVIGATION, "").status == 409
+    assert browser.ask("POST", link(page.text, "action"), NAVIGATION, form(page.text)).status == 409
 
 
 def test_nobody_gets_in_without_a_launch(browser: Browser) -> None:
@@ -130,6 +131,11 @@ def link(page: str, attribute: str) -> str:
     """The address of the one link or form on a page."""
     (found,) = re.findall(rf'{attribute}="(.*?)"', page)
     return unescape(found)
+
+
+def form(page: str) -> str:
+    """What a browser sends of the one form on a page: its hidden fields."""
+    return urlencode(re.findall(r'<input type="hidden" name="(.*?)" value="(.*?)">', page))
 
 
 def members(account: SandboxServer, course: str) -> list[object]:
