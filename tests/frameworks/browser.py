@@ -41,19 +41,27 @@ class Reply:
 
 
 class Browser:
-    """A person's browser at one tool, on one keep-alive connection.
+    """A person's browser at one tool, on one connection, unless `keep_alive` says that each request
+    has one of its own.
 
     `prefix` is where the tool stands in the browser's eyes. With `stripped`, a proxy stands between
     that takes the prefix away, and with `forwarded` says so in `X-Forwarded-Prefix`.
     """
 
     def __init__(
-        self, port: int, prefix: str = "", *, stripped: bool = False, forwarded: bool = False
+        self,
+        port: int,
+        prefix: str = "",
+        *,
+        stripped: bool = False,
+        forwarded: bool = False,
+        keep_alive: bool = True,
     ) -> None:
         self.prefix = prefix
         self.origin = f"http://127.0.0.1:{port}"
         self._stripped = stripped
         self._forwarded = forwarded
+        self._keep_alive = keep_alive
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         self._cookies: dict[tuple[str, str], str] = {}
 
@@ -84,6 +92,8 @@ class Browser:
         sent = {**self.cookie_header(path), **(headers or {})}
         if self._forwarded:
             sent["X-Forwarded-Prefix"] = self.prefix
+        if not self._keep_alive:
+            sent["Connection"] = "close"
         if body is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
         self._connection.request(method, self.on_the_wire(address), body, sent)
@@ -110,10 +120,10 @@ class Browser:
         return {"Cookie": "; ".join(found)} if found else {}
 
     @property
-    def local_port(self) -> int:
-        """Of the connection: it changes when the connection is opened anew."""
-        port: int = self._connection.sock.getsockname()[1]
-        return port
+    def local_port(self) -> int | None:
+        """Of the connection: it changes when the connection is opened anew. None where each request
+        has its own."""
+        return self._connection.sock.getsockname()[1] if self._keep_alive else None
 
     def _keep(self, cookie: str) -> None:
         pair, *attributes = [part.strip() for part in cookie.split(";")]

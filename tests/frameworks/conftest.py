@@ -91,6 +91,7 @@ def browse(server_of: ServerOf) -> Iterator[Callable[..., Browser]]:
                 prefix,
                 stripped=mounting in ("proxy", "root-path"),
                 forwarded=mounting == "proxy",
+                keep_alive=framework.keep_alive,
             )
             stack.callback(browser.close)
             return browser

@@ -25,7 +25,8 @@ class Framework:
     `views` are the kinds of views; `streams` the routes that stream; `later` what it records after
     the answer; `sockets`, whether it has websockets; `redirects_slashes`, whether it redirects
     /folder to /folder/; `routes_below_root_path`, whether it routes by itself, without a launch,
-    where it is mounted; `warnings`, filters for what the framework itself is warned of.
+    where it is mounted; `keep_alive`, whether a connection can serve several requests; `warnings`,
+    filters for what the framework itself is warned of.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Framework:
     sockets: bool = False
     redirects_slashes: bool = False
     routes_below_root_path: bool = True
+    keep_alive: bool = True
     warnings: tuple[str, ...] = ()
 
     @property
@@ -68,6 +70,17 @@ FRAMEWORKS = (
         later=frozenset({"finished"}),
         # WebOb still imports it.
         warnings=("ignore:'cgi' is deprecated:DeprecationWarning",),
+    ),
+    Framework(
+        "flask_in_asgi",
+        ASGI,
+        views=_BOTH,
+        # The adapter never closes what the app returned.
+        later=frozenset({"teardown"}),
+        redirects_slashes=True,
+        # On uvicorn a kept connection fails about one request in eight, without the middleware too:
+        # "CurrentThreadExecutor already quit" (https://github.com/django/asgiref/issues/491).
+        keep_alive=False,
     ),
     Framework(
         "falcon_asgi",
