@@ -56,7 +56,17 @@ def wsgi_row(short: bool) -> list[Line]:
             {**plain, "HTTP_X_FORWARDED_PREFIX": "/tool"},
         ),
         flask_case: (flask_app, plain),
+        "a request led back into its launch": (ours, _astray(mount)),
     }
+    setting = []
+    for cookies in (1, 3):
+        app = _sets_cookies(cookies)
+        setting.append(launches.offline(wsgi.LTIAASMiddleware(app, **launches.LTIAAS)))
+        assert not isinstance(setting[-1]._authenticator.verify(token), Exception)
+        requests[f"bare, {cookies} cookies"] = app, plain
+        requests[f"launch, {cookies} cookies"] = setting[-1], on_path
+        _check_cookies(setting[-1], on_path, mount, cookies)
+    _check_led_back(*requests["a request led back into its launch"], mount)
     _check_wsgi(ours, plain, None)
     for name in ("launch path with cookie", "?ltik= in place", "bearer"):
         _check_wsgi(*requests[name], token)
@@ -65,7 +75,7 @@ def wsgi_row(short: bool) -> list[Line]:
     assert fixed["REMOTE_ADDR"] == "192.0.2.7"
     cases = {name: _wsgi_case(app, environ) for name, (app, environ) in requests.items()}
     costs = interleaved(cases, rounds)
-    for middleware in (ours, bearing):
+    for middleware in (ours, bearing, *setting):
         middleware.close()
 
     def line(name: str, to: str = "ProxyFix", bar: float | None = None) -> Line:
@@ -77,13 +87,26 @@ def wsgi_row(short: bool) -> list[Line]:
     return [
         Line(2, "WSGI, bare app", f"{costs.of('bare'):.2f} µs"),
         Line(2, "WSGI, ProxyFix (its defaults)", f"{costs.over('ProxyFix', 'bare'):.2f} µs"),
-        line("launch path with cookie", bar=0.6),
-        line("pass-through", bar=0.15),
+        line("launch path with cookie"),
+        line("pass-through", bar=0.2),
         line("?ltik= in place"),
         line("bearer"),
         line("launch path with cookie", "ProxyFix, Flask's advice"),
         line("pass-through", "ProxyFix, Flask's advice"),
         Line(2, "WSGI, launch path with cookie / Flask's dispatch", dispatch, flask_ratio),
+        *(
+            Line(
+                2,
+                f"WSGI, launch path where the app sets {cookies} cookie{'s' * (cookies > 1)}",
+                f"{costs.over(f'launch, {cookies} cookies', f'bare, {cookies} cookies'):.2f} µs",
+            )
+            for cookies in (1, 3)
+        ),
+        Line(
+            2,
+            "WSGI, a request led back into its launch",
+            f"{costs.over('a request led back into its launch', 'bare'):.2f} µs",
+        ),
     ]
 
 
@@ -98,12 +121,15 @@ async def _asgi(rounds: int) -> list[Line]:
     on_path = launches.scope(f"{mount}/page", Cookie=cookie)
     with_ltik = launches.scope("/page", f"ltik={token}", launches.FETCH)
     with_bearer = launches.scope("/page", "", launches.FETCH, Authorization=f"Bearer {token}")
+    naming = launches.offline(asgi.LTIAASMiddleware(_naming_app, **launches.LTIAAS))
+    assert not isinstance(naming._authenticator.verify(token), Exception)
     session = SessionMiddleware(_asgi_app, secret_key="s" * 32)
     with_session = launches.scope("/page", Cookie=_session_cookie(len(cookie)))
     requests: dict[str, tuple[Any, dict[str, Any]]] = {
         "bare": (_asgi_app, plain),
         "pass-through": (ours, plain),
         "launch path with cookie": (ours, on_path),
+        "the same, user and course read": (naming, on_path),
         "?ltik= in place": (ours, with_ltik),
         "bearer": (bearing, with_bearer),
         "SessionMiddleware, no session": (session, plain),
@@ -132,7 +158,7 @@ async def _asgi(rounds: int) -> list[Line]:
     # Replayed, because a batch has to be awaited and ``interleaved`` does not wait.
     replay = {name: iter([0.0, *seconds]).__next__ for name, seconds in kept.items()}
     costs = interleaved(replay, rounds)
-    for middleware in (ours, bearing):
+    for middleware in (ours, bearing, naming):
         middleware.close()
 
     def line(name: str, to: str, bar: float | None = None) -> Line:
@@ -145,6 +171,7 @@ async def _asgi(rounds: int) -> list[Line]:
         Line(1, f"ASGI, {with_it} (a cookie as long)", f"{costs.over(with_it, 'bare'):.2f} µs"),
         Line(1, f"ASGI, {without}", f"{costs.over(without, 'bare'):.2f} µs"),
         line("launch path with cookie", with_it, 0.35),
+        line("the same, user and course read", with_it, 0.45),
         line("pass-through", without, 0.3),
         line("?ltik= in place", with_it),
         line("bearer", with_it),
@@ -167,6 +194,46 @@ def _wsgi_app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return _BODY
 
 
+def _sets_cookies(number: int) -> Any:
+    """An app that sets cookies as a framework's session does."""
+    set_cookie = [
+        ("Set-Cookie", f"session{n}=eyJhIjoxfQ.aWd0.{'x' * 27}; HttpOnly; Path=/; SameSite=Lax")
+        for n in range(number)
+    ]
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [*_HEADERS, *set_cookie])
+        return _BODY
+
+    return app
+
+
+def _astray(mount: str) -> dict[str, Any]:
+    """What a launch's page asks for outside of its launch."""
+    referer = f"https://{launches.BROWSER['Host']}{mount}/page"
+    headers = {"Referer": referer, "Sec-Fetch-Dest": "empty"}
+    return launches.environ("/page", "", launches.FETCH, **headers)
+
+
+def _started(app: Any, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]]]:
+    started: list[Any] = []
+    app(dict(environ), lambda *status_and_headers: started.append(status_and_headers))
+    ((status, headers),) = started
+    return status, headers
+
+
+def _check_cookies(app: Any, environ: dict[str, Any], mount: str, number: int) -> None:
+    _, headers = _started(app, environ)
+    found = [value for name, value in headers if name == "Set-Cookie"]
+    assert len(found) == number
+    assert all(f"Path={mount};" in value and "Partitioned" in value for value in found)
+
+
+def _check_led_back(app: Any, environ: dict[str, Any], mount: str) -> None:
+    status, headers = _started(app, environ)
+    assert (status[:3], dict(headers)["Location"]) == ("307", f"{mount}/page")
+
+
 def _start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
     return None
 
@@ -174,6 +241,17 @@ def _start_response(status: str, headers: list[tuple[str, str]], exc_info: Any =
 async def _asgi_app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": _ASGI_HEADERS})
     await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def _naming_app(scope: Any, receive: Any, send: Any) -> None:
+    launch = current_launch()
+    assert launch is not None
+    context = launch.id_token.launch.context
+    assert (launch.id_token.user.name, context and context.title) == (
+        "Ada Lovelace",
+        "Analytical engines",
+    )
+    await _asgi_app(scope, receive, send)
 
 
 async def _receive() -> dict[str, Any]:
