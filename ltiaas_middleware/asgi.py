@@ -74,6 +74,9 @@ class _Variables:
             return (scope.get("query_string") or b"").decode("latin-1")
         if key == "REMOTE_ADDR":
             client = scope.get("client")
+            if client and type(client) not in (tuple, list):
+                # ASGI allows any iterable, also one that can be read only once.
+                client = scope["client"] = tuple(client)
             return client[0] if client else default
         if key == "REQUEST_URI":
             return (scope.get("raw_path") or b"").decode("latin-1")

@@ -142,6 +142,25 @@ def once(pairs: list[tuple[bytes, bytes]]) -> Any:
     return iter([iter(pair) for pair in pairs])
 
 
+def test_a_client_that_can_be_read_only_once(wrap: Wrap) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(tuple(scope["client"]))
+        await echo(scope, receive, send)
+
+    middleware = wrap(app)
+    path, proof = launch_at(middleware, client=iter(["192.0.2.7", 4711]))
+    for client in (iter(["192.0.2.7", 4711]), ["192.0.2.7", 4711]):
+        status, _, _ = ask(middleware, http(f"{path}/page", headers=proof, client=client))
+        assert status == 200
+    # Without the launch in memory its address is asked for.
+    middleware._authenticator._launches._entries.clear()
+    client = iter(["192.0.2.7", 4711])
+    assert ask(middleware, http(f"{path}/page", headers=proof, client=client))[0] == 200
+    assert seen == [("192.0.2.7", 4711)] * 3
+
+
 @pytest.mark.parametrize("require", [False, True])
 def test_headers_that_can_be_read_only_once(wrap: Wrap, require: bool) -> None:
     seen: list[Any] = []
