@@ -53,6 +53,16 @@ def test_components_are_a_jwt_and_the_lmss_address(choosing: Caller) -> None:
     assert f"{CLAIM}errorlog" not in claims
 
 
+@pytest.mark.parametrize("path", ["/api/deeplinking", "/api/deeplinking/form"])
+def test_further_keys_are_signed_into_the_message(choosing: Caller, path: str) -> None:
+    module = {"https://canvas.instructure.com/lti/module_name": "Week 1"}
+    answer = choosing.post(path, json={"contentItems": ITEMS, **module}).json()
+    message = answer.get("message") or re.search(r'name="JWT" value="(.*?)"', answer["form"])[1]
+    claims = payload(message)
+    assert claims[f"{CLAIM}content_items"] == ITEMS
+    assert module.items() <= claims.items()
+
+
 def test_the_form_posts_itself_and_the_lms_shows_what_was_chosen(
     choosing: Caller, sandbox: Sandbox
 ) -> None:

@@ -61,6 +61,12 @@ def test_a_roster_withholds_what_the_lms_withholds(teacher: Caller) -> None:
     assert {member["status"] for member in members} == {"Active", "Inactive"}
 
 
+def test_a_member_is_active_inactive_deleted_or_says_nothing(call: Caller) -> None:
+    members = call.launched(course="history").get("/api/memberships?limit=100").json()["members"]
+    of = {member["userId"]: member.get("status", "nothing") for member in members}
+    assert (of["noor"], of["dele"], of["sol"]) == ("Active", "Deleted", "nothing")
+
+
 @pytest.mark.parametrize("limit", [None, 1, 2, 3, 7, 10, 30, 31, 32, 100, 1000])
 def test_following_next_meets_everyone_once(
     teacher: Caller, sandbox: Sandbox, limit: int | None

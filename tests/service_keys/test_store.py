@@ -507,6 +507,22 @@ def test_a_launch_without_course_or_activity_is_stored_too(store: ServiceKeyStor
     assert key_at(store, Place("7", None, None)) == KEY
 
 
+def test_two_activities_in_the_older_spelling_are_two_places(store: ServiceKeyStore) -> None:
+    for activity in ("r1", "r2"):
+        launch = {"context": {"id": "c"}, "resource": {"id": activity, "title": "Quiz"}}
+        services = {"serviceKey": f"key-{activity}"}
+        claims = {
+            "user": {"id": 1},
+            "platform": {"id": "p"},
+            "launch": launch,
+            "services": services,
+        }
+        store.record(IdToken.parse(claims), NOW)
+    assert store.flush()
+    assert {key.place for key in store.all()} == {Place("p", "c", "r1"), Place("p", "c", "r2")}
+    assert key_at(store, Place("p", "c", "r1")) == "key-r1"
+
+
 def test_a_slow_database_holds_nobody_up_and_the_latest_launch_is_what_it_gets(
     open_store: Open, database: str
 ) -> None:
