@@ -21,7 +21,7 @@ from typing import TypeVar
 from .._crypto.keys import LaunchIds
 from ..errors import LaunchExpired
 from ..settings import Settings
-from .awaiting import run_in, wait_for
+from .event_loops import run_in, wait_for
 from .flights import Flight, Flights, Outcome
 from .id_tokens import IdTokenSource
 from .launches import CachedLaunch, Freshness

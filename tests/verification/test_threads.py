@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from ltiaas_middleware._verification.awaiting import run_in, wait_for
+from ltiaas_middleware._verification.event_loops import run_in, wait_for
 from ltiaas_middleware._verification.launches import CachedLaunch
 from ltiaas_middleware._verification.pool import Pool
 from ltiaas_middleware._verification.timer import Timer
