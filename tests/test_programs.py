@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests import programs
+from tests.servers import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,11 @@ def test_missing_packages_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(package in said for package in programs.PACKAGES.values())
 
 
-def test_the_end_of_a_run_counts_what_was_not_tested(pytester: pytest.Pytester) -> None:
+def test_the_end_of_a_run_counts_what_was_not_tested(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where the package is installed from its wheel, these tests are not on the path.
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makepyfile(
         """
         import pytest

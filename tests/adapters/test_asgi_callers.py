@@ -177,6 +177,17 @@ def test_headers_that_can_be_read_only_once(wrap: Wrap, require: bool) -> None:
     assert seen == [[(b"a", b"1"), (b"b", b"2")], [(b"host", b"tool.example"), (b"a", b"1")]]
 
 
+@pytest.fixture
+def loop_of_the_thread() -> Iterator[None]:
+    """Falcon's test client wants one before Python 3.11, and ``asyncio.run`` leaves none."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@pytest.mark.usefixtures("loop_of_the_thread")
 def test_falcons_own_test_client(wrap: Wrap) -> None:
     class Page:
         async def on_get(self, req: Any, resp: Any) -> None:
