@@ -23,6 +23,7 @@ from ltiaas_middleware.api.exchange import Limits
 from ltiaas_middleware.asgi import LTIAASMiddleware
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from tests.account import Account
+from tests.waiting import wait_until
 
 
 @dataclass
@@ -95,6 +96,9 @@ def test_calls_of_many_launches_share_one_connection(tls: TlsAccount) -> None:
 
     async def main() -> None:
         assert await ask() == 31
+        # The middleware's own connection is opened in the background.
+        warm = tls.middlewares[0]._assembled()._id_tokens._warm
+        wait_until(lambda: warm._looks > 0)
         tls.handshakes.clear()
         for _ in range(10):
             assert await ask() == 31
