@@ -23,7 +23,6 @@ from ltiaas_middleware.api.exchange import Limits
 from ltiaas_middleware.asgi import LTIAASMiddleware
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from tests.account import Account
-from tests.waiting import wait_until
 
 
 @dataclass
@@ -95,17 +94,13 @@ def test_calls_of_many_launches_share_one_connection(tls: TlsAccount) -> None:
     ask = tls.tool(roster)
 
     async def main() -> None:
-        assert await ask() == 31
-        # The middleware's own connection is opened in the background.
-        warm = tls.middlewares[0]._assembled()._id_tokens._warm
-        wait_until(lambda: warm._looks > 0)
-        tls.handshakes.clear()
-        for _ in range(10):
+        for _ in range(11):
             assert await ask() == 31
 
     asyncio.run(main())
-    # None for the roster; the middleware's own calls have a connection of theirs.
-    assert len(tls.handshakes) == 0
+    # One for the rosters; the middleware's own calls have a connection of theirs, and the one that
+    # it opens in advance may come second to its first call.
+    assert 2 <= len(tls.handshakes) <= 3
 
 
 def test_the_loop_does_not_load_certificates(
