@@ -23,6 +23,9 @@ _ROWS = {
     6: ("shared", "row"),
     7: ("morning", "row"),
     8: ("peers", "row"),
+    9: ("roster", "row"),
+    10: ("first_launch", "row"),
+    11: ("earlier", "row"),
 }
 
 

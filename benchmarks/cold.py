@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
-from pathlib import Path
 from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
 import ltiaas
 import requests
-import trustme
 
 from ltiaas_middleware import asgi, current_launch, wsgi
 
-from . import launches, sandbox
+from . import launches, sandbox, tls
 from .report import Line
 from .timing import Costs, interleaved, timed
 
@@ -86,18 +83,11 @@ def _cold(rounds: int) -> list[Line]:
 
 def _sdk(rounds: int) -> list[Line]:
     """The official SDK takes an account's domain, so that both are asked by TLS."""
-    with tempfile.TemporaryDirectory() as folder:
-        authority, key, chain = trustme.CA(), Path(folder, "key.pem"), Path(folder, "chain.pem")
-        issued = authority.issue_cert("localhost")
-        issued.private_key_pem.write_to_path(str(key))
-        for pem in issued.cert_chain_pems:
-            pem.write_to_path(str(chain), append=True)
-        trusted = str(Path(folder, "ca.pem"))
-        authority.cert_pem.write_to_path(trusted)
+    with tls.certificate() as (chain, key, trusted):
         before = {name: os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "NO_PROXY")}
         os.environ |= {"REQUESTS_CA_BUNDLE": trusted, "NO_PROXY": "localhost"}
         try:
-            with sandbox.running(1, str(chain), str(key)) as served:
+            with sandbox.running(1, chain, key) as served:
                 return _sdk_against(served, trusted, min(rounds, 100))
         finally:
             for name, value in before.items():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
@@ -110,6 +112,8 @@ def environ(
         "REMOTE_PORT": "40000",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "https",
+        "wsgi.input": BytesIO(),
+        "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,

@@ -1,4 +1,5 @@
-"""Row 3: a realistic tool on a real server, bare and wrapped, loaded in turn."""
+"""Row 3: tools on real servers, loaded in turn: a page of a course, bare and wrapped, and short
+pages that name a user, by a launch and by a session."""
 
 from __future__ import annotations
 
@@ -6,13 +7,14 @@ import contextlib
 import sys
 from collections.abc import Callable
 from statistics import median
-from urllib.parse import urlsplit
+from typing import NamedTuple
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
 from tests.servers import running
 
-from . import sandbox
+from . import launches, ltiaas, naming, sandbox
 from .load import Load, load, program
 from .report import Line
 
@@ -24,12 +26,25 @@ def row(short: bool) -> list[Line]:
     return [
         *_under("uvicorn", _uvicorn, "asgi", short),
         *_under("gunicorn", _gunicorn, "wsgi", short),
+        *_naming("starlette", "uvicorn", _uvicorn, short, bar=1.1),
+        *_naming("flask", "gunicorn", _gunicorn, short),
+        *_naming("django", "gunicorn", _gunicorn, short),
     ]
+
+
+_Command = Callable[[str], Callable[[int], list[str]]]
+
+
+class _Page(NamedTuple):
+    """An address, and the cookie with which it is asked for."""
+
+    url: str
+    cookie: str
 
 
 def _uvicorn(app: str) -> Callable[[int], list[str]]:
     return lambda port: [
-        *(sys.executable, "-m", "uvicorn", f"benchmarks.tools:{app}"),
+        *(sys.executable, "-m", "uvicorn", f"benchmarks.{app}"),
         *("--port", str(port), "--no-access-log", "--log-level", "warning"),
     ]
 
@@ -37,56 +52,67 @@ def _uvicorn(app: str) -> Callable[[int], list[str]]:
 def _gunicorn(app: str) -> Callable[[int], list[str]]:
     # Threads, because gunicorn's sync worker closes every connection.
     return lambda port: [
-        *(sys.executable, "-m", "gunicorn", f"benchmarks.tools:{app}"),
+        *(sys.executable, "-m", "gunicorn", f"benchmarks.{app}"),
         *("--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", str(_CONNECTIONS)),
         *("--worker-class", "gthread", "--log-level", "warning", "--no-control-socket"),
     ]
 
 
-def _under(
-    server: str, command: Callable[[str], Callable[[int], list[str]]], kind: str, short: bool
-) -> list[Line]:
+def _launched(url: str, ltik: str) -> _Page:
+    """As a browser does: the ltik, then the launch's own address with its cookie."""
+    first = requests.get(
+        url,
+        params={"ltik": ltik},
+        headers={"Sec-Fetch-Mode": "navigate"},
+        allow_redirects=False,
+        timeout=10,
+    )
+    assert first.status_code == 303, first.text
+    cookie = first.headers["Set-Cookie"].partition(";")[0]
+    return _Page(urljoin(url, first.headers["Location"]), cookie)
+
+
+def _loaded(pages: dict[str, _Page], short: bool) -> dict[str, list[Load]]:
+    """Load the pages in turn."""
     rounds, seconds = (1, 1) if short else (12, 2)
+    kept: dict[str, list[Load]] = {name: [] for name in pages}
+    for number in range(rounds + 1):
+        # There and back, so that what grows with time is on nobody's side.
+        for name, page in list(pages.items())[:: -1 if number % 2 else 1]:
+            found = load(page.url, page.cookie, 1 if number == 0 else seconds, _CONNECTIONS)
+            if number:
+                kept[name].append(found)
+    return kept
+
+
+def _under(server: str, command: _Command, kind: str, short: bool) -> list[Line]:
     # Two bare servers, to see what two servers of the same differ by on this machine today.
     apps = {"bare": "bare", "wrapped": "wrapped", "bare again": "bare"}
-    kept: dict[str, list[Load]] = {name: [] for name in apps}
+    pages: dict[str, _Page] = {}
     with contextlib.ExitStack() as stack:
         served = stack.enter_context(sandbox.running(1))
         env = {"LTIAAS_URL": served["url"], "LTIAAS_API_KEY": served["api_key"]}
-        urls, cookie = {}, ""
         for name, app in apps.items():
-            started = stack.enter_context(running(command(f"{app}_{kind}"), env=env, probe="/"))
-            urls[name] = f"{started.url}/course"
-        # As a browser does: the ltik, then the launch's own address with its cookie.
-        (ltik,) = served["ltiks"]
-        first = requests.get(
-            urls["wrapped"],
-            params={"ltik": ltik},
-            headers={"Sec-Fetch-Mode": "navigate"},
-            allow_redirects=False,
-            timeout=10,
-        )
-        assert first.status_code == 303, first.text
-        cookie = first.headers["Set-Cookie"].partition(";")[0]
-        path = first.headers["Location"]
-        urls["wrapped"] = urls["wrapped"].replace("/course", path)
-        for name, url in urls.items():
-            page = requests.get(url, headers={"Cookie": cookie}, timeout=10)
-            launch = urlsplit(path).path.split("/")[2] if name == "wrapped" else "none"
-            assert f"launch: {launch}" in page.text, page.text
-            assert page.text.count("<tr>") == 40
-        for number in range(rounds + 1):
-            # There and back, so that what grows with time is on nobody's side.
-            for name, url in list(urls.items())[:: -1 if number % 2 else 1]:
-                found = load(url, cookie, 1 if number == 0 else seconds, _CONNECTIONS)
-                if number:
-                    kept[name].append(found)
+            started = stack.enter_context(
+                running(command(f"tools:{app}_{kind}"), env=env, probe="/")
+            )
+            pages[name] = _Page(f"{started.url}/course", "")
+        pages["wrapped"] = _launched(pages["wrapped"].url, *served["ltiks"])
+        launch_id = urlsplit(pages["wrapped"].url).path.split("/")[2]
+        for name, page in pages.items():
+            # All are asked with the same cookie.
+            page = pages[name] = page._replace(cookie=pages["wrapped"].cookie)
+            answer = requests.get(page.url, headers={"Cookie": page.cookie}, timeout=10)
+            launch = launch_id if name == "wrapped" else "none"
+            assert f"launch: {launch}" in answer.text, answer.text
+            assert answer.text.count("<tr>") == 40
+        kept = _loaded(pages, short)
 
     def figures(name: str) -> tuple[float, float, str, str]:
         pairs = list(zip(kept[name], kept["bare"], strict=True))
         mine, bare = kept[name], kept["bare"]
         return (
-            median(one.rate / other.rate for one, other in pairs),
+            _rates(kept, name, "bare"),
             median(one.p99 / other.p99 for one, other in pairs),
             f"{median(one.rate for one in mine):.0f}/s of {median(b.rate for b in bare):.0f}/s",
             f"{median(one.p99 for one in mine) * 1e3:.1f} ms of "
@@ -101,3 +127,45 @@ def _under(
         Line(3, f"{what}: bare / bare, for comparison", rates_again, again),
         Line(3, f"{server}, 99th percentile of the time to answer: wrapped / bare", tails, p99),
     ]
+
+
+def _naming(
+    framework: str, server: str, command: _Command, short: bool, *, bar: float | None = None
+) -> list[Line]:
+    """A page that names user and course, by a launch and by the framework's own session."""
+    pages: dict[str, _Page] = {}
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(ltiaas.running(0, 0, 0))
+        env = {"LTIAAS_URL": url, "LTIAAS_API_KEY": launches.LTIAAS["api_key"]}
+        for name in ("nobody", "session", "launch"):
+            app = f"naming:{framework}_{name}"
+            started = stack.enter_context(running(command(app), env=env, probe="/nobody"))
+            pages[name] = _Page(f"{started.url}/{name}", "")
+        sign_in = requests.get(urljoin(pages["session"].url, "sign-in"), timeout=10)
+        session = sign_in.headers["Set-Cookie"].partition(";")[0]
+        pages["session"] = pages["session"]._replace(cookie=session)
+        pages["launch"] = _launched(pages["launch"].url, launches.ltik())
+        # What nobody reads is sent all the same.
+        pages["nobody"] = pages["nobody"]._replace(cookie=session)
+        said = {
+            name: requests.get(page.url, headers={"Cookie": page.cookie}, timeout=10).text
+            for name, page in pages.items()
+        }
+        assert said["nobody"] == naming.NOBODY
+        assert said["launch"] == said["session"] == naming.NAMED, said
+        kept = _loaded(pages, short)
+    rates = ", ".join(
+        f"{name} {median(one.rate for one in kept[name]):.0f}/s"
+        for name in ("launch", "session", "nobody")
+    )
+    what = f"{framework.title()} on {server}, user and course named: by a launch / "
+    ours = _rates(kept, "launch", "session")
+    return [
+        Line(3, f"{what}by its own session", rates, ours, bar, least=True),
+        Line(3, f"{what}a page that names nobody", rates, _rates(kept, "launch", "nobody")),
+    ]
+
+
+def _rates(kept: dict[str, list[Load]], name: str, to: str) -> float:
+    """The ratio of two rates, round by round."""
+    return median(one.rate / other.rate for one, other in zip(kept[name], kept[to], strict=True))

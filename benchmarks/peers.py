@@ -1,4 +1,5 @@
-"""Row 8: what a launch adds to a page of Flask's, beside what a tool would use in its place."""
+"""Row 8: what a launch adds to a page of Flask's and of Django's, beside what a tool would use in its
+place."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import flask_login
 
 from ltiaas_middleware import current_launch, wsgi
 
-from . import launches
+from . import launches, naming
 from .report import Line
 from .timing import BATCH, Case, interleaved
 
@@ -20,6 +21,11 @@ _FULL, _SHORT = 400, 3
 
 def row(short: bool) -> list[Line]:
     """Row 8."""
+    rounds = _SHORT if short else _FULL
+    return [*_under_flask(rounds), *_under_django(rounds)]
+
+
+def _under_flask(rounds: int) -> list[Line]:
     token = launches.ltik()
     bare = _flask(lambda: "hello")
     by_session = _flask(lambda: f"hello {flask.session['name']}")
@@ -41,7 +47,7 @@ def row(short: bool) -> list[Line]:
         "session": _case(by_session, _signed_in(by_session), b"hello Ada Lovelace"),
         "current_user": _case(by_login, _signed_in(by_login), b"hello ada"),
     }
-    costs = interleaved(cases, _SHORT if short else _FULL)
+    costs = interleaved(cases, rounds)
     for middleware in middlewares:
         middleware.close()
 
@@ -56,6 +62,39 @@ def row(short: bool) -> list[Line]:
         line("launch, name read", "session", "the same, user's name read / session read", 0.3),
         line("launch, name read", "current_user", "the same / Flask-Login's current_user"),
     ]
+
+
+def _under_django(rounds: int) -> list[Line]:
+    tool = naming.django_tool(sessions=True)
+    bare = naming.django_tool(sessions=False)
+    wrapped = launches.offline(wsgi.LTIAASMiddleware(bare, **launches.LTIAAS))
+    token = launches.ltik()
+    assert not isinstance(wrapped._authenticator.verify(token), Exception)
+    mount, cookie = launches.cookie_of(wrapped, token)
+    session = _cookie_set_by(tool, launches.environ("/sign-in"))
+    named = naming.NAMED.encode()
+    cases: dict[str, Case] = {
+        "bare": _case(bare, launches.environ("/nobody"), naming.NOBODY.encode()),
+        "launch": _case(wrapped, launches.environ(f"{mount}/launch", Cookie=cookie), named),
+        "session": _case(tool, launches.environ("/session", Cookie=session), named),
+    }
+    costs = interleaved(cases, rounds)
+    wrapped.close()
+    session_figure = f"{costs.over('session', 'bare'):.1f} µs"
+    ratio = costs.ratio("launch", "session", "bare")
+    what = "a launch, user and course read / session read"
+    return [
+        Line(8, "Django's page that names nobody", f"{costs.of('bare'):.1f} µs"),
+        Line(8, "under Django, its session in local memory read", session_figure),
+        Line(8, f"under Django, {what}", f"{costs.over('launch', 'bare'):.1f} µs", ratio),
+    ]
+
+
+def _cookie_set_by(app: Any, environ: dict[str, Any]) -> str:
+    found: list[tuple[str, str]] = []
+    body = app(environ, lambda status, headers, exc_info=None: found.extend(headers))
+    body.close()
+    return dict(found)["Set-Cookie"].partition(";")[0]
 
 
 def _flask(view: Callable[[], str]) -> flask.Flask:

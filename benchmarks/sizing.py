@@ -8,19 +8,16 @@ is. Redis's bytes are the growth of its ``used_memory``.
 
 from __future__ import annotations
 
-import http.client
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 from tests import servers
 from tests.redis_server import RedisServer
 
-from . import launches, sandbox
+from . import sandbox
+from .processor_time import Browser, processor_seconds, workers
 from .report import machine
 
 _LAUNCHES, _WARM_UP, _REPEATS = 600, 50, 2000
@@ -62,39 +59,21 @@ def _server(name: str, env: dict[str, str]) -> Iterator[int]:
 
 
 def _measure(name: str, port: int, redis: RedisServer, ltiks: Iterator[str]) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-
-    def ask(path: str, cookie: str | None = None) -> http.client.HTTPResponse:
-        headers = dict(launches.BROWSER)
-        if cookie:
-            headers["Cookie"] = cookie
-        connection.request("GET", path, headers=headers)
-        reply = connection.getresponse()
-        reply.read()
-        return reply
-
-    def launch() -> tuple[str, str]:
-        captured = ask(f"/course?ltik={next(ltiks)}")
-        assert captured.status == 303, captured.status
-        path = urlsplit(captured.headers["Location"]).path
-        cookie = captured.headers["Set-Cookie"].partition(";")[0]
-        assert ask(path, cookie).status == 200
-        return path, cookie
-
+    browser = Browser(port)
     for _ in range(_WARM_UP):
-        path, cookie = launch()
-    pids = _workers(port)
+        path, cookie = browser.launch(next(ltiks))
+    pids = workers(port)
     usual = _seconds(pids, redis)
     bytes_before = redis.client.info("memory")["used_memory"]
     count = _LAUNCHES - _WARM_UP
     for _ in range(count):
-        path, cookie = launch()
+        path, cookie = browser.launch(next(ltiks))
     launched = _seconds(pids, redis)
     grown = redis.client.info("memory")["used_memory"] - bytes_before
     for _ in range(_REPEATS):
-        assert ask(path, cookie).status == 200
+        assert browser.ask(path, cookie).status == 200
     known = _seconds(pids, redis)
-    connection.close()
+    browser.close()
     for what, before, after, number in (
         ("a new launch, both requests", usual, launched, count),
         ("a request of a known launch", launched, known, _REPEATS),
@@ -104,33 +83,11 @@ def _measure(name: str, port: int, redis: RedisServer, ltiks: Iterator[str]) -> 
     print(f"{name}: a launch in Redis, with its confirmation: {grown / count:.0f} bytes")
 
 
-def _workers(port: int) -> list[int]:
-    """The processes that listen there."""
-    inodes = {
-        line.split()[9]
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
-        if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
-    }
-    sockets = {f"socket:[{inode}]" for inode in inodes}
-    found = []
-    for folder in Path("/proc").glob("[0-9]*/fd"):
-        try:
-            if sockets & {os.readlink(one) for one in folder.iterdir()}:
-                found.append(int(folder.parent.name))
-        except OSError:
-            continue
-    return found
-
-
 def _seconds(pids: list[int], redis: RedisServer) -> tuple[float, float]:
     """Processor time so far, of the server's processes and of Redis."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    total = 0.0
-    for pid in pids:
-        fields: Any = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += (int(fields[11]) + int(fields[12])) / ticks
     cpu = redis.client.info("cpu")
-    return total, float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
+    in_redis = float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
+    return processor_seconds(pids), in_redis
 
 
 if __name__ == "__main__":
