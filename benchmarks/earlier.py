@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 from tests import servers
+from tests.redis_server import RedisServer
 
-from . import launches, ltiaas
+from . import launches, ltiaas, over_sockets
 from .processor_time import Browser, processor_seconds, workers
 from .report import Line
 
@@ -26,19 +30,21 @@ _WARM_UP = 30
 def row(short: bool) -> list[Line]:
     """Row 11."""
     rounds, count = (1, 20) if short else (10, 60)
+    lines = []
     with tempfile.TemporaryDirectory() as folder:
         if not _unpacked(folder):
             return [Line(11, f"a new launch: commit {_EARLIER} is not in this clone", "not run")]
-        return [
-            _line(server, _milliseconds(server, folder, rounds, count))
-            for server in ("uvicorn", "gunicorn")
-        ]
-
-
-def _line(server: str, took: dict[str, float]) -> Line:
-    today, earlier = took["today"], took["earlier"]
-    what = f"{server}, processor time of a new launch, both requests / at {_EARLIER}"
-    return Line(11, what, f"{today:.2f} ms of {earlier:.2f} ms", today / earlier, 0.6)
+        for server in ("uvicorn", "gunicorn"):
+            for with_redis in (False, True):
+                if with_redis and shutil.which("redis-server") is None:
+                    continue
+                took = _milliseconds(server, folder, rounds, count, with_redis=with_redis)
+                today, earlier = took["today"], took["earlier"]
+                where = "in Redis" if with_redis else "in memory"
+                what = f"{server}, processor time of a new launch {where} / at {_EARLIER}"
+                figure = f"{today:.2f} ms of {earlier:.2f} ms, both requests"
+                lines.append(Line(11, what, figure, today / earlier, 0.6))
+    return lines
 
 
 def _unpacked(folder: str) -> bool:
@@ -56,14 +62,20 @@ def _unpacked(folder: str) -> bool:
     return True
 
 
-def _milliseconds(server: str, folder: str, rounds: int, count: int) -> dict[str, float]:
+def _milliseconds(
+    server: str, folder: str, rounds: int, count: int, *, with_redis: bool
+) -> dict[str, float]:
     """Of a worker's processor, for each launch."""
     total = {"today": 0.0, "earlier": 0.0}
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(ltiaas.running(0, 0, 0))
         browsers, pids = {}, {}
         for name, package in (("today", str(servers.ROOT)), ("earlier", folder)):
-            port = stack.enter_context(_started(server, url, package)).port
+            env = {"LTIAAS_URL": url, "LTIAAS_API_KEY": launches.LTIAAS["api_key"]}
+            if with_redis:
+                # One each: they do not read each other's entries.
+                env["LTIAAS_CACHE"] = stack.enter_context(_redis())
+            port = stack.enter_context(_started(server, env, package)).port
             browsers[name] = stack.enter_context(contextlib.closing(Browser(port)))
             pids[name] = workers(port)
             for _ in range(_WARM_UP):
@@ -78,22 +90,30 @@ def _milliseconds(server: str, folder: str, rounds: int, count: int) -> dict[str
     return {name: 1e3 * seconds / rounds / count for name, seconds in total.items()}
 
 
+@contextlib.contextmanager
+def _redis() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = RedisServer(Path(folder)).start()
+        try:
+            yield server.url
+        finally:
+            server.client.close()
+            server.kill()
+
+
 def _started(
-    server: str, url: str, package: str
+    server: str, env: dict[str, str], package: str
 ) -> contextlib.AbstractContextManager[servers.Server]:
     env = {
-        "LTIAAS_URL": url,
-        "LTIAAS_API_KEY": launches.LTIAAS["api_key"],
+        **env,
         "PYTHONPATH": f"{package}:{servers.ROOT}",
         # The folder that Python is started in does not come before.
         "PYTHONSAFEPATH": "1",
         "BENCHMARKS_PACKAGE": package,
     }
-    if server == "gunicorn":
-        options = ["--worker-class", "gthread", "--log-level", "warning"]
-        options += ["--access-logfile", "/dev/null"]
-        return servers.gunicorn(
-            "benchmarks.tools:wrapped_wsgi", threads=8, options=options, env=env
-        )
-    options = ["--no-access-log", "--app-dir", package]
-    return servers.uvicorn("benchmarks.tools:wrapped_asgi", options=options, env=env)
+    command = over_sockets.gunicorn if server == "gunicorn" else over_sockets.uvicorn
+    kind = "wsgi" if server == "gunicorn" else "asgi"
+    # uvicorn puts this folder, or else the one it was started in, before all others.
+    options = [] if server == "gunicorn" else ["--app-dir", package]
+    made = command(f"tools:wrapped_{kind}")
+    return servers.running(lambda port: [*made(port), *options], env=env)

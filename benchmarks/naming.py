@@ -1,9 +1,9 @@
 """The shortest pages that name a user and a course, in three frameworks: by a launch, by the
 framework's own session, and, to compare with, by nobody.
 
-Each tool has ``/nobody``, ``/session``, ``/launch`` and ``/sign-in``, which begins a session. Row 3
-runs them in servers of their own, with ``LTIAAS_URL`` and ``LTIAAS_API_KEY`` in the environment, and
-row 8 in process.
+Each tool has ``/nobody``, ``/session``, ``/launch`` and ``/sign-in``, which begins a session.
+Row 3 runs them in servers of their own, with ``LTIAAS_URL`` and ``LTIAAS_API_KEY`` in the
+environment, and row 8 in process.
 """
 
 from __future__ import annotations

@@ -24,11 +24,11 @@ _CONNECTIONS = 8
 def row(short: bool) -> list[Line]:
     """Row 3."""
     return [
-        *_under("uvicorn", _uvicorn, "asgi", short),
-        *_under("gunicorn", _gunicorn, "wsgi", short),
-        *_naming("starlette", "uvicorn", _uvicorn, short, bar=1.1),
-        *_naming("flask", "gunicorn", _gunicorn, short),
-        *_naming("django", "gunicorn", _gunicorn, short),
+        *_under("uvicorn", uvicorn, "asgi", short),
+        *_under("gunicorn", gunicorn, "wsgi", short),
+        *_naming("starlette", "uvicorn", uvicorn, short, bar=1.1),
+        *_naming("flask", "gunicorn", gunicorn, short),
+        *_naming("django", "gunicorn", gunicorn, short),
     ]
 
 
@@ -42,14 +42,16 @@ class _Page(NamedTuple):
     cookie: str
 
 
-def _uvicorn(app: str) -> Callable[[int], list[str]]:
+def uvicorn(app: str) -> Callable[[int], list[str]]:
+    """uvicorn without an access log, for an app of the benchmarks (``"module:name"``)."""
     return lambda port: [
         *(sys.executable, "-m", "uvicorn", f"benchmarks.{app}"),
         *("--port", str(port), "--no-access-log", "--log-level", "warning"),
     ]
 
 
-def _gunicorn(app: str) -> Callable[[int], list[str]]:
+def gunicorn(app: str) -> Callable[[int], list[str]]:
+    """gunicorn likewise, with a thread for each connection."""
     # Threads, because gunicorn's sync worker closes every connection.
     return lambda port: [
         *(sys.executable, "-m", "gunicorn", f"benchmarks.{app}"),

@@ -1,5 +1,5 @@
-"""Row 8: what a launch adds to a page of Flask's and of Django's, beside what a tool would use in its
-place."""
+"""Row 8: what a launch adds to a page of Flask's and of Django's, beside what a tool would use in
+its place."""
 
 from __future__ import annotations
 

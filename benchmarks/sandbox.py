@@ -31,6 +31,7 @@ def running(launches: int, *certificate: str) -> Iterator[dict[str, Any]]:
     )
     assert process.stdin is not None
     assert process.stdout is not None
+
     def handshakes() -> int:
         print(file=process.stdin, flush=True)
         return int(process.stdout.readline())

@@ -104,10 +104,10 @@ def _header_pairs(scope: Any) -> list[tuple[bytes, bytes]]:
     """The request's headers. ASGI allows any iterable of iterables, also one that can be read only
     once: then the app finds a list in its place."""
     headers = scope.get("headers")
-    if type(headers) is list and (not headers or type(headers[0]) in (tuple, list)):
+    if type(headers) is list and (not headers or type(headers[0]) is tuple):
         return headers
-    pairs = scope["headers"] = [(name, value) for name, value in headers or ()]
-    return pairs
+    headers = scope["headers"] = [(name, value) for name, value in headers or ()]
+    return headers
 
 
 def _path_info(scope: Any) -> str:
@@ -186,12 +186,12 @@ class LTIAASMiddleware(Middleware):
                 # The server has forked, and no request has come yet.
                 self.warm_up()
             return await self.app(scope, receive, send)
-        path, root = scope["path"], scope.get("root_path")
+        path, root, query = scope["path"], scope.get("root_path"), scope.get("query_string")
         if root:
             path = _below(path, root)
         launch: Launch | None = None
         app_send = send
-        decision = self._decide(path, (scope.get("query_string") or b"").decode("latin-1"), scope)
+        decision = self._decide(path, query.decode("latin-1") if query else "", scope)
         if decision is not None:
             if type(decision) is not Serve:
                 decision = await self._settle(decision)

@@ -491,7 +491,7 @@ def test_what_requests_raises_becomes_an_upstream_error(
         tried.append(args)
         raise error
 
-    monkeypatch.setattr(session, "request", fail)
+    monkeypatch.setattr(session, "send", fail)
     api = ApiSession(account.launch(), QUICK, session=session, sleep=lambda _: None)
     with pytest.raises(UpstreamError) as caught:
         api.id_token()
