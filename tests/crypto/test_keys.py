@@ -51,6 +51,9 @@ def test_each_purpose_has_a_key_of_its_own():
         "ABCDABCDABCDABCDABCD1234",
         "\u00e9" * 40,
         "secret" * 20,
+        # Letters of one case alone are words, however many.
+        "qazwsxedcrfvtgbyhnujmikolp",
+        "QAZWSXEDCRFVTGBYHNUJMIKOLP",
     ],
 )
 def test_a_secret_that_a_person_made_up_is_known(secret):

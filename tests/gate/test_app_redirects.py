@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -49,6 +50,7 @@ def test_an_address_of_this_host_is_kept_within(location: str, becomes: str) -> 
         *("notes", "../notes", "?page=2", "#top", "", "./"),
         *("//evil.example/x", "/\\evil.example", "https://evil.example/x", "https://tool.example"),
         *("https://tool.example:8443/x", "https://u@tool.example/x", "https://tool.example.evil/x"),
+        *("https://tool.example?x=/", "https://tool.example#/"),
         *("mailto:a@tool.example", "javascript:alert(1)", "https://[", "ftp://tool.example/x"),
     ],
 )
@@ -70,8 +72,11 @@ def test_what_is_never_part_of_a_launch_stays_outside() -> None:
         asked.append(path)
         return path.startswith("/static/")
 
-    assert within("/tool/static/a%20b.css?v=1", "/tool", outside) == "/tool/static/a%20b.css?v=1"
-    assert asked == ["/static/a b.css"]
+    for end in ("?v=1", "#top", "?v=1#top", "#top?"):
+        address = f"/tool/static/a%20%C3%A9.css{end}"
+        assert within(address, "/tool", outside) == address
+    # Characters as PEP 3333 has them: one for each byte.
+    assert set(asked) == {"/static/a \u00c3\u00a9.css"}
 
 
 @pytest.mark.parametrize("host", ["tool.example", ""])
@@ -101,6 +106,8 @@ class TestThroughTheAdapters:
             assert reply["Location"] == f"{launched.path}/accounts/login/{query}"
         assert caplog.text.count("redirects to '/accounts/login/'") == 1
         assert "launch.path" in caplog.text
+        launched.get(("Location", "/elsewhere"))
+        assert caplog.text.count("redirects to") == 2
 
     def test_below_a_mount_point(self, tool: Any) -> None:
         launched = Launched(tool, mount="/tools/quiz")
@@ -114,9 +121,33 @@ class TestThroughTheAdapters:
         launched = Launched(make_tool(fit_frame=False))
         assert launched.get(("Location", "/notes"))["Location"] == "/notes"
 
-    def test_no_loop_to_its_own_address(self, launched: Launched) -> None:
-        reply = launched.get(("Location", "/page"))
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    @pytest.mark.parametrize("fit_frame", [True, False])
+    def test_no_loop_to_its_own_address(self, make_tool: Any, method: str, fit_frame: bool) -> None:
+        tool = make_tool(fit_frame=fit_frame)
+        launched = Launched(tool)
+        tool.app_headers = [("Location", "/page")]
+        reply = tool.ask(method, f"{launched.path}/page", launched.cookie)
         assert (reply["Location"], reply["Referrer-Policy"]) == ("/page", "no-referrer")
+        tool.app_headers = [("Location", "/other")]
+        reply = tool.ask(method, f"{launched.path}/page", launched.cookie)
+        assert reply["Referrer-Policy"] != "no-referrer"
+
+    @pytest.mark.parametrize("mount", ["", "/caf%C3%A9"])
+    def test_no_loop_to_an_address_that_is_not_ascii(self, tool: Any, mount: str) -> None:
+        given = unquote(mount, encoding="latin-1" if tool.kind == "wsgi" else "utf-8")
+        launched = Launched(tool, mount=given)
+        below = launched.path.removeprefix(mount)
+        for path in ("/page", "/th%C3%A9"):
+            tool.app_headers = [("Location", f"{mount}{path}")]
+            reply = tool.navigate(f"{below}{path}", launched.cookie, mount=given)
+            assert reply["Referrer-Policy"] == "no-referrer"
+            assert reply["Location"] == f"{mount}{path}"
+
+    def test_absolute_addresses_of_this_host_too(self, launched: Launched) -> None:
+        there = "https://tool.example/notes"
+        reply = launched.get(("Location", there))
+        assert reply["Location"] == f"https://tool.example{launched.path}/notes"
 
     def test_outside_a_launch_nothing_is_changed(self, tool: Any) -> None:
         tool.app_headers = [("Location", "/notes")]

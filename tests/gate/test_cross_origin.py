@@ -152,14 +152,21 @@ class TestTrustedOrigins:
             make_tool(trusted_origins=bad)
 
 
-def test_the_log_says_both_origins_and_what_to_do_once(tool, launch, caplog):
+@pytest.mark.parametrize(("site", "told"), [(None, "not sent"), ("same-site", "'same-site'")])
+def test_the_log_says_both_origins_and_what_to_do_once(tool, launch, caplog, site, told):
     headers = launch.cookie | {"Origin": "https://tool.example"}
+    if site:
+        headers["Sec-Fetch-Site"] = site
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             change(tool, launch, "POST", headers, scheme="http", host="127.0.0.1:8000")
     assert caplog.text.count("refused") == 1
     for said in ("'https://tool.example'", "'http://127.0.0.1:8000'", "X-Forwarded-Proto"):
         assert said in caplog.text
+    assert f"(Sec-Fetch-Site: {told})" in caplog.text
+    with caplog.at_level(logging.WARNING):
+        change(tool, launch, "POST", headers, scheme="http", host="127.0.0.1:9000")
+    assert caplog.text.count("refused") == 2
     assert "trusted_origins" in caplog.text
 
 

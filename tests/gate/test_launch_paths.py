@@ -618,3 +618,60 @@ def test_a_rotated_secret_ends_nobodys_launch(make_tool, upstream):
     assert rotated.get(launch.location).status == 401
     assert Captured(rotated).id != launch.id
     assert make_tool(secret=new).get(launch.location, launch.cookie).status == 401
+
+
+def test_an_ltik_in_a_header_opens_a_launch_that_this_worker_does_not_know(make_tool):
+    tool = make_tool(bearer=True)
+    launch = Captured(tool)
+    forget(tool)
+    reply = tool.get(launch.location, {"Authorization": f"Bearer {launch.ltik}"})
+    assert reply.seen["launch"] == launch.id
+    # A program's header says nothing of the browser's cookies: the path alone still opens it.
+    assert tool.get(launch.location).seen["launch"] == launch.id
+
+
+def test_a_handoff_that_was_not_needed_leads_on_with_the_rest_of_its_query(tool, launch):
+    made = tool.middleware._gate._account.handoffs.make(launch.id)
+    address = f"{launch.prefix}/page?a=1&ltiaas_handoff={made}&b=%202"
+    reply = tool.navigate(address, launch.cookie)
+    assert (reply.status, reply["Location"]) == (303, f"{launch.prefix}/page?a=1&b=%202")
+    assert reply.get("Set-Cookie") is None
+
+
+@pytest.mark.parametrize("mount", ["", "/tool"])
+def test_a_preflight_shows_the_app_no_cookie_of_the_launchs(tool, mount):
+    launch = Captured(tool, mount=mount)
+    asks = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "PUT"}
+    # Of another launch, so that it proves nothing.
+    own = f"{launch.cookie['Cookie'].partition('=')[0]}={ltik()}"
+    below = launch.prefix.removeprefix(mount)
+    for path in (f"{below}/page", below):
+        headers = asks | {"Cookie": f"a=1; {own}; b=2"}
+        seen = tool.ask("OPTIONS", path, headers, mount=mount).seen
+        assert seen["headers"]["cookie"] == "a=1; b=2"
+        assert (seen["launch"], seen["mount"]) == (None, launch.prefix)
+        assert seen["path"] == ("/page" if path != below else "/")
+
+
+def test_served_in_place_its_path_is_the_mount_point(tool):
+    seen = tool.get(f"/page?ltik={ltik()}", mount="/tool").seen
+    assert (seen["launch_path"], seen["mount"]) == ("/tool", "/tool")
+
+
+@pytest.mark.parametrize(
+    ("mount", "path"),
+    [
+        ("/", ""),
+        ("/tool/", "/tool"),
+        ("/a b/c", "/a%20b/c"),
+        ("/o'neill!", "/o'neill!"),
+        ("/caf\u00e9", "/caf%C3%A9"),
+    ],
+)
+def test_a_launchs_path_is_percent_encoded(tool, mount, path):
+    given = mount.encode().decode("latin-1") if tool.kind == "wsgi" else mount
+    launch = Captured(tool, mount=given)
+    below = f"/lti/{launch.id}/page"
+    assert launch.prefix == f"{path}/lti/{launch.id}"
+    seen = tool.get(below, launch.cookie, mount=given).seen
+    assert seen["launch_path"] == launch.prefix

@@ -30,11 +30,15 @@ def test_the_script_is_the_same_for_everybody_and_needs_no_proof(tool, launch):
     assert reply.status == 200
     assert reply["Content-Type"] == "text/javascript; charset=utf-8"
     assert reply["X-Content-Type-Options"] == "nosniff"
+    assert reply["Cache-Control"] == "private, max-age=3600"
     assert "ltiaas-handoff" in reply.body.decode()
     assert reply.body == tool.get(f"/lti/AAAAAAAAAAAAAAAAAAAAAA{SCRIPT}").body
     again = tool.get(launch.prefix + SCRIPT, {"If-None-Match": reply["ETag"]})
-    assert (again.status, again.body) == (304, b"")
-    assert tool.ask("POST", launch.prefix + SCRIPT).status == 405
+    assert (again.status, again.body, again["ETag"]) == (304, b"", reply["ETag"])
+    head = tool.ask("HEAD", launch.prefix + SCRIPT)
+    assert (head.status, head["ETag"], head.body) == (200, reply["ETag"], b"")
+    refused = tool.ask("POST", launch.prefix + SCRIPT)
+    assert (refused.status, refused["Allow"]) == (405, "GET, HEAD")
 
 
 @pytest.mark.parametrize("to", ["/", "/report?a=1&b=%20#part", "/a%2Fb", "//evil.example/x"])
@@ -42,6 +46,7 @@ def test_a_handoff_is_made_for_the_launchs_own_page(tool, launch, to):
     reply = ask(tool, launch, to)
     assert (reply.status, reply["Content-Type"]) == (200, "application/json")
     assert reply["Cache-Control"] == "no-store"
+    assert reply["X-Content-Type-Options"] == "nosniff"
     url = json.loads(reply.body)["url"]
     assert url.startswith(f"{launch.prefix}/")
     address, _, fragment = url.partition("#")
@@ -87,3 +92,8 @@ def test_below_a_mount_point(tool):
     address = f"{launch.prefix.removeprefix('/tool')}/ltiaas-handoff?to=/x"
     reply = tool.ask("POST", address, OWN | launch.cookie, mount="/tool")
     assert json.loads(reply.body)["url"].startswith(f"{launch.prefix}/x?")
+
+
+def test_a_handoff_is_made_by_post_alone(tool, launch):
+    reply = tool.get(f"{launch.prefix}/ltiaas-handoff?to=/", launch.cookie)
+    assert (reply.status, reply["Allow"]) == (405, "POST")

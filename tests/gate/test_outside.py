@@ -140,3 +140,24 @@ class TestTheSetting:
     def test_is_checked(self, make_tool, bad):
         with pytest.raises(SettingsError, match="outside"):
             make_tool(outside=bad)
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/a/b/../static/x", "/a/static/x"),
+        ("/a/b/../../static/x", "/static/x"),
+        ("/a/./b//c/", "/a/b/c/"),
+        *((f"/a/b{end}", "/a/b/") for end in ("/", "/.", "/c/..", "\\")),
+        *((f"/a/b{end}", "/a/b") for end in ("", "/../b", "//../b")),
+        *((spelled, "/") for spelled in ("/", "/..", "/a/..", "//")),
+        # A function of the path is given characters as PEP 3333 has them: one for each byte.
+        ("/caf%25C3%25A9/x", "/caf\u00c3\u00a9/x"),
+    ],
+)
+def test_a_function_is_also_shown_the_path_as_a_file_system_reads_it(make_tool, path, shown):
+    asked = []
+    tool = make_tool(outside=lambda path: bool(asked.append(path)))
+    tool.get(f"{UNKNOWN}{path}")
+    assert asked[-1] in (shown, shown.lower())
+    assert shown in asked
