@@ -238,10 +238,15 @@ def _read(call: Call[T], answer: Answer) -> _Value[T | Call[T]] | Failure:
 
 def _depth(document: Any) -> int:
     """How many levels of arrays and objects there are. Without recursion."""
-    depth, level = 0, [document]
-    while level := [one for one in level if isinstance(one, (dict, list))]:
+    depth = 0
+    level: list[Any] = [[document]]
+    while level := [
+        item
+        for one in level
+        for item in (one.values() if type(one) is dict else one)
+        if type(item) is dict or type(item) is list
+    ]:
         depth += 1
-        level = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
     return depth
 
 

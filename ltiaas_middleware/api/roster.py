@@ -42,24 +42,29 @@ class Member:
             ValueError: it is no object, or names no user.
         """
         fields = mapping(raw)
+        get = fields.get
 
         def read(name: str, older: str) -> str | None:
-            # An older guide of LTIAAS's spells names with underscores.
-            return text(fields.get(name)) or text(fields.get(older))
+            value = get(name)
+            if value is None:
+                # An older guide of LTIAAS's spells names with underscores.
+                value = get(older)
+                return None if value is None else text(value)
+            return text(value) or text(get(older))
 
         user_id = read("userId", "user_id")
         if user_id is None:
             raise ValueError("a member of the roster has no userId")
         return cls(
             user_id=user_id,
-            roles=texts(fields.get("roles")),
-            status=text(fields.get("status")) or "Active",
-            name=text(fields.get("name")),
+            roles=texts(get("roles")),
+            status=text(get("status")) or "Active",
+            name=text(get("name")),
             given_name=read("givenName", "given_name"),
             family_name=read("familyName", "family_name"),
             middle_name=read("middleName", "middle_name"),
-            email=text(fields.get("email")),
-            picture=text(fields.get("picture")),
+            email=text(get("email")),
+            picture=text(get("picture")),
             lis_person_sourced_id=read("lisPersonSourcedId", "lis_person_sourcedid"),
             lti11_legacy_user_id=read("lti11LegacyUserId", "lti11_legacy_user_id"),
             raw=fields,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import requests
 
@@ -47,14 +48,13 @@ class _Session(requests.Session):
     def merge_environment_settings(
         self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
     ) -> Any:
-        origin = url[: url.find("/", url.find("//") + 2) + 1]
-        key = origin, stream, verify, cert
+        if proxies:
+            return super().merge_environment_settings(url, proxies, stream, verify, cert)
+        key = urlsplit(url)[:2], stream, verify, cert
         now = time.monotonic()
         until, found = self._environments.get(key, (0.0, None))
-        if proxies or not origin or now >= until:
-            found = super().merge_environment_settings(url, proxies, stream, verify, cert)
-            if proxies or not origin:
-                return found
+        if now >= until:
+            found = super().merge_environment_settings(url, {}, stream, verify, cert)
             self._environments[key] = now + _ENVIRONMENT_KEPT, found
         return dict(found)
 

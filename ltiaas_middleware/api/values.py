@@ -36,7 +36,8 @@ _MOMENT = re.compile(
 
 
 def mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    # JSON makes dicts, and asking for an abstract class takes ten times as long.
+    return value if isinstance(value, (dict, Mapping)) else {}
 
 
 def text(value: object) -> str | None:
@@ -52,7 +53,7 @@ def texts(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     if isinstance(value, (list, tuple)):
-        return tuple(one for one in map(text, value) if one is not None)
+        return tuple([one for one in map(text, value) if one is not None])
     return ()
 
 
