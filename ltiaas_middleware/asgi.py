@@ -186,12 +186,12 @@ class LTIAASMiddleware(Middleware):
                 # The server has forked, and no request has come yet.
                 self.warm_up()
             return await self.app(scope, receive, send)
-        path, root, query = scope["path"], scope.get("root_path"), scope.get("query_string")
+        path, root = scope["path"], scope.get("root_path")
         if root:
             path = _below(path, root)
         launch: Launch | None = None
         app_send = send
-        decision = self._decide(path, query.decode("latin-1") if query else "", scope)
+        decision = self._decide(path, (scope.get("query_string") or b"").decode("latin-1"), scope)
         if decision is not None:
             if type(decision) is not Serve:
                 decision = await self._settle(decision)
