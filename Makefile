@@ -19,8 +19,8 @@ docs: $(VENV)/.test
 
 # Changes the code in small ways, and lists the changes that no test notices.
 mutants: $(VENV)/.test
-	$(BIN)/mutmut run $(ARGS)
-	$(BIN)/mutmut results
+	rm -rf mutants
+	$(BIN)/python -m tests.mutants run $(ARGS)
 
 # A million requests against an oracle written from docs/launch-paths.md, in about seven minutes.
 fuzz: $(VENV)/.test
