@@ -198,3 +198,15 @@ def test_an_answer_with_a_cookie_of_ours_is_stored_nowhere(
     app_cookie, own = reply.all("Set-Cookie")
     assert app_cookie == f"session=x; Path={launched.path}; HttpOnly{FRAME}"
     assert own.startswith("__Secure-ltiaas-launch=")
+
+
+def test_an_answer_that_carries_a_cookie_of_the_middlewares_keeps_the_apps_other_headers(
+    tool: Tool,
+) -> None:
+    launched = Launched(tool)
+    made = tool.middleware._gate._account.handoffs.make(launched.path[-22:])
+    tool.app_headers = [("Cache-Control", "public, max-age=60"), ("X-Other", "1"), ("X-More", "2")]
+    # A plain GET: a webview's download manager, which keeps no cookie over a redirect.
+    reply = tool.get(f"{launched.path}/page?ltiaas_handoff={made}")
+    assert (reply["Cache-Control"], reply["X-Other"], reply["X-More"]) == ("no-store", "1", "2")
+    assert len(reply.all("Set-Cookie")) == 1

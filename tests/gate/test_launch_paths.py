@@ -653,6 +653,18 @@ def test_a_preflight_shows_the_app_no_cookie_of_the_launchs(tool, mount):
         assert seen["path"] == ("/page" if path != below else "/")
 
 
+def test_served_in_place_the_app_has_its_cookies_as_they_came(tool):
+    cookies = {"Cookie": "a=1; a=2,b; c"}
+    assert tool.get(f"/page?ltik={ltik()}", cookies).seen["headers"]["cookie"] == "a=1; a=2,b; c"
+
+
+def test_a_preflight_with_an_ltik_in_its_query_moves_nothing(tool):
+    asks = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "PUT"}
+    for mount in ("", "/tool"):
+        seen = tool.ask("OPTIONS", f"/page?a=1&ltik={ltik()}", asks, mount=mount).seen
+        assert (seen["mount"], seen["path"], seen["query"]) == (mount, "/page", "a=1")
+
+
 def test_served_in_place_its_path_is_the_mount_point(tool):
     seen = tool.get(f"/page?ltik={ltik()}", mount="/tool").seen
     assert (seen["launch_path"], seen["mount"]) == ("/tool", "/tool")

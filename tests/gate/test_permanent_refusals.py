@@ -53,6 +53,7 @@ def test_it_has_a_page_of_its_own_and_is_asked_for_once(
     token = ltik()
     page = tool.navigate(f"/launch?ltik={token}")
     assert page.status == 403
+    assert page["Content-Type"] == "text/html; charset=utf-8"
     assert whom in page.body.decode()
     assert page.get("Retry-After") is None
     assert tool.get(f"/launch?ltik={token}").problem == code

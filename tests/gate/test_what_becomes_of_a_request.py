@@ -140,6 +140,8 @@ def test_a_rejected_api_key_is_502_and_an_error_in_the_log(tool, upstream, caplo
     assert (reply.status, reply.problem) == (502, "api_key_rejected")
     (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert "API key" in record.getMessage()
+    page = tool.navigate(f"/?ltik={ltik()}")
+    assert (page.status, page["Content-Type"]) == (502, "text/html; charset=utf-8")
 
 
 class TestOtherSources:
