@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import WebDriverException
+from urllib3.exceptions import HTTPError
 
 from tests.programs import need
 
@@ -36,6 +39,15 @@ def running(
     started: dict[str, Browser] = {}
 
     def get(profile: str) -> Browser:
+        if profile in started:
+            try:
+                started[profile].tidy()
+            except (HTTPError, WebDriverException, OSError) as error:
+                # ChromeDriver crashes now and then between two tests.
+                print(f"{kind} ({profile}) has died and is started anew: {error!r}")
+                with contextlib.suppress(HTTPError, WebDriverException, OSError):
+                    started[profile].driver.quit()
+                del started[profile]
         if profile not in started:
             directory = tmp_path_factory.mktemp(f"{kind}-{profile}")
             started[profile] = start(kind, profile, directory, certificates.ca_file)
@@ -51,9 +63,7 @@ def browser(running: Callable[[str], Browser]) -> Callable[[str], Browser]:
     """A browser with one empty tab, by profile (``browser.start``)."""
 
     def get(profile: str = "usual") -> Browser:
-        found = running(profile)
-        found.tidy()
-        return found
+        return running(profile)
 
     return get
 
