@@ -1,0 +1,44 @@
+"""The path alone, where workers share what they know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.both_adapters import Tool
+from tests.gate.test_launch_paths import Captured
+from tests.redis_server import RedisServer
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def workers(make_tool: Callable[..., Tool], redis_server: RedisServer) -> list[Tool]:
+    """Two of them, which hear no news of each other: the network has lost it, or it is late."""
+    tools = []
+    for _ in range(2):
+        tool = make_tool(cache=redis_server.url)
+        tool.middleware._authenticator._sharing._shared.listen = lambda *_: None
+        tools.append(tool)
+    return tools
+
+
+def test_it_opens_a_launch_that_only_another_worker_has_verified(workers: list[Tool]) -> None:
+    first, second = workers
+    launch = Captured(first)
+    # What the first stores, it stores after its answer.
+    wait_until(lambda: second.get(launch.location).status == 200)
+    assert second.get(launch.location).seen["launch"] == launch.id
+
+
+def test_it_opens_nothing_once_the_cookie_came_back_to_another_worker(workers: list[Tool]) -> None:
+    first, second = workers
+    launch = Captured(first)
+    wait_until(lambda: second.get(launch.location).status == 200)
+    # Both know the launch now, its cookie not seen.
+    assert first.get(launch.location, launch.cookie).status == 200
+    wait_until(lambda: second.get(launch.location).status == 401)
+    assert first.get(launch.location).status == 401
+    assert second.get(launch.location, launch.cookie).status == 200
