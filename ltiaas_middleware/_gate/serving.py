@@ -91,7 +91,6 @@ class Serving:
         headers = [
             ("Location", self._launch_path.address(request, entry.id, query)),
             ("Content-Type", "text/plain; charset=utf-8"),
-            ("Cache-Control", "no-store"),
             ("Referrer-Policy", "no-referrer"),
         ]
         headers += [("Set-Cookie", cookie) for cookie in cookies]

@@ -484,8 +484,11 @@ class TestTheRedirect:
 
         assert seen["path"] == unquote(path)
 
-    def test_keeps_an_encoded_slash_where_the_server_tells_of_it(self, tool):
-        assert Captured(tool, "/a%2Fb").location.endswith("/a%2Fb")
+    @pytest.mark.parametrize("path", ["/a%2Fb", "/caf%C3%A9%2Fx", "/%FF%2Fx"])
+    @pytest.mark.parametrize("mount", ["", "/tool"])
+    def test_keeps_an_encoded_slash_where_the_server_tells_of_it(self, tool, path, mount):
+        launch = Captured(tool, path, mount=mount)
+        assert launch.location == f"{mount}/lti/{launch.id}{path}"
 
     @pytest.mark.parametrize("path", ["//evil.example/x", "/%2F%2Fevil.example", "/\\evil.example"])
     def test_never_leads_to_another_site(self, tool, path):
@@ -687,3 +690,10 @@ def test_a_launchs_path_is_percent_encoded(tool, mount, path):
     assert launch.prefix == f"{path}/lti/{launch.id}"
     seen = tool.get(below, launch.cookie, mount=given).seen
     assert seen["launch_path"] == launch.prefix
+
+
+def test_a_tabs_cookie_that_proves_nothing_takes_nothing_from_the_frames(tool, launch):
+    frame = launch.cookie["Cookie"]
+    tab = f"{frame.partition('=')[0]}-tab={ltik()}"
+    for cookies in (f"{frame}; {tab}", f"{tab}; {frame}"):
+        assert tool.get(launch.location, {"Cookie": cookies}).seen["launch"] == launch.id

@@ -28,6 +28,8 @@ def test_a_navigation_is_verified_and_sent_to_its_launch_path(tool, upstream):
     assert token not in reply["Location"]
     assert reply["Cache-Control"] == "no-store"
     assert reply["Referrer-Policy"] == "no-referrer"
+    # PEP 3333's validator asks for one, also where the body is empty.
+    assert (reply["Content-Type"], reply.body) == ("text/plain; charset=utf-8", b"")
 
 
 def test_a_program_is_served_in_place_and_the_app_does_not_see_the_ltik(tool):
