@@ -19,8 +19,7 @@ docs: $(VENV)/.test
 
 # Changes the code in small ways, and lists the changes that no test notices.
 mutants: $(VENV)/.test
-	rm -rf mutants
-	$(BIN)/python -m tests.mutants run $(ARGS)
+	$(BIN)/python tests/mutants.py run $(ARGS)
 
 # A million requests against an oracle written from docs/launch-paths.md, in about seven minutes.
 fuzz: $(VENV)/.test

@@ -1,4 +1,6 @@
-"""``python -m tests.mutants [names…]``: mutmut, as ``make mutants`` runs it.
+"""``python tests/mutants.py run [names…]``: mutmut, as ``make mutants`` runs it.
+
+Not with ``-m``: that would import ``tests``, of which mutmut runs a copy.
 
 mutmut notes which function called which in a context variable, and sets it back when a function
 returns. Under an event loop that fails (``LookupError``): asgiref copies context variables between
