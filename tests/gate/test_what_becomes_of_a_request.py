@@ -298,3 +298,22 @@ def test_a_changed_claim_reaches_no_other_request(upstream, make_tool):
     assert second.id_token.user.id == "u1"
     assert isinstance(second.credential, LtikCredential)
     assert current_launch() is None
+
+
+@pytest.mark.parametrize("status", [400, 401])
+def test_a_refusal_says_what_caches_browsers_and_supporters_need(tool, status):
+    path = "/?ltik=x" if status == 400 else "/lti/AAAAAAAAAAAAAAAAAAAAAA/"
+    code = "malformed_ltik" if status == 400 else "launch_unknown"
+    for ask in (tool.get, tool.navigate):
+        reply = ask(path)
+        assert reply.status == status
+        # One address has a page for people and a document for programs.
+        assert reply["Vary"] == "Accept, Sec-Fetch-Mode"
+        assert reply["X-Content-Type-Options"] == "nosniff"
+        assert reply["Referrer-Policy"] == "no-referrer"
+        assert reply["Cache-Control"] == "no-store"
+        challenge = None if status == 400 else 'LTI-Launch realm="launch"'
+        assert reply.get("WWW-Authenticate") == challenge
+        assert code in reply.body.decode()
+        assert reply.get("X-Frame-Options") is None
+    assert f"Code for support: {code}" in tool.navigate(path).body.decode()

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ltiaas_middleware import IdToken, LaunchExpired
 from ltiaas_middleware.service_keys.recording import Recording
+from ltiaas_middleware.wsgi import LTIAASMiddleware
 
 CLAIMS = json.dumps({"user": {"id": "ada"}, "services": {"serviceKey": "sk-1"}}).encode()
 
@@ -54,3 +56,17 @@ def test_a_recorder_that_raises_does_not_fail_the_launch(caplog: Any) -> None:
     assert source.id_token("a.b.c") == CLAIMS
     assert "RuntimeError" in caplog.text
     assert "sk-1" not in caplog.text
+
+
+def test_the_middlewares_counters_hold_the_stores(tmp_path: Path) -> None:
+    middleware = LTIAASMiddleware(
+        lambda environ, start_response: [],
+        url="https://account.ltiaas.example",
+        api_key="7d1c3f0e-0000-4000-8000-000000000001",
+        service_keys=f"sqlite:///{tmp_path}/keys.sqlite3",
+    )
+    counters = middleware.service_keys.stats()
+    assert counters
+    for name, count in counters.items():
+        assert middleware.stats()[f"service_keys.{name}"] == count
+    middleware.close()
