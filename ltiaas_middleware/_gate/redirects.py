@@ -63,7 +63,7 @@ def is_own_address(location: str, path: str, query: str, host: str) -> bool:
 
 
 def _start_of_path(location: str, host: str) -> int | None:
-    """Where the path of an absolute address on this host begins, or None."""
+    """Where the path of an absolute address on this host begins, or would begin; or None."""
     if location[:1] == "/":
         # Browsers take ``//`` and ``/\\`` for the beginning of a host (WHATWG URL, 4.4).
         return None if location[1:2] in ("/", "\\") else 0
@@ -73,5 +73,4 @@ def _start_of_path(location: str, host: str) -> int | None:
         return None
     if to.scheme not in ("http", "https") or not host or to.netloc.lower() != host.lower():
         return None
-    start = len(to.scheme) + len("://") + len(to.netloc)
-    return start if location[start : start + 1] == "/" else None
+    return len(to.scheme) + len("://") + len(to.netloc)

@@ -106,8 +106,10 @@ class TestThroughTheAdapters:
             assert reply["Location"] == f"{launched.path}/accounts/login/{query}"
         assert caplog.text.count("redirects to '/accounts/login/'") == 1
         assert "launch.path" in caplog.text
-        launched.get(("Location", "/elsewhere"))
-        assert caplog.text.count("redirects to") == 2
+        for number, elsewhere in enumerate(("/elsewhere", "/third", "/fourth?a=1?b=2"), 2):
+            launched.get(("Location", elsewhere))
+            assert f"redirects to '{elsewhere.partition('?')[0]}'" in caplog.text
+            assert caplog.text.count("redirects to") == number
 
     def test_below_a_mount_point(self, tool: Any) -> None:
         launched = Launched(tool, mount="/tools/quiz")

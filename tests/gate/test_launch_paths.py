@@ -623,12 +623,13 @@ def test_a_rotated_secret_ends_nobodys_launch(make_tool, upstream):
     assert make_tool(secret=new).get(launch.location, launch.cookie).status == 401
 
 
-def test_an_ltik_in_a_header_opens_a_launch_that_this_worker_does_not_know(make_tool):
+def test_an_ltik_in_a_header_opens_a_launch_that_this_worker_does_not_know(make_tool, upstream):
     tool = make_tool(bearer=True)
     launch = Captured(tool)
     forget(tool)
     reply = tool.get(launch.location, {"Authorization": f"Bearer {launch.ltik}"})
     assert reply.seen["launch"] == launch.id
+    assert upstream.asked == [launch.ltik] * 2
     # A program's header says nothing of the browser's cookies: the path alone still opens it.
     assert tool.get(launch.location).seen["launch"] == launch.id
 
@@ -678,6 +679,7 @@ def test_served_in_place_its_path_is_the_mount_point(tool):
     [
         ("/", ""),
         ("/tool/", "/tool"),
+        ("/X/tool/X", "/X/tool/X"),
         ("/a b/c", "/a%20b/c"),
         ("/o'neill!", "/o'neill!"),
         ("/caf\u00e9", "/caf%C3%A9"),
