@@ -122,12 +122,15 @@ class Tool:
         scheme: str = "https",
         host: str = "tool.example",
         raw: bool = True,
+        address: str = "",
     ) -> Reply:
         raw_path, _, query = target.partition("?")
         sent = {"Host": host} | (headers or {})
         if self.kind == "wsgi":
-            return self._ask_wsgi(method, raw_path, query, sent, mount, scheme, raw)
-        return asyncio.run(self.ask_asgi(method, raw_path, query, sent, mount, scheme, raw))
+            return self._ask_wsgi(method, raw_path, query, sent, mount, scheme, raw, address)
+        return asyncio.run(
+            self.ask_asgi(method, raw_path, query, sent, mount, scheme, raw, address)
+        )
 
     def _ask_wsgi(
         self,
@@ -138,6 +141,7 @@ class Tool:
         mount: str,
         scheme: str,
         raw: bool,
+        address: str,
     ) -> Reply:
         environ: dict[str, Any] = {
             "REQUEST_METHOD": method,
@@ -146,6 +150,8 @@ class Tool:
             "QUERY_STRING": query,
             "wsgi.url_scheme": scheme,
         }
+        if address:
+            environ["REMOTE_ADDR"] = address
         if raw:
             environ["RAW_URI"] = f"{mount}{raw_path}?{query}"
         for key, value in headers.items():
@@ -170,6 +176,7 @@ class Tool:
         mount: str = "",
         scheme: str = "https",
         raw: bool = True,
+        address: str = "",
     ) -> Reply:
         scope: dict[str, Any] = {
             "type": "http",
@@ -182,6 +189,8 @@ class Tool:
                 (key.lower().encode(), value.encode("latin-1")) for key, value in headers.items()
             ],
         }
+        if address:
+            scope["client"] = (address, 40000)
         if raw:
             scope["raw_path"] = (mount + raw_path).encode()
         messages: list[Any] = []

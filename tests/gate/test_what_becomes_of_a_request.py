@@ -317,3 +317,35 @@ def test_a_refusal_says_what_caches_browsers_and_supporters_need(tool, status):
         assert code in reply.body.decode()
         assert reply.get("X-Frame-Options") is None
     assert f"Code for support: {code}" in tool.navigate(path).body.decode()
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", ""])
+def test_calls_are_made_for_the_address_that_the_server_tells(tool, address):
+    upstream = tool.middleware._authenticator._upstream
+    fetch, told = upstream.fetch, []
+
+    def noting(*args, **options):
+        told.append(options["address"])
+        return fetch(*args, **options)
+
+    upstream.fetch = noting
+    assert tool.get(f"/?ltik={ltik()}", address=address).reached_app
+    assert told == [address]
+
+
+def test_the_hook_also_answers_for_what_ltiaas_says(make_tool, upstream):
+    tool = make_tool(on_refusal=lambda refusal: Answer(418, (), refusal.code.encode()))
+    for error, code in (
+        (LaunchExpired("over", status=401), b"launch_expired"),
+        (UpstreamError("no connection"), b"ltiaas_unavailable"),
+        (ApiKeyRejected("Invalid API key", status=401), b"api_key_rejected"),
+    ):
+        upstream.error = error
+        reply = tool.get(f"/?ltik={ltik()}")
+        assert (reply.status, reply.body) == (418, code)
+
+
+def test_an_ltik_may_be_as_long_as_the_setting_says_and_no_longer(make_tool):
+    token = ltik()
+    for most, status in ((len(token), 200), (len(token) - 1, 400)):
+        assert make_tool(max_ltik_length=most).get(f"/?ltik={token}").status == status
