@@ -12,11 +12,8 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
-from tests import servers
-from tests.redis_server import RedisServer
+from tests import redis_server, servers
 
 from . import launches, ltiaas, over_sockets
 from .processor_time import Browser, processor_seconds, workers
@@ -74,7 +71,7 @@ def _milliseconds(
             env = {"LTIAAS_URL": url, "LTIAAS_API_KEY": launches.LTIAAS["api_key"]}
             if with_redis:
                 # One each: they do not read each other's entries.
-                env["LTIAAS_CACHE"] = stack.enter_context(_redis())
+                env["LTIAAS_CACHE"] = stack.enter_context(redis_server.running()).url
             port = stack.enter_context(_started(server, env, package)).port
             browsers[name] = stack.enter_context(contextlib.closing(Browser(port)))
             pids[name] = workers(port)
@@ -88,17 +85,6 @@ def _milliseconds(
                     browser.launch(ltik)
                 total[name] += processor_seconds(pids[name]) - before
     return {name: 1e3 * seconds / rounds / count for name, seconds in total.items()}
-
-
-@contextlib.contextmanager
-def _redis() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:
-        server = RedisServer(Path(folder)).start()
-        try:
-            yield server.url
-        finally:
-            server.client.close()
-            server.kill()
 
 
 def _started(

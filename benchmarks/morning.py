@@ -10,18 +10,15 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
 
-from tests import servers
-from tests.redis_server import RedisServer
+from tests import redis_server, servers
 from tests.workers.crowd import Reply, get
 
 from . import launches, ltiaas
@@ -85,22 +82,17 @@ def _times(of: list[float], *shares: float) -> str:
 
 def _morning(server: str, users: int, seconds: float, limit: int) -> _Morning:
     with (
-        tempfile.TemporaryDirectory() as folder,
+        redis_server.running() as redis,
         ltiaas.running(_LATENCY, _FAILING, limit) as address,
     ):
-        redis = RedisServer(Path(folder)).start()
         env = {
             "LTIAAS_URL": address,
             "LTIAAS_API_KEY": launches.LTIAAS["api_key"],
             "LTIAAS_CACHE": redis.url,
         }
-        try:
-            with _server(server, env) as port:
-                new, known = asyncio.run(_crowd(port, users, seconds))
-            counts = requests.get(f"{address}/counts", timeout=10).json()
-        finally:
-            redis.client.close()
-            redis.kill()
+        with _server(server, env) as port:
+            new, known = asyncio.run(_crowd(port, users, seconds))
+        counts = requests.get(f"{address}/counts", timeout=10).json()
     return _Morning(new, known, counts)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from ltiaas_middleware import current_launch, wsgi
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, running
 
 from . import launches
 from .report import Line
@@ -21,13 +19,8 @@ def row(short: bool) -> list[Line]:
     if shutil.which("redis-server") is None:
         return [Line(6, "Redis: redis-server is not installed", "not run")]
     repeats = 20 if short else 1_000
-    with tempfile.TemporaryDirectory() as folder:
-        server = RedisServer(Path(folder)).start()
-        try:
-            return _count(server, repeats)
-        finally:
-            server.client.close()
-            server.kill()
+    with running() as server:
+        return _count(server, repeats)
 
 
 def _count(server: RedisServer, repeats: int) -> list[Line]:

@@ -8,12 +8,10 @@ is. Redis's bytes are the growth of its ``used_memory``.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from tests import servers
+from tests import redis_server, servers
 from tests.redis_server import RedisServer
 
 from . import sandbox
@@ -25,22 +23,18 @@ _LAUNCHES, _WARM_UP, _REPEATS = 600, 50, 2000
 
 def main() -> None:
     print(machine(), end="\n\n")
-    with tempfile.TemporaryDirectory() as folder, sandbox.running(2 * _LAUNCHES) as served:
+    with sandbox.running(2 * _LAUNCHES) as served:
         ltiks = iter(served["ltiks"])
         for name in ("gunicorn", "uvicorn"):
-            redis = RedisServer(Path(folder)).start()
-            env = {
-                "LTIAAS_URL": served["url"],
-                "LTIAAS_API_KEY": served["api_key"],
-                "LTIAAS_CACHE": redis.url,
-                "LTIAAS_CACHE_TIMEOUT": "5",
-            }
-            try:
+            with redis_server.running() as redis:
+                env = {
+                    "LTIAAS_URL": served["url"],
+                    "LTIAAS_API_KEY": served["api_key"],
+                    "LTIAAS_CACHE": redis.url,
+                    "LTIAAS_CACHE_TIMEOUT": "5",
+                }
                 with _server(name, env) as port:
                     _measure(name, port, redis, ltiks)
-            finally:
-                redis.client.close()
-                redis.kill()
 
 
 @contextmanager

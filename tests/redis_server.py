@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,3 +104,15 @@ class RedisServer:
         """How often each command was called since `CONFIG RESETSTAT`."""
         stats = self.client.info("commandstats")
         return {name.removeprefix("cmdstat_"): of["calls"] for name, of in stats.items()}
+
+
+@contextlib.contextmanager
+def running() -> Iterator[RedisServer]:
+    """A server in a folder of its own, for as long as the block lasts."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = RedisServer(Path(folder)).start()
+        try:
+            yield server
+        finally:
+            server.client.close()
+            server.kill()

@@ -48,8 +48,7 @@ class Member:
             value = get(name)
             if value is None:
                 # An older guide of LTIAAS's spells names with underscores.
-                value = get(older)
-                return None if value is None else text(value)
+                return text(get(older))
             return text(value) or text(get(older))
 
         user_id = read("userId", "user_id")

@@ -53,7 +53,7 @@ def texts(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     if isinstance(value, (list, tuple)):
-        return tuple([one for one in map(text, value) if one is not None])
+        return tuple(one for one in map(text, value) if one is not None)
     return ()
 
 
