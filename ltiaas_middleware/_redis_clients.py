@@ -70,15 +70,17 @@ def parse(url: str) -> RedisAddress:
     nodes = tuple(_node(host, default) for host in hosts.split(","))
     if kind == "cluster":
         if path not in ("", "0") or options.pop("db", 0) != 0:
-            raise ValueError("must name no database: a Redis Cluster has only one")
+            raise ValueError("must not name a database: a Redis Cluster has only one")
         _try(options)
         return RedisAddress(kind=kind, nodes=nodes, options=options)
     service, _, number = path.partition("/")
     if not service:
-        raise ValueError("must name the master as its Sentinels do: redis+sentinel://host/name")
+        raise ValueError(
+            "must include the master's name in the Sentinels: redis+sentinel://host/name"
+        )
     if number:
         if not number.isdecimal():
-            raise ValueError("must name the database by its number: redis+sentinel://host/name/0")
+            raise ValueError("must give the database as a number: redis+sentinel://host/name/0")
         options["db"] = int(number)
     sentinel_options = {
         name.removeprefix("sentinel_"): options.pop(name)
@@ -137,15 +139,15 @@ def connect(address: RedisAddress, timeout: float) -> Any:
 def why_unusable(client: Any) -> str | None:
     """Why a client that was given as ``cache`` cannot be used, or None."""
     if not all(callable(getattr(client, name, None)) for name in ("eval", "pubsub", "pipeline")):
-        return f"must be 'memory', a client of redis-py's, or the address of a Redis: {FORMS}"
+        return f"must be 'auto', 'memory', a redis-py client, or a Redis URL: {FORMS}"
     if inspect.iscoroutinefunction(getattr(client, "execute_command", None)):
         return (
-            "must be a client of redis.Redis or redis.RedisCluster, not of redis.asyncio: the "
-            "middleware calls Redis in threads of its own, also under ASGI"
+            "must be a redis.Redis or redis.RedisCluster client, not one from redis.asyncio: the "
+            "middleware calls Redis in its own threads, even under ASGI"
         )
     encoder = getattr(client, "get_encoder", lambda: None)()
     if getattr(encoder, "decode_responses", False):
-        return "must be a client without decode_responses: what is stored is bytes"
+        return "must be a client without decode_responses: the middleware stores bytes"
     return None
 
 
@@ -153,9 +155,11 @@ def _server(url: str) -> RedisAddress:
     options = _options(url)
     parts = urlsplit(url)
     if not (parts.netloc or parts.path.strip("/")):
-        raise ValueError(f"must be 'memory' or the address of a Redis: {FORMS}")
+        raise ValueError(f"must be 'auto', 'memory' or the URL of a Redis: {FORMS}")
     if "," in parts.netloc.rpartition("@")[2]:
-        raise ValueError("must name one server; for several there are redis+cluster and +sentinel")
+        raise ValueError(
+            "must name one server; for several, use redis+cluster:// or redis+sentinel://"
+        )
     if parts.scheme == "unix":
         _try({name: value for name, value in options.items() if name != "path"})
         return RedisAddress(kind="server", options=options)
@@ -172,13 +176,13 @@ def _options(url: str) -> dict[str, Any]:
         options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
     except ValueError:
         # Raised below: what this one quotes must not be seen as the reason of ours, either.
-        message = f"must be 'memory' or the address of a Redis: {FORMS}"
+        message = f"must be 'auto', 'memory' or the URL of a Redis: {FORMS}"
     if message:
         raise ValueError(message)
     if options.pop("connection_class", None) is SSLConnection:
         options["ssl"] = True
     if "decode_responses" in options:
-        raise ValueError("must be an address without decode_responses: what is stored is bytes")
+        raise ValueError("must not have decode_responses: the middleware stores bytes")
     return options
 
 
@@ -205,6 +209,6 @@ def _try(options: dict[str, Any]) -> None:
         ConnectionPool(connection_class=kind, **keywords).make_connection()
     except Exception as error:  # noqa: BLE001 - whatever it is, it would be raised later as well
         # The names of options are safe to show, their values are not.
-        message = f"has an option that redis-py does not take ({type(error).__name__})"
+        message = f"has an option that redis-py does not accept ({type(error).__name__})"
     if message:
         raise ValueError(message)

@@ -1,14 +1,13 @@
-"""The three ``Authorization`` headers that LTIAAS takes, as immutable values.
+"""The three ``Authorization`` headers that LTIAAS accepts, as immutable values.
 
-A credential is bound to the account's origin: used as ``auth=``, it refuses to sign a request for
-any other, so that a copied URL or a followed ``next`` link cannot carry the API key elsewhere.
-It never shows itself: not in ``repr``, not in a pickle.
+A credential is bound to the account's origin. Used as ``auth=``, it refuses to sign requests for
+other origins, so a copied URL or a ``next`` link cannot send the API key elsewhere. Its ``repr``
+does not show the secret, and it cannot be pickled.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping
 from datetime import datetime, timezone
 from typing import Any, ClassVar, NoReturn, Protocol, SupportsIndex, TypeVar
 
@@ -22,10 +21,11 @@ _VISIBLE = re.compile(r"[!-~]+")
 
 
 class HeaderValue(str):
-    """A header's value that does not show itself in a ``repr``.
+    """A header value whose ``repr`` is hidden.
 
-    HTTP clients keep it in their frames until it is sent, and error trackers keep the ``repr`` of
-    what frames hold. It is text in all else: ``str(value)`` and ``value.encode()`` tell it.
+    HTTP clients keep the value in their stack frames until they send it, and error trackers record
+    the ``repr`` of a frame's variables. Otherwise it is a normal string: ``str(value)`` and
+    ``value.encode()`` return the value.
     """
 
     __slots__ = ()
@@ -45,7 +45,7 @@ class HeaderValue(str):
 
 
 class _Request(Protocol):
-    """What ``requests.PreparedRequest`` and ``httpx.Request`` have in common."""
+    """What ``requests.PreparedRequest`` and httpx2's and httpx's ``Request`` have in common."""
 
     @property
     def url(self) -> Any: ...
@@ -57,11 +57,9 @@ _R = TypeVar("_R", bound=_Request)
 
 
 class Credential:
-    """Base of the three. Make one of the subclasses.
+    """Base class of the three credentials. Create one of the subclasses.
 
-    Args:
-        origin: the account's origin, such as ``https://your.ltiaas.com``.
-        api_key: the account's API key.
+    Pass the account's origin, such as ``https://your.ltiaas.com``, and its API key.
     """
 
     __slots__ = ("_expires_at", "_origin", "_value")
@@ -77,7 +75,8 @@ class Credential:
         value = HeaderValue(value)
         if not _VISIBLE.fullmatch(value):
             raise CredentialError(
-                f"a {self.scheme} credential cannot hold spaces, control or accented characters"
+                f"a {self.scheme} credential cannot contain spaces, control characters or accented "
+                "characters"
             )
         set_ = object.__setattr__
         set_(self, "_origin", origin)
@@ -92,27 +91,23 @@ class Credential:
 
     @property
     def origin(self) -> str:
-        """The one origin that this credential signs requests for."""
+        """The only origin for which this credential signs requests."""
         return self._origin
 
     @property
     def authorization(self) -> HeaderValue:
-        """The header's value, a ``str`` whose ``repr`` hides it. A secret: hand it to the HTTP
-        client and to nothing else."""
+        """The header's value, a ``str`` with a hidden ``repr``. It is a secret: pass it only to the
+        HTTP client."""
         return HeaderValue(f"{self.scheme} {self._value}")
 
     @property
     def headers(self) -> dict[str, str]:
-        """A new ``{"Authorization": …}``. No check of the address: prefer ``auth=credential``."""
+        """A new ``{"Authorization": …}``. Prefer ``auth=credential``, which also checks the URL."""
         return {"Authorization": self.authorization}
-
-    def apply(self, headers: MutableMapping[str, str]) -> None:
-        """Set ``Authorization`` in ``headers``. No check of the address: prefer ``auth=``."""
-        headers["Authorization"] = self.authorization
 
     @property
     def expires_at(self) -> datetime | None:
-        """When it stops working (aware, UTC), or None where it does not expire."""
+        """When the credential expires (aware, UTC), or None if it does not expire."""
         return self._expires_at
 
     @property
@@ -121,16 +116,16 @@ class Credential:
         return self._expires_at is not None and datetime.now(timezone.utc) >= self._expires_at
 
     def __call__(self, request: _R) -> _R:
-        """Sign a request: ``auth=credential`` of both requests and httpx.
+        """Sign a request, for ``auth=credential`` in requests, httpx2 and httpx.
 
         Raises:
-            CredentialScopeError: the request is for another origin; nothing was signed.
+            CredentialScopeError: the request is for another origin, and was not signed.
         """
         target = origin_of(str(request.url))
         if target != self._origin:
             raise CredentialScopeError(
-                f"this credential is for {self._origin} and was asked to sign a request for "
-                f"{target or 'an unclear address'}"
+                f"this credential is for {self._origin}; it does not sign a request for "
+                f"{target or 'an ambiguous URL'}"
             )
         request.headers["Authorization"] = self.authorization
         return request
@@ -156,11 +151,11 @@ class Credential:
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"a {type(self).__name__} holds the API key and is not pickled")
+        raise TypeError(f"a {type(self).__name__} holds the API key and cannot be pickled")
 
 
 class LtikCredential(Credential):
-    """``LTIK-AUTH-V2 <API_KEY>:<LTIK>``: everything that belongs to one launch, for 24 hours."""
+    """``LTIK-AUTH-V2 <API_KEY>:<LTIK>``: all calls of one launch, for 24 hours."""
 
     __slots__ = ()
     scheme = "LTIK-AUTH-V2"

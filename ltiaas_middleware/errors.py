@@ -1,100 +1,162 @@
-"""Every exception of the package, in one tree.
+"""All of the package's exceptions, in one hierarchy.
 
-``LTIAASError`` catches them all. What LTIAAS itself answers is an ``ApiError``, which carries what
-was asked and what came back, and never a secret: no header, no token, no body.
+``LTIAASError`` catches all of them except ``LaunchRequired`` and ``RoleRequired``, to which the
+middleware responds. An error response of LTIAAS is an ``ApiError``, which describes the request and
+the response, but contains no secret: no header, no token, no body.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from werkzeug.exceptions import Unauthorized
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 __all__ = [
-    "AccessForbidden",
     "AnonymousLaunch",
     "ApiError",
     "ApiKeyRejected",
     "CredentialError",
     "CredentialScopeError",
+    "Forbidden",
     "IdTokenError",
     "InvalidRequest",
+    "InvalidResponse",
     "LTIAASError",
     "LaunchExpired",
     "LaunchRequired",
+    "LmsError",
+    "MiddlewareMissing",
     "PlatformInactive",
     "RateLimited",
+    "RequestRefused",
+    "RoleRequired",
     "ServiceKeyStoreError",
     "ServiceKeyUnreadable",
-    "ServiceUnavailableForContext",
+    "ServiceNotAvailable",
     "SettingsError",
     "UpstreamError",
 ]
 
 
+# Characters of an LMS's words that a traceback may show.
+_SHORT = 80
+
+
 class LTIAASError(Exception):
-    """Base of every exception that this package raises."""
+    """Base class of the exceptions that this package raises."""
 
 
 class SettingsError(LTIAASError, ValueError):
-    """A setting is missing or unusable; the message names it and says what to do."""
+    """A setting is missing or invalid. The message names it and says what to do."""
 
 
 class CredentialError(LTIAASError, ValueError):
-    """A value that no ``Authorization`` header may be built from (control characters, spaces)."""
+    """A value contains characters that an ``Authorization`` header cannot have (control characters,
+    spaces)."""
 
 
 class CredentialScopeError(LTIAASError):
-    """A credential was asked to sign a request that is not for its own account.
+    """A credential cannot sign this request.
 
-    Either the address is on another origin, or the endpoint does not take this kind of credential
-    (``wire.md``, "The three authorization schemes"). Nothing was sent.
+    Either the URL is on another origin, or the endpoint does not accept this kind of credential
+    (``wire.md``, "The three authorization schemes"). The request was not sent.
     """
 
 
 class IdTokenError(LTIAASError, ValueError):
-    """What LTIAAS sent is no ID token, or it lacks what was asked of it (a user, a platform)."""
+    """LTIAAS's response is not an ID token, or it lacks a claim that the app needs (a user, a
+    platform)."""
 
 
 class InvalidRequest(LTIAASError, ValueError):
-    """What was asked of LTIAAS breaks a rule that is known here (a score without its maximum, a
-    date without a time zone). Nothing was sent."""
+    """The request to LTIAAS would be invalid, such as a score without its maximum or a date without
+    a time zone. It was not sent."""
 
 
 class ServiceKeyStoreError(LTIAASError):
-    """The database of service keys cannot be used; the message says why, without its password."""
+    """The service-key database failed. The message says why, without the database's password."""
 
 
 class ServiceKeyUnreadable(ServiceKeyStoreError):
-    """A stored service key cannot be decrypted: its secret is gone from ``Settings.secret``, or
-    the row was tampered with. The next launch of the activity stores it afresh."""
+    """A stored service key cannot be decrypted, because its secret is no longer in
+    ``Settings.secrets`` or someone tampered with the row. The next launch of the activity stores a
+    new key."""
 
 
-class LaunchRequired(Unauthorized, LTIAASError):
-    """The view needs a launch and the request carries none (401).
+class MiddlewareMissing(LTIAASError, RuntimeError):
+    """``require_launch()`` was called outside the middleware: the app is not wrapped, or the call
+    is in a thread or job without the request's context."""
 
-    It is a Werkzeug ``Unauthorized``, so Flask and other Werkzeug frameworks answer 401 by
-    themselves; the middleware does so wherever the app lets the exception through.
+
+class RequestRefused(BaseException):
+    """The app refuses the request, and the middleware sends a 401 or 403 response.
+
+    Like ``asyncio.CancelledError``, it is not an ``Exception``, because frameworks turn an
+    ``Exception`` into their own error page, log it, and report it to error trackers. This one
+    reaches the middleware from any depth. ``except Exception`` and a framework's error handlers do
+    not catch it. Catch it by name, or set ``Settings.on_error``.
     """
 
-    description = "This page needs an LTI launch. Open it again from your course."
+    #: ``ErrorInfo.code`` of the response.
+    code: ClassVar[str]
+
+    @classmethod
+    def within(cls, error: BaseException) -> RequestRefused | None:
+        """``error`` itself, or what a group (``asyncio.TaskGroup``) holds beside exceptions that
+        came of it, such as the one that Starlette's ``BaseHTTPMiddleware`` raises then."""
+        if not isinstance(error, BaseExceptionGroup):
+            return error if isinstance(error, cls) else None
+        refused: BaseException | None
+        refused, others = error.split(cls)
+        while isinstance(refused, BaseExceptionGroup):
+            refused = refused.exceptions[0]
+        # An ``ExceptionGroup`` holds no ``KeyboardInterrupt``.
+        is_all = others is None or isinstance(others, ExceptionGroup)
+        return refused if is_all and isinstance(refused, cls) else None
+
+
+def too_late(error: BaseException) -> BaseException:
+    """What to raise in place of a refusal if the response has begun: servers expect nothing but an
+    ``Exception``."""
+    if RequestRefused.within(error) is None:
+        return error
+    return LTIAASError(
+        "the app required a launch or a role after its response had begun: call require_launch() "
+        "and require_role() before that"
+    )
+
+
+class LaunchRequired(RequestRefused):
+    """The view needs a launch, and the request has none (401). If a launch's page sent the request
+    outside its launch, the middleware redirects it into the launch."""
+
+    code = "launch_required"
+
+
+class RoleRequired(RequestRefused):
+    """The user has none of the roles that the view needs (403)."""
+
+    code = "role_required"
 
 
 class ApiError(LTIAASError):
     """LTIAAS answered with an error, or did not answer.
 
     Attributes:
-        temporary: whether the same call may succeed later by itself. What is not temporary lasts
-            until somebody changes something: the user, the LMS's administrator, or the tool's.
-        status: HTTP status, or None where no usable answer came.
+        temporary: whether the same call may succeed later. If False, it fails until someone changes
+            something: the user, the LMS's administrator or the tool's administrator.
+        status: HTTP status, or None if no usable answer came.
         code: LTIAAS's ``details.message`` or ``details.code`` (``wire.md``, "Errors"), or None.
-        description: LTIAAS's ``details.description``, or a short account of what went wrong.
-        method: of the request, such as ``"GET"``.
-        path: of the request, without query.
-        retry_after: seconds that LTIAAS asked us to wait, or None.
+        description: LTIAAS's ``details.description``, or a short description of the failure.
+        lms_message: the LMS's own message if the LMS refused the call, or None. It may contain
+            personal data: show it to the teacher, and keep it out of logs.
+        details: LTIAAS's ``details``, without credentials and the request's data; empty if there
+            are none. They may also contain personal data.
+        method: the request's method, such as ``"GET"``.
+        path: the request's path, without the query.
+        retry_after: how many seconds LTIAAS or the LMS asked to wait, or None.
     """
 
-    temporary: ClassVar[bool] = False
+    temporary: bool = False
 
     def __init__(
         self,
@@ -105,6 +167,9 @@ class ApiError(LTIAASError):
         method: str = "GET",
         path: str = "",
         retry_after: float | None = None,
+        temporary: bool | None = None,
+        lms_message: str | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(description)
         self.description = description
@@ -113,11 +178,30 @@ class ApiError(LTIAASError):
         self.method = method
         self.path = path
         self.retry_after = retry_after
+        self.lms_message = lms_message
+        self.details = details or {}
+        if temporary is not None:
+            self.temporary = temporary
 
-    def __str__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """The request, and the response's status and code. Safe to log, because it does not include
+        LTIAAS's or the LMS's message."""
         asked = f"{self.method} {self.path}".rstrip()
         answered = " ".join(str(part) for part in (self.status, self.code) if part is not None)
-        return f"{asked}: {answered + ': ' if answered else ''}{self.description}"
+        return f"{asked}: {answered or self.description}"
+
+    def __str__(self) -> str:
+        if self.status is None and self.code is None:
+            return self.summary
+        words = self.description
+        if self.lms_message is not None:
+            words = f"the LMS answered {_shortened(self.lms_message)!r}"
+        return f"{self.summary}: {words}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
 
 
 class LaunchExpired(ApiError):
@@ -130,24 +214,31 @@ class ApiKeyRejected(ApiError):
 
 class PlatformInactive(ApiError):
     """The LMS's registration with LTIAAS is unknown or inactive (400,
-    ``UNREGISTERED_OR_INACTIVE_PLATFORM``), until somebody activates it."""
+    ``UNREGISTERED_OR_INACTIVE_PLATFORM``)."""
 
 
-class AccessForbidden(ApiError):
-    """LTIAAS forbids the call (403), with or without a reason."""
+class Forbidden(ApiError):
+    """LTIAAS forbids the call (403)."""
 
 
 class AnonymousLaunch(ApiError):
-    """The LMS does not say who launched (an ID token without ``user.id``), and the tool needs to
-    know: ``Settings.allow_anonymous`` is off."""
+    """The LMS does not identify the user (the ID token has no ``user.id``), and
+    ``Settings.allow_anonymous`` is off."""
 
 
-class ServiceUnavailableForContext(ApiError):
-    """The account or the LMS does not offer that service to this launch."""
+class ServiceNotAvailable(ApiError):
+    """The account or the LMS does not offer this service to this launch."""
+
+
+class LmsError(ApiError):
+    """The LMS, not LTIAAS, refused the call or failed. ``lms_message`` has the LMS's message, and
+    ``status`` its status. ``temporary`` is True only for 408, 502, 503 and 504, because some LMSes
+    use 500 for permanent refusals."""
 
 
 class RateLimited(ApiError):
-    """Too many calls (429); ``retry_after`` says how long LTIAAS asked us to wait."""
+    """LTIAAS or the LMS rejected the call because there were too many (429, and Canvas's 403 "Rate
+    Limit Exceeded"). ``retry_after`` says how long to wait."""
 
     temporary = True
 
@@ -156,3 +247,11 @@ class UpstreamError(ApiError):
     """LTIAAS could not be reached, was too slow, or returned an invalid response."""
 
     temporary = True
+
+
+class InvalidResponse(UpstreamError):
+    """LTIAAS reported success, but its response is unreadable, or its pages do not end.
+
+    It is not ``temporary`` if the call may have changed something. Check the result before you
+    repeat the call.
+    """

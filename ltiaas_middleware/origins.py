@@ -13,7 +13,7 @@ _WEBSOCKETS = {"ws": "http", "wss": "https"}
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` (a name or address, no port) can only be this machine (RFC 6761, 6.3)."""
+    """Whether ``host`` (a name or IP address, no port) can only be this machine (RFC 6761, 6.3)."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -25,7 +25,7 @@ def is_loopback(host: str) -> bool:
 def origin_of(url: str) -> str | None:
     """The origin of ``url`` as ``scheme://host[:port]``; None where it has no clear one.
 
-    An address with credentials, a backslash, white space or control characters has no clear
+    A URL with credentials, a backslash, white space or control characters has no clear
     origin: two parsers may read two different hosts from it (RFC 3986 section 7.6).
     """
     if any(char <= " " or char in "\\\x7f" for char in url):
@@ -48,7 +48,7 @@ def normal_origin(origin: str) -> str | None:
     """The value of an ``Origin`` header (RFC 6454 section 7), spelled so that two of one origin are
     equal; None for ``null`` and for anything else that is not one origin.
 
-    Default ports, upper case, other spellings of an IPv6 address and a dot at the end of the host
+    Default ports, upper case, other spellings of an IP address and a dot at the end of the host
     make no difference, and ``ws`` is ``http``.
     """
     scheme, mark, rest = origin.partition("://")

@@ -1,57 +1,52 @@
-"""Fixtures for the tests of tools: a local LTIAAS, there for whoever asks for it.
+"""Fixtures for the tests of tools; see ``testing``.
 
 ```python
-def test_a_teacher_sees_the_roster(ltiaas_sandbox, monkeypatch):
-    monkeypatch.setenv("LTIAAS_URL", ltiaas_sandbox.url)
-    monkeypatch.setenv("LTIAAS_API_KEY", ltiaas_sandbox.api_key)
-    client = make_app().test_client()
-    ltik = ltiaas_sandbox.sandbox.issue(user="ada")
-    assert "Chen Liu" in client.get(f"/launch?ltik={ltik}", follow_redirects=True).text
+def test_a_teacher_sees_the_roster(ltiaas_client):
+    client = ltiaas_client(app)
+    assert "Chen Liu" in client.launch("/launch", user="ada").text
 ```
 
 pytest finds this module by its entry point. Loading it costs nothing: the sandbox is imported only
-where a test asks for it, and nothing is set anywhere: which tool is told of the sandbox, and how,
-is the test's own business.
+if a test asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from .sandbox import Sandbox, SandboxServer
-
-
-class RunningSandbox(NamedTuple):
-    """What `ltiaas_sandbox` hands to a test."""
-
-    sandbox: Sandbox
-    """Issues launches, misbehaves on demand, and knows what it was asked."""
-    server: SandboxServer
-    """The server that it listens with."""
-
-    @property
-    def url(self) -> str:
-        """The origin to configure a tool with, as `LTIAAS_URL`."""
-        return self.server.url
-
-    @property
-    def api_key(self) -> str:
-        """The account's key to configure a tool with, as `LTIAAS_API_KEY`."""
-        return self.sandbox.api_key
+    from .testing import Client, RunningSandbox
 
 
 @pytest.fixture
 def ltiaas_sandbox() -> Iterator[RunningSandbox]:
-    """A fresh sandbox, served on a free loopback port until the test is over.
+    """A fresh sandbox, served on a loopback port.
 
-    Each test has its own: no launch, score or misbehaviour reaches another test. Starting one takes
-    a few milliseconds.
+    Each test has its own: no launch, score or fault reaches another test. All have the same URL and
+    API key, so that an app that read them when it was imported works in every test.
     """
-    from .sandbox import Sandbox, SandboxServer
+    from . import testing
 
-    with SandboxServer(Sandbox()) as server:
-        yield RunningSandbox(server.sandbox, server)
+    with testing.sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def ltiaas_client(ltiaas_sandbox: RunningSandbox) -> Iterator[Callable[[Any], Client]]:
+    """Makes a ``testing.Client`` for an app, on this test's sandbox."""
+    from . import testing
+
+    with ExitStack() as stack:
+        yield lambda app: stack.enter_context(testing.client(app, ltiaas_sandbox))
+
+
+@pytest.fixture
+def ltiaas_django_client() -> Any:
+    """A ``testing_django.DjangoClient``; with pytest-django, ask for its ``db`` as well."""
+    from .testing_django import DjangoClient
+
+    return DjangoClient()

@@ -1,28 +1,32 @@
-"""The WSGI adapter (PEP 3333): translates, asks the gate, hands on. It holds no rule of its own.
+"""The WSGI adapter (PEP 3333): translates requests, asks the gate, and calls the app. It contains
+no rules.
 
-Wrap the app that the server calls, inside of whatever mends ``wsgi.url_scheme`` and ``SCRIPT_NAME``
-(Werkzeug's ``ProxyFix``), so that cookies and redirects are made for the address the browser sees::
+Wrap the app that the server calls. Put Werkzeug's ``ProxyFix``, which sets the scheme and host,
+around the middleware, so that cookies and redirects match the URL that the browser sees::
 
-    app.wsgi_app = ProxyFix(LTIAASMiddleware(app.wsgi_app), x_proto=1, x_prefix=1)
+    app.wsgi_app = ProxyFix(LTIAASMiddleware(app.wsgi_app), x_for=1, x_proto=1, x_host=1)
 
-What it changes in ``environ`` is changed in place, so that a server that logs from ``environ``
-after the request logs no ltik.
+The middleware changes ``environ`` in place, so a server that logs from ``environ`` after the
+request does not log an ltik.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, partial
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from ._gate.assembly import Middleware
-from ._gate.decisions import Blocking, Decision, Serve, Verify
-from ._gate.frame import AppAnswers, Place
-from .errors import LaunchRequired
+from ._gate.decisions import Flow, Serve, Verify
+from ._gate.frame import AppAnswers
+from ._gate.insertion import Insertion, Insertions
+from ._launch_header import HEADER, header_for
+from ._middleware import Middleware
+from .errors import RequestRefused, too_late
 from .launch import Launch, current
-from .refusals import Answer
-from .scrubbing import without_arguments
+from .responses import Response
+from .scrubbing import scrub_request, without_arguments
 from .settings import Options, Settings
 
 if TYPE_CHECKING:
@@ -31,21 +35,23 @@ if TYPE_CHECKING:
 
 __all__ = ["LTIAASMiddleware"]
 
+_HEADER = f"HTTP_{HEADER.upper().replace('-', '_')}"
+
 
 class LTIAASMiddleware(Middleware):
-    """WSGI middleware: every request of a launch reaches ``app`` with its ``Launch``.
+    """WSGI middleware that passes each request of a launch to ``app`` with its ``Launch``.
 
-    The launch stands in ``environ["ltiaas.launch"]`` and behind ``current_launch()``, in views,
-    streamed bodies and ``close()`` alike.
+    Get the launch from ``current_launch()`` or ``environ["ltiaas.launch"]``, in views, streamed
+    bodies and ``close()``.
 
     Args:
         app: the WSGI app to wrap.
-        settings: a ``Settings``; by default made from the environment (``LTIAAS_URL``,
-            ``LTIAAS_API_KEY``).
-        options: single settings, where no ``Settings`` is given.
+        settings: a ``Settings`` object. By default, the middleware reads the environment
+            (``LTIAAS_URL``, ``LTIAAS_API_KEY``) at the first request.
+        options: individual settings, if you pass no ``Settings``.
 
     Raises:
-        SettingsError: a setting is missing or unusable.
+        SettingsError: a setting passed here is invalid.
     """
 
     app: WSGIApplication
@@ -58,21 +64,36 @@ class LTIAASMiddleware(Middleware):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(app, settings, **options)
-        self._answers = AppAnswers(str, self.settings)
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    @cached_property
+    def _answers(self) -> AppAnswers[str]:
+        return AppAnswers(str, self.settings)
+
+    @cached_property
+    def _insertions(self) -> Insertions[str]:
+        return Insertions(str, self.settings)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: C901, PLR0915
         """Answer one request."""
         launch: Launch | None = None
-        decision = self._decide(
-            environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""), environ
-        )
+        starting: _Starting | None = None
+        path = environ.get("PATH_INFO", "")
+        if not path.isascii():
+            path = _as_text(path)
+        if _HEADER in environ and "ltiaas.launch" not in environ:
+            del environ[_HEADER]
+        decided = self._decide(path, environ.get("QUERY_STRING", ""), environ)
+        if decided is None or isinstance(decided, Serve):
+            decision = decided
+        else:
+            settled = self._settle(decided)
+            if isinstance(settled, Response):
+                return _send(settled, environ, start_response)
+            decision = settled
         if decision is not None:
-            if type(decision) is not Serve:
-                decision = self._settle(decision)
-                if isinstance(decision, Answer):
-                    return _send(decision, environ, start_response)
             launch = decision.launch
-            environ["PATH_INFO"] = decision.path
+            path = decision.path
+            environ["PATH_INFO"] = path if path.isascii() else path.encode().decode("latin-1")
             prefix, cookies = decision.prefix, decision.cookies
             if prefix:
                 mount = environ.get("SCRIPT_NAME")
@@ -87,12 +108,10 @@ class LTIAASMiddleware(Middleware):
                 environ.pop(name, None)
             if launch is not None:
                 environ["ltiaas.launch"] = launch
-                place = Place(launch.path, prefix, bool(prefix or decision.without))
-                start_response = self._starting(
-                    start_response, place, decision.set_cookies, environ
-                )
+                environ[_HEADER] = header_for(launch)
+                start_response = starting = _Starting(self, start_response, decision, environ)
             # An error tracker shows the variables of this frame if the app raises.
-            del cookies, decision
+            del cookies, decided, decision
         # The app is called with its launch in place, and nothing is left behind on this thread.
         before = current.get()
         if launch is not before:
@@ -103,64 +122,144 @@ class LTIAASMiddleware(Middleware):
             current.set(launch)
         try:
             body = self.app(environ, start_response)
-        except LaunchRequired:
-            return self._launch_required(environ, start_response)
+        except (RequestRefused, BaseExceptionGroup) as error:
+            return self._answer_for_app(launch, environ, start_response, error)
         finally:
             if launch is not before:
                 current.set(before)
         kind = type(body)
         if kind is list or kind is tuple or (launch is None and kind is not GeneratorType):
             # No code of the app's runs in a list, and servers send it in one go.
-            return body
-        if _is_file_wrapper(body, environ):
+            if starting is None or starting.insertion is None:
+                return body
+            return [starting.feed(b"".join(body), last=True)]
+        if (starting is None or not starting.waiting) and _is_file_wrapper(body, environ):
             # Nor in this, and servers send it by sendfile.
             return body
-        return _Body(body, launch, lambda: self._launch_required(environ, start_response))
+        instead = partial(self._answer_for_app, launch, environ, start_response)
+        whole = _Body(body, launch, instead)
+        return whole if starting is None else _Document(whole, starting)
 
-    def _starting(
-        self,
-        start_response: StartResponse,
-        place: Place,
-        set_cookies: Sequence[str],
-        environ: WSGIEnvironment,
-    ) -> StartResponse:
-        """``start_response`` with the headers that an app's answer needs in a launch."""
-        fit = self._answers.headers
-
-        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            # Kept in no variable: the server may raise, and a cookie may be the launch's.
-            if exc_info is None:
-                return start_response(status, fit(headers, place, set_cookies, environ))
-            return start_response(status, fit(headers, place, set_cookies, environ), exc_info)
-
-        return start
-
-    def _settle(self, decision: Decision) -> Serve | Answer:
+    def _settle(self, flow: Flow) -> Serve | Response | None:
         """Wait for what the gate waits for."""
-        while True:
-            if isinstance(decision, Verify):
-                outcome = self._authenticator.verify(
-                    decision.ltik,
-                    decision.launch_id,
-                    confirms=decision.confirms,
-                    page=decision.page,
-                    address=decision.address,
-                )
-                decision = decision.resume(outcome)
-            elif isinstance(decision, Blocking):
-                decision = decision.resume(decision.call())
-            else:
-                return decision
+        result: Any = None
+        try:
+            while True:
+                step = flow.send(result)
+                if isinstance(step, Verify):
+                    result = self._authenticator.verify(**step._asdict())
+                else:
+                    result = step()
+        except StopIteration as done:
+            settled: Serve | Response | None = done.value
+            return settled
 
-    def _launch_required(
-        self, environ: WSGIEnvironment, start_response: StartResponse
+    def _answer_for_app(
+        self,
+        launch: Launch | None,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        error: BaseException,
     ) -> Iterable[bytes]:
-        answer = self._gate.launch_required(environ)
+        refused = RequestRefused.within(error)
+        if refused is None:
+            raise error
+        answer = self._gate.answer_for_app(refused.code, launch, environ)
         try:
             return _send(answer, environ, start_response)
         except Exception:  # noqa: BLE001 - each server has an exception of its own for it
             # The app had called start_response already; with exc_info it may be called again.
             return _send(answer, environ, start_response, sys.exc_info())
+
+
+class _Starting:
+    """``start_response`` in a launch: with the headers that the app's response needs, and for a
+    document held back until the script's tag has its place.
+
+    Args:
+        middleware: knows what those headers are, and which response is a document.
+        start_response: the server's.
+        serve: what the gate decided, with a launch.
+        environ: of the request.
+    """
+
+    __slots__ = (
+        "_environ", "_headers", "_middleware", "_serve", "_start", "_status",
+        "_write", "insertion",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        middleware: LTIAASMiddleware,
+        start_response: StartResponse,
+        serve: Serve,
+        environ: Any,
+    ) -> None:
+        self._middleware = middleware
+        self._start = start_response
+        self._serve = serve
+        self._environ = environ
+        self.insertion: Insertion[str] | None = None
+        self._write: Callable[[bytes], object] | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the status has not been sent yet although the app has said it."""
+        return self.insertion is not None and self.insertion.waiting
+
+    def __call__(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        self.insertion = None
+        middleware, serve, environ = self._middleware, self._serve, self._environ
+        # Kept in no variable: the server may raise, and a cookie may be the launch's.
+        self._headers = middleware._answers.headers(headers, serve, environ)
+        if serve.jar is not None:
+            serve.jar.save()
+        if exc_info is not None:
+            return self._start(status, self._headers, exc_info)
+        if serve.may_have_script:
+            code = int(status[:3]) if status[:3].isdecimal() else 0
+            self.insertion = middleware._insertions.of(code, self._headers, serve, environ)
+            if self.insertion is not None:
+                self._status = status
+                return self._written
+        return self._start(status, self._headers)
+
+    def feed(self, chunk: bytes, *, last: bool = False) -> bytes:
+        """What to send for a part of the body; see ``Insertion.feed``."""
+        insertion = self.insertion
+        if insertion is None or not insertion.waiting:
+            return chunk
+        chunk = insertion.feed(chunk, last=last)
+        if not insertion.waiting:
+            self._write = self._start(self._status, insertion.headers)
+        return chunk
+
+    def _written(self, chunk: bytes) -> None:
+        chunk = self.feed(chunk)
+        if self._write is not None:
+            self._write(chunk)
+
+
+class _Document:
+    """The app's body with the script's tag in its place."""
+
+    __slots__ = ("_body", "_starting", "close")
+
+    def __init__(self, body: _Body, starting: _Starting) -> None:
+        self._body = body
+        self._starting = starting
+        self.close = body.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        starting = self._starting
+        for chunk in self._body:
+            sent = starting.feed(chunk)
+            if not starting.waiting:
+                yield sent
+        if starting.waiting:
+            yield starting.feed(b"", last=True)
 
 
 class _Body:
@@ -172,7 +271,7 @@ class _Body:
         self,
         body: Iterable[bytes],
         launch: Launch | None,
-        instead: Callable[[], Iterable[bytes]],
+        instead: Callable[[BaseException], Iterable[bytes]],
     ) -> None:
         self._body = body
         self._launch = launch
@@ -190,11 +289,11 @@ class _Body:
                 if iterator is None:
                     iterator = iter(self._body)
                 chunk = next(iterator, None)
-            except LaunchRequired:
-                # A generator app runs its first lines only now. Later, the status is out already.
+            except (RequestRefused, BaseExceptionGroup) as error:
+                # A generator app runs its first lines only now.
                 if begun:
-                    raise
-                iterator = iter(self._instead())
+                    raise too_late(error) from error
+                iterator = iter(self._instead(error))
                 continue
             finally:
                 set_(before)
@@ -215,6 +314,14 @@ class _Body:
             current.set(before)
 
 
+def _as_text(path: str) -> str:
+    """``PATH_INFO``, whose characters stand for bytes (PEP 3333), as text."""
+    try:
+        return path.encode("latin-1").decode()
+    except UnicodeError:
+        return "\ufffd"
+
+
 def _set_query(environ: WSGIEnvironment, query: str) -> None:
     environ["QUERY_STRING"] = query
     for key in ("RAW_URI", "REQUEST_URI"):
@@ -229,7 +336,8 @@ def _is_file_wrapper(body: object, environ: WSGIEnvironment) -> bool:
 
 
 def _send(
-    answer: Answer, environ: WSGIEnvironment, start_response: StartResponse, *exc_info: Any
+    answer: Response, environ: WSGIEnvironment, start_response: StartResponse, *exc_info: Any
 ) -> Iterable[bytes]:
+    scrub_request(environ)
     start_response(answer.status_line, answer.all_headers, *exc_info)
     return [b"" if environ["REQUEST_METHOD"] == "HEAD" else answer.body]

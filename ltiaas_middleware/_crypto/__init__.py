@@ -1,1 +1,1 @@
-"""Keys, sealing and handoffs: all that is made from ``Settings.secret``."""
+"""Keys, encryption and one-time tokens: all that is made from ``Settings.secrets``."""

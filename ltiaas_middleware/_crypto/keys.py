@@ -1,4 +1,4 @@
-"""Keys derived from ``Settings.secret``, one for each purpose, and the launch ids made with them.
+"""Keys derived from ``Settings.secrets``, one for each purpose, and the launch ids made with them.
 
 A launch id is an HMAC of the ltik: every worker computes the same one with nothing shared, and
 nobody without the secret can guess or check one. One secret makes, all verify, so that a secret
@@ -13,8 +13,11 @@ from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Sequence
 
-__all__ = ["LAUNCH_ID_LENGTH", "LaunchIds", "derive", "looks_made_up"]
+__all__ = ["LAUNCH_ID_LENGTH", "MAX_LTIK_LENGTH", "LaunchIds", "derive", "looks_made_up"]
 
+#: Characters of the longest ltik: it still fits into a cookie (4,096 bytes with its name, RFC 6265
+#: section 6.1).
+MAX_LTIK_LENGTH = 4000
 #: 128 bits as base64url without padding.
 LAUNCH_ID_LENGTH = 22
 # By the frequency of its characters: sixteen of base64url have about 62, twenty about 80.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from .._verification.authenticator import Outcome
 from ..launch import Launch
-from ..refusals import Answer
+from ..responses import Response
+from .jar import Jar
 
-__all__ = ["Blocking", "Decision", "Serve", "Verify"]
+__all__ = ["Decision", "Flow", "Refused", "Serve", "Verify"]
 
 
 class Serve:
@@ -23,54 +23,83 @@ class Serve:
         cookies: the ``Cookie`` header for the app; None leaves it as it is, "" removes it.
         without: further request headers to hide from the app, as CGI variables.
         set_cookies: values of ``Set-Cookie`` to add to the response.
+        jar: keeps the cookies of the response, if the browser does not; else None.
+        may_have_script: whether the response may be one that a script is inserted into.
     """
 
     # One is made for every request of a launch, and this is what Python makes fastest: a named
-    # tuple, or more of these as keywords, takes twice as long.
-    __slots__ = ("cookies", "launch", "path", "prefix", "query", "set_cookies", "without")
+    # tuple, or keywords, take twice as long.
+    __slots__ = (
+        "cookies", "jar", "launch", "may_have_script", "path", "prefix", "query", "set_cookies",
+        "without",
+    )  # fmt: skip
 
-    def __init__(self, launch: Launch | None, path: str, prefix: str) -> None:
+    def __init__(
+        self,
+        launch: Launch | None,
+        path: str,
+        prefix: str,
+        query: str | None,
+        cookies: str | None = None,
+    ) -> None:
         self.launch = launch
         self.path = path
         self.prefix = prefix
-        self.query: str | None = None
-        self.cookies: str | None = None
+        self.query = query
+        self.cookies = cookies
+        self.may_have_script = False
         self.without: Sequence[str] = ()
         self.set_cookies: Sequence[str] = ()
+        self.jar: Jar | None = None
+
+    @property
+    def launch_path(self) -> str:
+        """The launch's own path, percent-encoded, without a slash at its end."""
+        return self.launch.path if self.launch else ""
+
+    @property
+    def mount(self) -> str:
+        """The mount point, likewise."""
+        return self.launch_path.removesuffix(self.prefix)
 
     def __repr__(self) -> str:
         return f"<Serve {self.launch!r}>"
 
 
+class Refused(Exception):
+    """The request is refused, with a code of ``responses.ErrorInfo``."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class Verify(NamedTuple):
-    """Ask LTIAAS about an ltik, then ``resume`` with the outcome.
+    """A step of a ``Flow``: ask LTIAAS about an ltik. It is sent the launch, or an ``ApiError``.
 
     Attributes:
         ltik: the token.
         launch_id: its launch id.
-        resume: takes the outcome and returns the next decision.
-        confirms: whether the ltik came in the launch's cookie. The launch is then confirmed as soon
+        binds: whether the ltik came in the launch's cookie. The launch is then cookie-bound as soon
             as it is known, even if nobody is left to be answered.
         page: whether a page can wait for the launch, by reloading itself.
         address: of the client, as the server tells it.
+        authenticated: whether the request's path names this very launch, so that limits for
+            strangers do not count it: only the middleware, which has verified it before, makes the
+            id of an ltik.
     """
 
     ltik: str
     launch_id: str
-    resume: Callable[[Outcome], Decision]
-    confirms: bool = False
+    binds: bool = False
     page: bool = False
     address: str = ""
+    authenticated: bool = False
 
     def __repr__(self) -> str:
         return f"<Verify {self.launch_id}>"
 
 
-class Blocking(NamedTuple):
-    """Make a call that may wait for a shared store, off the event loop, then ``resume``."""
-
-    call: Callable[[], Any]
-    resume: Callable[[Any], Decision]
-
-
-Decision: TypeAlias = "Serve | Answer | Verify | Blocking"
+#: Yields what has to be waited for: a ``Verify``, or a call to make off the event loop.
+Flow: TypeAlias = "Generator[Verify | Callable[[], Any], Any, Serve | Response | None]"
+Decision: TypeAlias = "Serve | Response | Flow | None"

@@ -1,31 +1,33 @@
 """The launch's own cookie, which holds its ltik: reading it, and making it.
 
 It has two names. The frame's says that the browser keeps cookies there, so that the launch's path
-alone opens nothing from then on. A tab that was opened by a handoff has a cookie jar of its own,
-and its cookie says nothing of the frame's.
+alone opens nothing from then on. A tab that a one-time link opened has a cookie jar of its own, and
+its cookie says nothing of the frame's.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from .._verification.launches import CachedLaunch
 from ..origins import is_loopback
 from ..settings import Settings
-from .cookies import IN_A_FRAME, reached, split_request
+from .cookies import IN_A_FRAME, for_app, reached, split_request, tag_of
 from .launch_path import LaunchPath
 from .request import Request
 
-__all__ = ["LaunchCookie", "Offered"]
+if TYPE_CHECKING:
+    from .._verification.launches import CachedLaunch
+
+__all__ = ["LaunchCookie", "Offered", "deletions"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
 _PROXY = (
-    "If TLS ends at a proxy, let it pass on Host and X-Forwarded-Proto, and tell the app: "
-    "Werkzeug's ProxyFix around this middleware, uvicorn --proxy-headers."
+    "If a proxy terminates TLS, configure it to send Host and X-Forwarded-Proto, and configure "
+    "the app to read them: Werkzeug's ProxyFix around this middleware, uvicorn --proxy-headers."
 )
 
 
@@ -56,12 +58,12 @@ class LaunchCookie:
         name = settings.cookie_name
         self.plain_starts = (f"{name}=", f"{name}-tab=")
         self.secure_starts = (f"__Secure-{name}=", f"__Secure-{name}-tab=")
-        self._fit_frame = settings.fit_frame
+        self._shared = settings.shared_cookies
         self._warned_plain_http = False
 
     def take(self, request: Request) -> Offered:
         """What the request offers as a proof. ``request.app_cookies`` becomes the ``Cookie`` header
-        without it."""
+        without it, in a launch with the app's cookies of that launch alone."""
         header: str = request.get("HTTP_COOKIE", "")
         starts = self.secure_starts if request.secure else self.plain_starts
         frame, tab = starts
@@ -70,7 +72,10 @@ class LaunchCookie:
             if len(ltik) < len(header):
                 request.app_cookies = ""
                 return Offered((ltik,), ())
-        found, request.app_cookies = split_request(header, starts, first_only=self._fit_frame)
+        found, others = split_request(header, starts)
+        if request.launch_id is not None:
+            others = for_app(others, tag_of(request.launch_id), self._shared)
+        request.app_cookies = others
         if not found:
             return _NOTHING
         return Offered(
@@ -78,22 +83,24 @@ class LaunchCookie:
             [pair[len(tab) :] for pair in found if pair.startswith(tab)],
         )
 
-    def make(
-        self, request: Request, entry: CachedLaunch, seconds: float, *, tab: bool = False
-    ) -> tuple[str, ...]:
-        """Values of ``Set-Cookie`` that last as long as the launch; none where no browser would
-        keep them.
+    def is_in(self, request: Request) -> bool:
+        """Whether the request has a cookie by one of the launch cookie's names."""
+        return self.plain_starts[0] in request.get("HTTP_COOKIE", "")
+
+    def make(self, request: Request, entry: CachedLaunch, *, tab: bool = False) -> tuple[str, ...]:
+        """Values of ``Set-Cookie``; none where no browser would keep them.
+
+        They have no ``Max-Age``: on a shared computer the launch ends with the browser.
 
         Args:
             request: the request that is answered.
             entry: the launch.
-            seconds: how long it still lasts.
             tab: whether it is for a tab of its own.
         """
-        way = reached(request)
+        way = reached(request.variables)
         start = (self.secure_starts if way == "https" else self.plain_starts)[tab]
         path = self._launch_path.of(request, entry.id)
-        cookie = f"{start}{entry.ltik}; Path={path}; Max-Age={max(0, int(seconds))}; HttpOnly"
+        cookie = f"{start}{entry.ltik}; Path={path}; HttpOnly"
         # SameSite=None needs Secure, and a blocked third-party cookie is kept only with Partitioned
         # (wire.md, "Where the browser gets in the way").
         in_a_frame = cookie + IN_A_FRAME
@@ -101,24 +108,33 @@ class LaunchCookie:
             return (in_a_frame,)
         if way == "http":
             self._warn(
-                "this tool is reached by plain http: no cookie can be set in an LMS's iframe, so "
-                "launches are open to whoever knows their address. " + _PROXY
+                "the app sees plain http, so it cannot set cookies in an LMS's iframe, and anyone "
+                "who knows a launch's URL can open the launch. " + _PROXY
             )
             return ()
         if _is_proxied(request):
             self._warn(
-                "this tool takes itself to be reached by plain http on this machine, and the "
-                "browser seems to see another address. " + _PROXY
+                "the app sees plain http on this machine, but the browser seems to use a "
+                "different URL. " + _PROXY
             )
-            # A browser that came by TLS keeps it; without Secure it could leak.
-            return (in_a_frame,)
-        # Browsers trust loopback as they do TLS, but for Safari; and programs do not.
-        return (in_a_frame, f"{cookie}; SameSite=Lax")
+        # Browsers trust loopback as they do TLS (but for Safari, which keeps nothing in an iframe).
+        return (in_a_frame,)
 
     def _warn(self, message: str) -> None:
         if not self._warned_plain_http:
             self._warned_plain_http = True
             _log.warning(message)
+
+
+def deletions(name: str, path: str) -> list[str]:
+    """Values of ``Set-Cookie`` that delete a launch's cookies, whatever ``LaunchCookie`` made.
+
+    Args:
+        name: ``Settings.cookie_name``.
+        path: the launch's own.
+    """
+    names = (f"{name}", f"{name}-tab", f"__Secure-{name}", f"__Secure-{name}-tab")
+    return [f"{one}=; Path={path}; HttpOnly{IN_A_FRAME}; Max-Age=0" for one in names]
 
 
 def _is_proxied(request: Request) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
 from .._crypto.keys import LAUNCH_ID_LENGTH
 from ..settings import Settings
+from .launch_script import NAME
 from .request import Request, quoted_path, quoted_query
 
 __all__ = ["LaunchPath", "is_launch_id"]
 
-_LAUNCH_ID = re.compile(rf"[A-Za-z0-9_-]{{{LAUNCH_ID_LENGTH}}}")
+# Base64url of 128 bits: the last character holds two of them. Few words of a path end like that.
+_LAUNCH_ID = re.compile(rf"[A-Za-z0-9_-]{{{LAUNCH_ID_LENGTH - 1}}}[AQgw]")
 
 
 def is_launch_id(segment: str) -> bool:
@@ -25,10 +26,15 @@ class LaunchPath:
     Attributes:
         prefix: what every launch path begins with, such as ``/lti/``. Without launch paths it is
             NUL, which no path begins with.
+        of_script: the path of the script that every launch's pages load, below the mount point.
+        of_refusals: the path, below the mount point, of a page that can be reloaded although it
+            answers a form that was refused; None without launch paths.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.prefix = f"{settings.launch_path}/" if settings.launch_path else "\0"
+        self.of_script = self.prefix + NAME
+        self.of_refusals = f"{self.prefix}ltiaas-refused" if settings.launch_path else None
 
     def of(self, request: Request, launch_id: str) -> str:
         """A launch's own path, percent-encoded, without a slash at its end."""
@@ -70,24 +76,3 @@ class LaunchPath:
             return None
         first = path[len(start) :].partition("/")[0]
         return first if is_launch_id(first) else None
-
-    def is_own_new_tab(self, request: Request, launch_id: str) -> bool:
-        """Whether it is a top-level navigation that, as the browser says, a page of this launch
-        began.
-
-        ``Referer`` is needed too: a link to somebody's launch path in another launch's page is
-        same-origin as well.
-        """
-        if (
-            request.get("REQUEST_METHOD") != "GET"
-            or request.get("HTTP_SEC_FETCH_SITE") != "same-origin"
-            or request.get("HTTP_SEC_FETCH_MODE") != "navigate"
-            or request.get("HTTP_SEC_FETCH_DEST") != "document"
-        ):
-            return False
-        referer: str = request.get("HTTP_REFERER", "")
-        try:
-            path = urlsplit(referer).path
-        except ValueError:
-            return False
-        return path.startswith(f"{self.of(request, launch_id)}/")

@@ -8,21 +8,18 @@ from collections.abc import Iterable
 from hmac import compare_digest
 from typing import NamedTuple
 
-from .._crypto.keys import LaunchIds
+from .._crypto.keys import MAX_LTIK_LENGTH, LaunchIds
 from .._verification.launches import CachedLaunch
 from ..settings import Settings
-from .request import Request, without_parameter
+from .decisions import Refused
+from .request import Request, without_parameters
 
-__all__ = ["SIGNATURE", "Brought", "Ltiks", "MalformedLtik"]
+__all__ = ["SIGNATURE", "Brought", "Ltiks"]
 
 # A compact JWS (RFC 7515 section 7.1): three parts of base64url.
 _LTIK = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 #: Characters that hold an HS256 signature (43) and some of what it signs.
 SIGNATURE = 64
-
-
-class MalformedLtik(Exception):
-    """What the request brings is not one well-formed ltik."""
 
 
 class Brought(NamedTuple):
@@ -44,34 +41,39 @@ class Ltiks:
     """Reads and checks ltiks.
 
     Args:
-        settings: where ltiks may stand, and how long they may be.
+        settings: which parameters and headers may carry one.
         ids: from an ltik to its launch id.
 
     Attributes:
         sources: the headers that may carry one, as CGI variables.
+        may_hold: whether a query may hold one, told quickly: a ``search`` of regular expressions.
     """
 
     def __init__(self, settings: Settings, ids: LaunchIds) -> None:
         self._ids = ids
-        self._max_length = settings.max_ltik_length
-        custom = "HTTP_" + settings.header.upper().replace("-", "_") if settings.header else None
-        bearer = "HTTP_AUTHORIZATION" if settings.bearer else None
-        self.sources = tuple(source for source in (bearer, custom) if source)
+        self._parameters = settings.ltik_parameters
+        # "legacy-ltik" holds "ltik": the shortest are enough.
+        names = {*settings.ltik_parameters}
+        some = [name for name in names if not any(other in name for other in names - {name})]
+        self.may_hold = re.compile("|".join(map(re.escape, some))).search
+        headers = (name.upper().replace("-", "_") for name in settings.ltik_headers)
+        self.sources = tuple(f"HTTP_{name}" for name in headers)
 
     def brought(self, request: Request) -> Brought | None:
         """The ltik that the request brings in its query or an enabled header, or None.
 
         Raises:
-            MalformedLtik: it brings several, or one of another shape.
+            Refused: it brings several, or one of another shape.
         """
-        in_query, other_query = without_parameter(request.query, "ltik")
+        found, other_query = without_parameters(request.query, self._parameters)
+        in_query = [value for _, value in found]
         in_headers = [value for source in self.sources if (value := _carried(request, source))]
         if not in_query and not in_headers:
             return None
         ltik = (in_query or in_headers)[0]
-        several = len(in_query) > 1 or len({*in_query, *in_headers}) > 1
-        if several or not self._well_formed(ltik):
-            raise MalformedLtik
+        several = len({name for name, _ in found}) < len(found)
+        if several or len({*in_query, *in_headers}) > 1 or not self._well_formed(ltik):
+            raise Refused("malformed_ltik")
         return Brought(ltik, other_query if in_query else None)
 
     def carriers(self, request: Request) -> list[str]:
@@ -105,7 +107,7 @@ class Ltiks:
         return None
 
     def _well_formed(self, ltik: str) -> bool:
-        return len(ltik) <= self._max_length and _LTIK.fullmatch(ltik) is not None
+        return len(ltik) <= MAX_LTIK_LENGTH and _LTIK.fullmatch(ltik) is not None
 
 
 def _carried(request: Request, source: str) -> str:

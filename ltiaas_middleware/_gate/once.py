@@ -1,10 +1,14 @@
-"""Things that the log is told once."""
+"""Things that are logged once."""
 
 from __future__ import annotations
 
+import re
 import threading
 
 __all__ = ["Once"]
+
+# Segments that a program made (launch ids, UUIDs, hashes), and numbers.
+_MADE = re.compile(r"(?<=/)(?:[0-9a-fA-F-]{8,}|[A-Za-z0-9_-]{22})(?=/|$)|[0-9]+")
 
 
 class Once:
@@ -29,3 +33,7 @@ class Once:
                 return False
             self._said.add(thing)
             return True
+
+    def first_like(self, path: str) -> bool:
+        """``first`` for a path's pattern: ids and numbers do not make it another one."""
+        return self.first(_MADE.sub("*", path))

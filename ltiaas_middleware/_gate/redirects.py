@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from .launch_path import is_launch_id
 
-__all__ = ["is_own_address", "within_launch"]
+__all__ = ["is_own_address", "start_of_path", "within_launch"]
 
 
 def within_launch(
@@ -32,7 +32,7 @@ def within_launch(
         host: the request's ``Host``.
         is_outside: whether a path, decoded, below the mount point, is never part of a launch.
     """
-    start = _start_of_path(location, host)
+    start = start_of_path(location, host)
     if start is None or not location.startswith(f"{mount}/", start):
         return location
     start += len(mount)
@@ -41,7 +41,7 @@ def within_launch(
     launches = f"{prefix.rpartition('/')[0]}/"
     if path.startswith(launches) and is_launch_id(path[len(launches) :].partition("/")[0]):
         return location
-    if is_outside(unquote(path, encoding="latin-1")):
+    if is_outside(unquote(path)):
         return location
     return f"{location[:start]}{prefix}{below}"
 
@@ -55,14 +55,15 @@ def is_own_address(location: str, path: str, query: str, host: str) -> bool:
         query: the request's.
         host: the request's ``Host``.
     """
-    start = _start_of_path(location, host)
+    start = start_of_path(location, host)
     if start is None:
         return False
-    to = urlsplit(location[start:])
-    return unquote(to.path, encoding="latin-1") == path and to.query == query
+    # Not urlsplit: it takes a path that begins with two slashes for a host, and ``[`` for IPv6.
+    to, _, asked = location[start:].partition("#")[0].partition("?")
+    return unquote(to, encoding="latin-1") == path and asked == query
 
 
-def _start_of_path(location: str, host: str) -> int | None:
+def start_of_path(location: str, host: str) -> int | None:
     """Where the path of an absolute address on this host begins, or would begin; or None."""
     if location[:1] == "/":
         # Browsers take ``//`` and ``/\\`` for the beginning of a host (WHATWG URL, 4.4).

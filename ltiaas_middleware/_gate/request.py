@@ -5,18 +5,21 @@ WSGI has these variables; the ASGI adapter translates.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, unquote
+
+if TYPE_CHECKING:
+    from .jar import Jar
 
 __all__ = [
     "SECURE_SCHEMES",
     "Request",
-    "Translator",
     "Variables",
     "quoted_mount",
     "quoted_path",
     "quoted_query",
-    "without_parameter",
+    "without_parameters",
 ]
 
 #: Of an address that the browser reaches by TLS.
@@ -38,43 +41,45 @@ class Variables(Protocol):
 
     def get(self, key: str, default: Any = None, /) -> Any: ...
 
-
-class Translator(Protocol):
-    """Makes CGI variables of what an adapter has."""
-
-    def __call__(self, source: Any, /) -> Variables: ...
-
-    def referer(self, source: Any, /) -> str:
-        """The ``Referer`` header alone, for requests that carry nothing else; or ""."""
+    def __iter__(self) -> Iterator[str]:
+        """The keys that there are; at least those of all headers."""
 
 
 class Request:
     """One request, and what the gate has found out about it so far.
 
     Attributes:
-        get: a CGI variable by name.
-        path: the path for the app: decoded, below the mount point and the launch path.
+        variables: its CGI variables.
+        get: one of them by name.
+        path: the path for the app: decoded, as text, below the mount point and the launch path.
         query: the query as it arrived.
         named_id: the launch id in the path as it arrived, or None.
         launch_id: the launch that it is about: the path's, unless the request brings another's
             ltik.
-        handoff: a handoff that it may use up, or None.
+        about: the launch that an error response names.
+        site: ``Sec-Fetch-Site``, or None.
+        one_time_token: a one-time link that it may use up, or None.
         app_query: the query for the app; None leaves it as it arrived.
         app_cookies: the ``Cookie`` header for the app; None leaves it as it arrived.
         set_cookies: values of ``Set-Cookie`` for the response.
+        jar: the app's cookies, if the browser keeps none; else None.
     """
 
-    handoff: str | None = None
-    app_query: str | None = None
-    app_cookies: str | None = None
-    set_cookies: tuple[str, ...] = ()
+    about: str | None = None
 
     def __init__(self, variables: Variables, path: str, query: str, launch_id: str | None) -> None:
+        self.variables = variables
         self.get = variables.get
+        self.site: str | None = self.get("HTTP_SEC_FETCH_SITE")
         self.path = path
         self.query = query
         self.named_id = launch_id
         self.launch_id = launch_id
+        self.one_time_token: str | None = None
+        self.app_query: str | None = None
+        self.app_cookies: str | None = None
+        self.set_cookies: tuple[str, ...] = ()
+        self.jar: Jar | None = None
 
     def __repr__(self) -> str:
         return f"<Request {self.launch_id}>"
@@ -89,6 +94,12 @@ class Request:
     def secure(self) -> bool:
         """Whether it came by TLS, as far as the server knows."""
         return self.get("wsgi.url_scheme") in SECURE_SCHEMES
+
+    @property
+    def origin(self) -> str:
+        """The tool's own origin, as far as the server knows; "" if the request names no host."""
+        host = self.get("HTTP_HOST")
+        return f"http{'s' if self.secure else ''}://{host}" if host else ""
 
     @property
     def is_navigation(self) -> bool:
@@ -108,12 +119,13 @@ class Request:
 
     @property
     def is_preflight(self) -> bool:
-        """Whether it is a CORS preflight, with which no browser sends a credential (Fetch, "CORS
-        preflight")."""
+        """Whether it is a CORS preflight, with which no browser sends a credential, and which none
+        sends to the page's own origin (Fetch, "CORS-preflight fetch")."""
         return (
             self.get("REQUEST_METHOD") == "OPTIONS"
             and bool(self.get("HTTP_ORIGIN"))
             and bool(self.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"))
+            and self.site != "same-origin"
         )
 
     @property
@@ -127,7 +139,7 @@ class Request:
         )
 
     @property
-    def may_use_handoff(self) -> bool:
+    def may_use_one_time_token(self) -> bool:
         """Whether a person follows it now. A prefetch is not followed, and a HEAD, which link
         checkers send, is not looked at."""
         purposes = f"{self.get('HTTP_SEC_PURPOSE', '')},{self.get('HTTP_PURPOSE', '')}".lower()
@@ -163,12 +175,12 @@ class Request:
         for raw in (arrived.removeprefix(mount), arrived):
             if raw.startswith("/") and unquote(raw, encoding="latin-1") == path:
                 return quote(raw, safe=_PATH_SAFE + "%", encoding="latin-1")
-        return quoted_path(path)
+        return quote(path, safe=_PATH_SAFE, encoding="latin-1") or "/"
 
 
 def quoted_path(path: str) -> str:
-    """A decoded path, percent-encoded; at least a slash."""
-    return quote(path, safe=_PATH_SAFE, encoding="latin-1") or "/"
+    """A path, decoded as text, percent-encoded; at least a slash."""
+    return quote(path, safe=_PATH_SAFE) or "/"
 
 
 def quoted_mount(mount: str) -> str:
@@ -184,15 +196,16 @@ def quoted_query(query: str) -> str:
     return "?" + quote(query, safe=_QUERY_SAFE, encoding="latin-1") if query else ""
 
 
-def without_parameter(query: str, parameter: str) -> tuple[list[str], str]:
-    """A parameter's values, and the query without them; every other byte is kept."""
-    if parameter not in query:
+def without_parameters(query: str, names: Sequence[str]) -> tuple[list[tuple[str, str]], str]:
+    """The parameters of these names with their values, and the query without them; every other
+    byte is kept."""
+    if not any(name in query for name in names):
         return [], query
     found, rest = [], []
     for part in query.split("&"):
         name, _, value = part.partition("=")
-        if name == parameter:
-            found.append(unquote(value) if "%" in value else value)
+        if name in names:
+            found.append((name, unquote(value) if "%" in value else value))
         else:
             rest.append(part)
     return found, "&".join(rest)

@@ -3,22 +3,30 @@ where it belongs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
-from .._crypto import handoffs
-from .._verification.authenticator import Authenticator
+from .._crypto import one_time_tokens
 from .._verification.launches import CachedLaunch
 from ..credentials import HeaderValue
 from ..launch import Account, Launch
-from ..refusals import Answer
-from .decisions import Serve
+from ..responses import Response
+from .decisions import Flow, Refused, Serve
+from .insertion import SHOWN
+from .jar import COOKIES_PATH, Change, Jar
 from .launch_cookie import LaunchCookie
 from .launch_path import LaunchPath
+from .launch_script import ONE_TIME_PATH, one_time_answer
 from .ltiks import Ltiks
-from .new_tabs import HANDOFF_PATH, handoff_answer
-from .request import Request, quoted_mount, without_parameter
+from .once import Once
+from .one_user import OneUser
+from .request import Request, quoted_mount, without_parameters
 
 __all__ = ["Serving"]
+
+_ACCEPT_ENCODING = "HTTP_ACCEPT_ENCODING"
+
+_log = logging.getLogger("ltiaas_middleware")
 
 
 class Serving:
@@ -26,7 +34,6 @@ class Serving:
 
     Args:
         account: what launches are made with.
-        authenticator: asked for how long a launch still lasts.
         launch_path: where launches have their addresses.
         cookie: the launch's own.
         ltiks: where else ltiks stand in a request.
@@ -35,77 +42,125 @@ class Serving:
     def __init__(
         self,
         account: Account,
-        authenticator: Authenticator,
         launch_path: LaunchPath,
         cookie: LaunchCookie,
         ltiks: Ltiks,
     ) -> None:
         self._account = account
-        self._authenticator = authenticator
         self._launch_path = launch_path
         self._cookie = cookie
         self._ltiks = ltiks
+        self._one_user = OneUser(account)
+        self._once = Once()
         self._prefix = launch_path.prefix
+        self._has_callbacks = bool(account.settings.callbacks)
         self._looks_in_headers = bool(ltiks.sources)
+        self._inserts = account.settings.insert_script
 
-    def on_its_path(self, request: Request, entry: CachedLaunch) -> Serve | Answer:
+    def on_its_path(self, request: Request, entry: CachedLaunch) -> Serve | Response:
         """Serve a launch on its path."""
+        if self._one_user.enabled:
+            self._refuse_others(request, entry)
         prefix = f"{self._prefix}{request.launch_id}"
         mount = request.get("SCRIPT_NAME")
         launch = Launch(entry, self._account, quoted_mount(mount) + prefix if mount else prefix)
-        if request.path == HANDOFF_PATH:
-            return handoff_answer(request, launch.handoff_url)
-        serve = Serve(launch, request.path or "/", prefix)
-        serve.query = request.app_query
-        serve.cookies = request.app_cookies
+        if self._has_callbacks:
+            launch.origin = request.origin
+        if request.path == ONE_TIME_PATH:
+            return one_time_answer(request, launch.one_time_url)
+        serve = Serve(launch, request.path or "/", prefix, request.app_query, request.app_cookies)
         serve.set_cookies = request.set_cookies
+        serve.jar = request.jar
         if self._looks_in_headers:
             # The app's error reports cannot show what it never saw.
             serve.without = self._ltiks.carriers(request)
+        if self._inserts:
+            # Old browsers send none.
+            destination = request.get("HTTP_SEC_FETCH_DEST")
+            if not destination or destination in SHOWN:
+                serve.may_have_script = True
+                if destination or request.is_navigation:
+                    # So that the app does not compress what the script's tag is inserted into.
+                    serve.without = (*serve.without, _ACCEPT_ENCODING)
         return serve
 
-    def without_launch(self, request: Request) -> Serve:
-        """Let the app answer a preflight: nobody is behind it yet."""
-        prefix = f"{self._prefix}{request.launch_id}" if request.launch_id else ""
-        serve = Serve(None, request.path or "/", prefix)
-        self._cookie.take(request)
-        serve.query = request.app_query
-        serve.cookies = request.app_cookies
-        return serve
+    def with_jar(
+        self,
+        request: Request,
+        entry: CachedLaunch,
+        content: bytes | None,
+        keep: Callable[[Change], None],
+    ) -> Flow:
+        """Serve a launch whose browser keeps no cookies; see ``jar.Jar``."""
+        jar = Jar(content, entry.id, request.path, keep, self._account.settings.shared_cookies)
+        if request.path == COOKIES_PATH:
+            if self._one_user.enabled:
+                self._refuse_others(request, entry)
+            answer = jar.response(request, self._launch_path.of(request, entry.id))
+            yield jar.save
+            return answer
+        request.jar, request.app_cookies = jar, jar.for_app(request.app_cookies)
+        return self.on_its_path(request, entry)
 
-    def outside(self, request: Request) -> Answer:
+    def _refuse_others(self, request: Request, entry: CachedLaunch) -> None:
+        # A response with the cookies of a one-time link names this user.
+        if not (request.set_cookies or self._one_user.allows(request, entry)):
+            raise Refused("launch_unknown")
+
+    def outside(self, request: Request) -> Response:
         """308 to an address that is never part of a launch, without anything that opens one."""
-        query = request.query
-        for parameter in ("ltik", handoffs.PARAMETER):
-            query = without_parameter(query, parameter)[1]
+        names = (*self._account.settings.ltik_parameters, one_time_tokens.PARAMETER)
+        query = without_parameters(request.query, names)[1]
         return self.moved(self._launch_path.address_outside(request, query))
 
     @staticmethod
-    def moved(location: str) -> Answer:
-        return Answer(308, (("Location", location),))
+    def moved(location: str, *, for_good: bool = True) -> Response:
+        return Response(308 if for_good else 307, (("Location", location),))
 
     def redirect(
         self, request: Request, entry: CachedLaunch, query: str, cookies: Sequence[str]
-    ) -> Answer:
+    ) -> Response:
         """303 to the launch path, with its cookie and without what opened it."""
+        self._notice_lost_prefix(request)
         headers = [
             ("Location", self._launch_path.address(request, entry.id, query)),
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Referrer-Policy", "no-referrer"),
         ]
+        if cookies and self._one_user.enabled and not self._one_user.is_marked(request, entry):
+            headers.append(("Clear-Site-Data", '"storage"'))
         headers += [("Set-Cookie", cookie) for cookie in cookies]
-        return Answer(303, tuple(headers))
+        return Response(303, tuple(headers))
 
     def cookies(
         self, request: Request, entry: CachedLaunch, *, tab: bool = False
     ) -> tuple[str, ...]:
-        seconds = self._authenticator.seconds_left(entry)
-        return tuple(map(HeaderValue, self._cookie.make(request, entry, seconds, tab=tab)))
+        cookies = self._cookie.make(request, entry, tab=tab)
+        if self._one_user.enabled:
+            cookies += (self._one_user.cookie(request, entry),)
+        return tuple(map(HeaderValue, cookies))
 
-    def in_place(self, request: Request, entry: CachedLaunch) -> Serve:
-        """Serve a launch where it is, without a path of its own."""
-        launch = Launch(entry, self._account, request.mount)
-        serve = Serve(launch, request.path, "")
-        serve.query = request.app_query
+    def _notice_lost_prefix(self, request: Request) -> None:
+        """Warn, once, if a proxy names a prefix that the middleware does not see."""
+        for header in ("X-Forwarded-Prefix", "X-Script-Name"):
+            named: str = request.get(f"HTTP_{header.upper().replace('-', '_')}") or ""
+            prefixes = {quoted_mount(prefix.strip()) for prefix in named.split(",")} - {""}
+            if prefixes and request.mount not in prefixes and self._once.first(header):
+                _log.warning(
+                    "the proxy says that this tool is mounted at %.200r (%s), but the app sees "
+                    "%.200r, so launches go to URLs that the proxy does not forward. Start "
+                    "the server with this prefix (uvicorn --root-path), or put the code that reads "
+                    "the header around the middleware, not inside it: Werkzeug's ProxyFix with "
+                    "x_prefix=1, or ReverseProxied(LTIAASMiddleware(app)). (Logged once.)",
+                    named,
+                    header,
+                    request.mount or "/",
+                )
+
+    def in_place(self, request: Request, entry: CachedLaunch | None) -> Serve:
+        """Serve a launch where it is, without a path of its own; None for a preflight, behind
+        which nobody is yet."""
+        launch = None if entry is None else Launch(entry, self._account, request.mount)
+        serve = Serve(launch, request.path, "", request.app_query)
         serve.without = self._ltiks.carriers(request)
         return serve

@@ -1,7 +1,7 @@
-"""Requests of a launch's page that have lost the launch's path on the way: ``fetch("/api/x")``, a
-hard-coded redirect to ``/accounts/login/``.
+"""Requests that a launch's page makes outside its launch: ``fetch("/api/x")``, a hard-coded link to
+``/accounts/login/``.
 
-They are led back. That proves nothing: the proof is asked for where it leads.
+The gate redirects them into the launch. The redirect authenticates nothing: the launch path does.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from urllib.parse import urlsplit
 
+from ..responses import Response
 from .launch_path import LaunchPath
 from .once import Once
 from .request import Request
@@ -18,7 +19,16 @@ __all__ = ["Strays"]
 _log = logging.getLogger("ltiaas_middleware")
 
 # What the app answers as somebody: a page, a frame, data. Images and scripts are the same for all.
-_ANSWERED_AS_SOMEBODY = ("document", "iframe", "frame", "empty")
+# A service worker would answer every later launch of the browser; browsers refuse a redirected one.
+_ANSWERED_AS_SOMEBODY = (
+    "document",
+    "iframe",
+    "frame",
+    "embed",
+    "object",
+    "empty",
+    "serviceworker",
+)
 
 
 class Strays:
@@ -32,14 +42,22 @@ class Strays:
         self._launch_path = launch_path
         self._once = Once()
 
-    def launch_of(self, request: Request, *, required: bool) -> str | None:
-        """The launch whose page made the request, where it is to be led back; else None.
+    def into_launch(self, request: Request, *, required: bool) -> Response | None:
+        """The redirect into the launch of the request's own page, or None.
 
         Args:
             request: one outside of any launch path.
             required: whether it would be refused without a launch.
         """
-        if request.get("HTTP_SEC_FETCH_SITE") != "same-origin":
+        launch_id = self._launch_of(request, required=required)
+        if launch_id is None:
+            return None
+        location = self._launch_path.address(request, launch_id, request.query)
+        # 307 keeps method and body.
+        return Response(307, (("Location", location),))
+
+    def _launch_of(self, request: Request, *, required: bool) -> str | None:
+        if request.site != "same-origin":
             return None
         # A websocket cannot be redirected.
         if request.is_websocket:
@@ -52,12 +70,12 @@ class Strays:
         except ValueError:
             return None
         launch_id = self._launch_path.launch_id_in(path, request.mount)
-        if launch_id is not None and self._once.first(request.path):
+        if launch_id is not None and self._once.first_like(request.path):
             _log.warning(
-                "a page of a launch asked for %.200r outside of its launch, and was led back. "
-                "Build this address with the framework's own URL building, or put launch.path "
-                "before it; if it is never part of a launch, name it in the setting 'outside'. "
-                "(Told once for each path.)",
+                "a page of a launch requested %.200r outside the launch; the middleware "
+                "redirected it into the launch. Build this URL with the framework, or prepend "
+                "launch.path. If the path never needs a launch, add it to the setting exclude. "
+                "(Logged once per path pattern.)",
                 request.path,
             )
         return launch_id

@@ -1,10 +1,9 @@
 """From an ltik to a verified launch: what the gate and the adapters ask.
 
 Theory of operation. ``peek`` looks into memory and changes nothing, whoever asks. ``use`` is for a
-request that has proved its launch, and never waits: it is what nearly every request calls.
-``verify`` (threads) and ``verify_async`` (tasks) wait for a *flight* (``flights``), whose call to
-LTIAAS runs in threads of the middleware's own (``upstream``), so that the event loop never waits
-for a socket. With a shared store, flights go by way of it (``sharing``).
+request that is authenticated for its launch, and never waits: it is what nearly every request
+calls. ``verify`` (threads) and ``verify_async`` (tasks) wait for a *flight* (``flights``), which
+``fetching`` gets to land.
 
 A launch that was verified before depends on none of these: it is served until its 24 hours are
 over.
@@ -12,57 +11,50 @@ over.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
-from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .._crypto.keys import LaunchIds
+from ..api.decoded import DecodedTokens
 from ..errors import LaunchExpired
 from ..settings import Settings
-from .event_loops import run_in, wait_for
-from .flights import Flight, Flights, Outcome
+from .fetching import Fetching
+from .flights import Asked, Flight, Flights, Outcome
 from .id_tokens import IdTokenSource
-from .launches import CachedLaunch, Freshness
-from .ltik_times import launch_end
-from .memory import LaunchCache
-from .pool import Pool
-from .sharing import Sharing
+from .launches import CachedLaunch, LaunchCache, launch_end
+from .limits import PATH
+from .shared import Shared
 from .stats import Stats
-from .store import SharedStore
-from .timer import Timer
-from .upstream import PATH, Reply, Upstream
+from .stores import MemoryStore, StoreUnavailable
+from .threads import run_in, wait_for
 from .waiting import WaitingRoom
 
 __all__ = ["Authenticator", "Outcome"]
 
+_log = logging.getLogger("ltiaas_middleware")
 _T = TypeVar("_T")
 
 # So long (seconds) a request of a launch that was verified before waits for a slow LTIAAS.
-_KNOWN_PATIENCE = 2.0
-# Threads that wait for a shared store. Each call takes a millisecond, or the store's timeout.
-_STORE_THREADS = 16
+_KNOWN_TIMEOUT = 2.0
 
 
 class Authenticator:
     """From an ltik to a verified launch.
 
     Args:
-        settings: limits and times.
         source: asked for ID tokens, in threads.
-        ids: from an ltik to its launch id.
-        shared: a store that workers share, or None.
-        stats: counters; new ones by default.
-        clock: seconds since the epoch.
-        monotonic: seconds of a clock that nobody sets.
+        shared: what workers share, or None.
+        decoded: given what was fetched, so that its launch need not decode it again.
 
     Attributes:
         peek: a launch from memory, or None, by its id. One look-up in a dictionary; nothing is
-            changed, fetched or counted, so that a request may ask before it has proved anything.
+            changed, fetched or counted, so that a request may ask before it is authenticated.
         shares: whether launches are shared with other workers, so that ``recall`` and ``use_once``
             may wait.
-        stats: counters.
     """
 
     def __init__(
@@ -71,166 +63,164 @@ class Authenticator:
         source: IdTokenSource,
         ids: LaunchIds,
         *,
-        shared: SharedStore | None = None,
+        shared: Shared | None = None,
+        decoded: DecodedTokens | None = None,
         stats: Stats | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._ids = ids
+        self._shared = shared
         self._clock = clock
         self._monotonic = monotonic
+        self._began = clock()
+        self.shares = shared is not None
         self.stats = stats or Stats()
-        self._freshness = Freshness(settings.ttl, clock, monotonic)
         self._launches = LaunchCache(settings.max_launches, monotonic)
         self.peek = self._launches.get
-        self._room = WaitingRoom(settings.max_waiting, monotonic)
-        self._timer = Timer()
-        # A pool beside that of the calls to LTIAAS, so that a slow LTIAAS holds up nobody who only
-        # looks into the store.
-        self._pool = Pool(_STORE_THREADS, "ltiaas-store")
+        # One-time tokens that this worker has seen used, and the jars if it is alone.
+        self._own = Shared(MemoryStore(clock), settings, ids, self.stats, clock=clock)
+        self._room = WaitingRoom(settings.max_blocked_threads, monotonic)
         times = {"clock": clock, "monotonic": monotonic}
-        self._upstream = Upstream(settings, source, self._pool, self._timer, self.stats, **times)
-        self._flights = Flights(
-            settings,
-            self._launches,
-            self._freshness,
-            self.stats,
-            start=self._start,
-            confirmed=self._tell_confirmed,
-            **times,
+        self._flights = Flights(settings, self._launches, self.stats, start=self._start, **times)
+        decoded = decoded or DecodedTokens()
+        self._fetching = Fetching(
+            settings, source, self._flights, shared, decoded, self.stats, **times
         )
-        self.shares = shared is not None
-        self._sharing: Sharing | None = None
-        if shared is not None:
-            self._sharing = Sharing(
-                settings,
-                shared,
-                self._flights,
-                self._launches,
-                self._upstream,
-                self._pool,
-                self._timer,
-                self.stats,
-                **times,
-            )
+        self._upstream = self._fetching.upstream
 
-    def use(self, entry: CachedLaunch, *, confirms: bool = False) -> CachedLaunch | None:
-        """The launch to serve a request with that has proved it, or None where LTIAAS has to be
-        asked first (``verify``). Never waits.
+    def use(self, entry: CachedLaunch, *, binds: bool = False) -> CachedLaunch | None:
+        """The launch to serve a request with that is authenticated for it, or None if LTIAAS has
+        to be asked first (``verify``). Never waits.
 
         Args:
             entry: as ``peek`` gave it.
-            confirms: whether the proof was the launch's cookie: the path alone opens the launch no
-                more, in this worker from now on, in others as soon as they hear of it.
+            binds: whether it was authenticated by the launch's cookie: the path alone opens the
+                launch no more, in this worker from now on, in others when they look next.
         """
+        if binds and not entry.cookie_bound:
+            # First: whoever has only the path and waits for LTIAAS looks again afterwards.
+            entry = self._launches.replace(entry.id, cookie_bound=True) or entry
+            self._own.drop_jar(entry.id)
+            if self._shared is not None:
+                self._fetching.in_background(self._shared.bind, entry)
         if self._monotonic() >= entry.check:
             current = self._look_again(entry)
             if current is None:
                 return None
             entry = current
-        if confirms and not entry.confirmed:
-            entry = self._launches.replace(entry.id, confirmed=True) or entry
-            self._tell_confirmed(entry)
         self.stats.hit()
         return entry
 
-    def needs_no_look(self, entry: CachedLaunch) -> bool:
-        """Whether ``use`` would give an entry back as it is, were it not for counting the hit."""
-        return entry.confirmed and self._monotonic() < entry.check
-
     def seconds_left(self, entry: CachedLaunch) -> float:
-        """How long the launch still lasts; 0 or less where it is over."""
+        """How long the launch still lasts; 0 or less if it is over."""
         return entry.ends - self._monotonic()
 
     def recall(self, launch_id: str) -> CachedLaunch | None:
-        """``peek``, after the memory was brought up to what all workers know, confirmations too.
-        May wait where ``shares``; where the store fails, what this worker knows is the answer."""
-        if self._sharing is not None:
-            self._sharing.recall(launch_id)
+        """``peek``, after the memory was brought up to what all workers know. May wait where
+        ``shares``; if the store fails, what this worker knows is the answer."""
+        if self._shared is not None:
+            with contextlib.suppress(StoreUnavailable):
+                self._flights.learn(launch_id, self._shared.look(launch_id))
         return self.peek(launch_id)
 
-    def use_once(self, token: str) -> bool:
-        """Whether this is the first use of a handoff token. May wait where ``shares``; where the
-        store fails, the first in this worker."""
-        if not self._launches.use_once(token):
-            return False
-        return self._sharing is None or self._sharing.use_once(token)
+    def recall_with_jar(self, launch_id: str) -> tuple[CachedLaunch | None, bytes | None]:
+        """``recall``, and the app's cookies of a launch whose browser keeps none."""
+        entry = self.recall(launch_id)
+        return entry, self._of_jars(lambda jars: jars.jar(launch_id))
+
+    def change_jar(self, entry: CachedLaunch, change: Callable[[bytes | None], bytes]) -> None:
+        """Change what ``recall_with_jar`` gives, unless the launch is cookie-bound by now. May
+        wait."""
+        if not (self.peek(entry.id) or entry).cookie_bound:
+            self._of_jars(lambda jars: jars.change_jar(entry, change))
+
+    def _of_jars(self, call: Callable[[Shared], _T]) -> _T | None:
+        """Where all workers have them; if the store fails, each has its own."""
+        for jars in filter(None, (self._shared, self._own)):
+            with contextlib.suppress(StoreUnavailable):
+                return call(jars)
+        return None
+
+    def use_once(self, token: str, made_at: float) -> bool:
+        """Whether this is the first use of a one-time token. May wait where ``shares``; if the
+        store fails, the first in this worker, of a token that was made since it began. If the store
+        can be read but not written, no token is used: it might have been.
+
+        Args:
+            token: the token.
+            made_at: when it was made (seconds since the epoch).
+        """
+        try:
+            if not self._own.mark_used(token):
+                return False
+            if self._shared is not None:
+                return self._shared.use_once(token, made_at)
+        except StoreUnavailable as error:
+            if error.read_only:
+                return False
+        return made_at >= self._began
+
+    def end(self, launch_id: str) -> None:
+        """End a launch: this worker serves it no more, and no other one beyond its next look into
+        the store. May wait where ``shares``."""
+        self._flights.end(launch_id)
+        self._own.drop_jar(launch_id)
+        if self._shared is not None:
+            with contextlib.suppress(StoreUnavailable):
+                self._shared.end(launch_id)
 
     async def run_async(self, call: Callable[[], _T]) -> _T:
         """Run a call that may wait, in a thread of the middleware's own and in the context of the
         request. Under asyncio or trio."""
-        return await run_in(self._pool, call)
+        return await run_in(self._fetching.threads, call)
 
-    def verify(
-        self,
-        ltik: str,
-        launch_id: str | None = None,
-        *,
-        confirms: bool = False,
-        page: bool = False,
-        address: str = "",
-    ) -> Outcome:
-        """Verify an ltik, waiting for LTIAAS where it has to be asked. For threads, of which at
-        most ``Settings.max_waiting`` wait.
+    def verify(self, ltik: str, launch_id: str | None = None, **about: Any) -> Outcome:
+        """Verify an ltik, waiting for LTIAAS if it has to be asked. For threads, of which at most
+        ``Settings.max_blocked_threads`` wait for longer than half a second.
 
         Args:
             ltik: a token of the right shape.
             launch_id: the id to keep it under; ``LaunchIds.of(ltik)`` by default.
-            confirms: whether it came in the launch's cookie; see ``use``. Noted with the launch
-                itself, so that it does not depend on who waits for the answer.
-            page: whether a page can wait instead, by reloading itself. It is answered within
-                ``Settings.patience`` seconds, and with ``Waiting`` in place of what is temporary.
-            address: of the client, as the server tells it; calls are shared out between addresses.
+            about: see ``Asked``. A page is answered within ``Settings.waiting_page_after``
+                seconds, with ``Waiting`` in place of what is temporary.
         """
-        launch_id = launch_id or self._ids.of(ltik)
-        found = self._join(ltik, launch_id, confirms, address)
-        if isinstance(found, Flight):
-            flight = found
-            # Somebody whose ltiks are refused leaves seats for others.
-            last = flight.known is None and self._upstream.comes_last(address)
-            with self._room.seat(last=last) as may_wait:
-                try:
-                    found = flight.result(self._patience_for(flight, page) if may_wait else 0)
-                except FutureTimeout:
-                    found = self._flights.gave_up(flight)
-        return self._for_page(launch_id, found) if page else found
+        asked = Asked(ltik, launch_id or self._ids.of(ltik), **about)
+        found = self._join(asked)
+        if isinstance(found, Flight) and not found.done():
+            seconds = self._patience(found, asked)
+            with (
+                self._room.seat(seconds, authenticated=found.authenticated) as seconds,
+                contextlib.suppress(FutureTimeout),
+            ):
+                found.result(seconds)
+        return self._told(asked, found)
 
-    async def verify_async(
-        self,
-        ltik: str,
-        launch_id: str | None = None,
-        *,
-        confirms: bool = False,
-        page: bool = False,
-        address: str = "",
-    ) -> Outcome:
+    async def verify_async(self, ltik: str, launch_id: str | None = None, **about: Any) -> Outcome:
         """``verify`` for tasks of asyncio or trio, any number of which may wait: the event loop
         goes on, and a cancelled waiter cancels nobody."""
-        launch_id = launch_id or self._ids.of(ltik)
-        found = self._join(ltik, launch_id, confirms, address)
+        asked = Asked(ltik, launch_id or self._ids.of(ltik), **about)
+        found = self._join(asked)
         if isinstance(found, Flight):
-            flight = found
-            done = await wait_for(flight, self._patience_for(flight, page))
-            found = flight.result() if done else self._flights.gave_up(flight)
-        return self._for_page(launch_id, found) if page else found
+            await wait_for(found, self._patience(found, asked))
+        return self._told(asked, found)
 
     def close(self, *, wait: bool = True) -> None:
         """Stop the threads. What is known is served on; nothing new is verified.
 
         Args:
-            wait: for calls under way.
+            wait: for calls under way, for two seconds at most.
         """
-        self._timer.close(wait=wait)
-        self._pool.shutdown(wait=wait, cancel_futures=True)
-        self._upstream.close(wait=wait)
+        self._fetching.close(wait=wait)
         self._flights.close()
-        if self._sharing is not None:
-            self._sharing.close()
+
+    def _start(self, flight: Flight) -> None:
+        self._fetching.start(flight)
 
     def _look_again(self, entry: CachedLaunch) -> CachedLaunch | None:
         now = self._monotonic()
-        # It may have been refreshed, refused or pushed out since the caller looked.
+        # It may have been refreshed, rejected or pushed out since the caller looked.
         current = self._launches.mark_used(entry.id)
         if current is None or now >= current.trusted:
             return None
@@ -238,61 +228,44 @@ class Authenticator:
             self._launches.remove(entry.id)
             return None
         if now >= current.refresh:
-            self._flights.join(current.id, current.ltik, background=True)
+            self._flights.join(Asked(current.ltik, current.id), background=True)
         return current
 
-    def _join(
-        self, ltik: str, launch_id: str, confirms: bool, address: str = ""
-    ) -> Outcome | Flight:
+    def _join(self, asked: Asked) -> Outcome | Flight:
         """What is known of an ltik, or the flight to wait for."""
         now = self._clock()
-        ends_at = launch_end(ltik, now)
+        ends_at = launch_end(asked.ltik, now)
         if ends_at is not None and ends_at <= now:
             return LaunchExpired("the launch's 24 hours are over", path=PATH)
-        known = self.peek(launch_id)
+        known = self.peek(asked.launch_id)
         if known is not None and self.seconds_left(known) <= 0:
-            self._launches.remove(launch_id)
+            self._launches.remove(asked.launch_id)
         elif known is not None:
-            used = self.use(known, confirms=confirms)
+            used = self.use(known, binds=asked.binds)
             if used is not None:
                 return used
-        found = self._flights.join(launch_id, ltik, confirms=confirms, address=address)
+        found = self._flights.join(asked)
         if isinstance(found, CachedLaunch):
-            # It landed in this moment.
-            return self.use(found, confirms=confirms) or found
+            # It has just landed.
+            return self.use(found, binds=asked.binds) or found
         return found
 
-    def _start(self, flight: Flight) -> None:
-        if self._sharing is not None:
-            self._sharing.start(flight)
-            return
-
-        def done(reply: Reply) -> None:
-            self._flights.guard(flight, partial(self._flights.complete, flight, reply))
-
-        self._upstream.fetch(
-            flight.ltik,
-            done,
-            flight.context,
-            address=flight.address,
-            known=flight.known is not None,
-        )
-
-    def _tell_confirmed(self, entry: CachedLaunch) -> None:
-        if self._sharing is not None:
-            self._sharing.confirm(entry)
-
-    def _patience(self) -> float:
-        return self._settings.deadline + 1.0
-
-    def _patience_for(self, flight: Flight, page: bool) -> float:
+    def _patience(self, flight: Flight, asked: Asked) -> float:
+        most = self._settings.timeout + 1.0
         if flight.known is not None:
-            return min(self._patience(), _KNOWN_PATIENCE)
-        return min(self._patience(), self._settings.patience) if page else self._patience()
+            return min(most, _KNOWN_TIMEOUT)
+        return min(most, self._settings.waiting_page_after) if asked.page else most
 
-    def _for_page(self, launch_id: str, outcome: Outcome) -> Outcome:
-        if isinstance(outcome, CachedLaunch) or not outcome.temporary:
-            self._room.verified(launch_id)
-            return outcome
+    def _told(self, asked: Asked, found: Outcome | Flight) -> Outcome:
+        if isinstance(found, Flight):
+            found = found.result() if found.done() else self._flights.gave_up(found)
+        if asked.binds and isinstance(found, CachedLaunch):
+            # It may have landed bound, without ``use``.
+            self._own.drop_jar(asked.launch_id)
+        if not asked.page:
+            return found
+        if isinstance(found, CachedLaunch) or not found.temporary:
+            self._room.verified(asked.launch_id)
+            return found
         self.stats.count("waiting")
-        return self._room.ask_again(launch_id, outcome)
+        return self._room.ask_again(asked.launch_id, found)

@@ -18,22 +18,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
-from dataclasses import replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cachetools import TTLCache
 
-from ..errors import ApiError, ApiKeyRejected, LaunchExpired, UpstreamError
+from ..errors import ApiError, LaunchExpired, UpstreamError
 from ..settings import Settings
-from .failure_log import FailureLog
-from .launches import CachedLaunch, Freshness
-from .ltik_times import DAY, launch_end
-from .memory import LaunchCache
+from .launches import ENDED, REJECTED_FOR, CachedLaunch, LaunchCache
+from .limits import PATH, client_of
+from .shared import Seen
 from .stats import Stats
-from .store import Found
-from .upstream import PATH, Answer, Failure, Reply
 
-__all__ = ["Flight", "Flights", "Outcome", "refused"]
+__all__ = ["Asked", "Flight", "Flights", "Outcome", "copied", "rejected"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
@@ -51,6 +47,27 @@ _REFUSALS_KEPT = 1_000
 _LOST_AFTER = 3
 
 
+class Asked(NamedTuple):
+    """Who asks for which launch.
+
+    Attributes:
+        ltik: a token of the right shape.
+        launch_id: the id to keep it under.
+        binds: whether it came in the launch's cookie.
+        authenticated: whether it was proved to be that of the launch path: LTIAAS has verified it
+            before, and limits for strangers do not count it.
+        page: whether a page can wait instead, by reloading itself.
+        address: of the client, as the server tells it.
+    """
+
+    ltik: str
+    launch_id: str
+    binds: bool = False
+    authenticated: bool = False
+    page: bool = False
+    address: str = ""
+
+
 class Flight(Future[Outcome]):
     """One verification under way, and everyone who waits for it.
 
@@ -59,26 +76,27 @@ class Flight(Future[Outcome]):
         ltik: the token itself, a secret.
         known: the launch as it was verified before, served on should the flight fail; or None.
         since: when it began (monotonic).
-        confirms: whether anyone who waits has the launch's cookie.
+        client: whom the limits count it for.
+        binds: whether anyone who waits has the launch's cookie.
+        authenticated: whether anyone who waits is.
         context: of the request that began it.
-        address: of the client that began it, as the server tells it.
     """
 
-    def __init__(
-        self,
-        launch_id: str,
-        ltik: str,
-        known: CachedLaunch | None,
-        since: float,
-        address: str = "",
-    ) -> None:
+    def __init__(self, asked: Asked, known: CachedLaunch | None, since: float) -> None:
         super().__init__()
-        self.launch_id = launch_id
-        self.ltik = ltik
+        self.launch_id = asked.launch_id
+        self.ltik = asked.ltik
         self.known = known
         self.since = since
-        self.address = address
-        self.confirms = False
+        self.binds = asked.binds
+        self.authenticated = asked.authenticated or known is not None
+        # The limits know who is authenticated by the launch: one of many.
+        self.client = asked.launch_id if self.authenticated else client_of(asked.address)
+        # Since when it waits for its turn, and whether the limits count it as a stranger's.
+        self.queued_at = since
+        self.counted = False
+        # Whether other workers were told that its cookie has come back.
+        self.told_bound = True
         self.context = copy_context()
         # A future that is running cannot be cancelled by one of its waiters.
         self.set_running_or_notify_cancel()
@@ -88,38 +106,29 @@ class Flights:
     """The flights of one process, and what they leave in its memory.
 
     Args:
-        settings: limits and times.
         launches: the memory.
-        freshness: makes entries.
-        stats: counters.
         start: gets a new flight under way; must not block.
-        confirmed: told of a launch that landed with its cookie; must not block.
-        clock: seconds since the epoch.
-        monotonic: seconds of a clock that nobody sets.
     """
 
     def __init__(
         self,
         settings: Settings,
         launches: LaunchCache,
-        freshness: Freshness,
         stats: Stats,
         *,
         start: Callable[[Flight], None],
-        confirmed: Callable[[CachedLaunch], None],
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._launches = launches
-        self._freshness = freshness
+        self.peek = launches.get
+        self.is_rejected = launches.is_rejected
         self._stats = stats
         self._start = start
-        self._confirmed = confirmed
         self._clock = clock
         self._monotonic = monotonic
-        self._failure_log = FailureLog(monotonic)
-        self._lost_after = _LOST_AFTER * settings.deadline
+        self._lost_after = _LOST_AFTER * settings.timeout
         # Bounded apart, so that refusals push no launch out.
         self._refusals: TTLCache[str, ApiError] = TTLCache(
             _REFUSALS_KEPT, _REFUSAL_KEPT, timer=lambda: self._monotonic()
@@ -133,104 +142,63 @@ class Flights:
         with self._lock:
             return list(self._under_way.values())
 
-    def is_lost(self, flight: Flight) -> bool:
-        """Whether a flight has taken so long that another may start."""
-        return self._monotonic() - flight.since > self._lost_after
-
-    def join(
-        self,
-        launch_id: str,
-        ltik: str,
-        *,
-        confirms: bool = False,
-        background: bool = False,
-        address: str = "",
-    ) -> Outcome | Flight:
+    def join(self, asked: Asked, *, background: bool = False) -> Outcome | Flight:
         """The flight to wait for: the one under way, or a new one; or an outcome, where none is
         needed.
 
         Args:
-            launch_id: of the ltik.
-            ltik: a token of the right shape.
-            confirms: whether it came in the launch's cookie.
+            asked: what was asked for.
             background: whether nobody waits: the launch is to be refreshed ahead of its time.
-            address: of the client, as the server tells it.
         """
-        lost = None
+        launch_id = asked.launch_id
         with self._lock:
-            flight = self._under_way.get(launch_id)
-            if flight is not None and not self.is_lost(flight):
-                flight.confirms |= confirms
+            lost = self._under_way.get(launch_id)
+            now = self._monotonic()
+            if lost is not None and now - lost.since <= self._lost_after:
+                lost.binds |= asked.binds
+                lost.authenticated |= asked.authenticated
                 if not background:
                     self._stats.count("coalesced")
-                return flight
-            if self._launches.find(launch_id).refused:
+                return lost
+            if self._launches.is_rejected(launch_id):
                 self._stats.count("refused")
-                return refused()
-            now = self._monotonic()
+                return rejected()
             current = self._launches.get(launch_id)
             # Another flight may have landed since the caller looked.
             if current is not None and now < (current.refresh if background else current.trusted):
                 return current
             if current is None and launch_id in self._refusals:
                 self._stats.count("refused")
-                return _copy(self._refusals[launch_id])
+                return copied(self._refusals[launch_id])
             if not background:
                 self._stats.count("misses")
-            lost, flight = flight, Flight(launch_id, ltik, current, now, address)
-            flight.confirms = confirms
-            self._under_way[launch_id] = flight
+            flight = self._under_way[launch_id] = Flight(asked, current, now)
         if lost is not None:
-            _log.error("launch %s: LTIAAS has not answered, not even with an error", launch_id)
-            lost.set_result(UpstreamError("no answer in time", path=PATH))
+            _log.error(
+                "launch %s could not be verified: the call did not finish in time", launch_id
+            )
+            lost.set_result(UpstreamError("no response in time", path=PATH))
         self._start(flight)
         return flight
 
-    def complete(self, flight: Flight, reply: Reply) -> None:
-        """Land a flight with what LTIAAS replied."""
-        self.land(flight, self.outcome(flight, reply))
-
-    def outcome(self, flight: Flight, reply: Reply) -> Outcome:
-        """What came of a flight: for other workers to be told, and for it to be landed with."""
-        if isinstance(reply, Failure):
-            self._note(flight, reply.error, reply.kind)
-            return reply.error
-        outcome = self._entry(flight, reply)
-        if isinstance(outcome, CachedLaunch):
-            # Confirmed from the moment in which it is known, whoever is there to be answered.
-            return replace(outcome, confirmed=flight.confirms)
-        self._stats.count("refused")
-        return outcome
-
-    def fail(self, flight: Flight, error: ApiError, kind: str) -> None:
-        """Count and log a failure, and land the flight with it."""
-        self._note(flight, error, kind)
-        self.land(flight, error)
-
     def land(self, flight: Flight, outcome: Outcome) -> None:
-        """Keep what came of a flight, then tell everyone who waits for it. Does nothing where it
-        has landed before."""
-        newly_confirmed = None
+        """Keep what came of a flight, then tell everyone who waits for it. Does nothing if it has
+        landed before."""
         with self._lock:
             if self._under_way.get(flight.launch_id) is not flight:
                 return
             if isinstance(outcome, CachedLaunch):
                 # The cookie may have come back since the outcome was made.
-                self._launches.put(replace(outcome, confirmed=outcome.confirmed or flight.confirms))
-                # What was refused in the meantime is not kept.
-                kept = self._launches.get(flight.launch_id)
-                if kept is not None and kept.confirmed and not outcome.confirmed:
-                    newly_confirmed = kept
-                outcome = kept or refused()
+                self._launches.put(outcome, cookie_bound=flight.binds)
+                # What was rejected in the meantime is not kept.
+                outcome = self._launches.get(flight.launch_id) or rejected()
             elif isinstance(outcome, LaunchExpired):
-                self._launches.refuse(flight.launch_id, self._clock())
+                self._launches.reject(flight.launch_id, self._clock())
             else:
                 if not outcome.temporary:
-                    self._refusals[flight.launch_id] = _copy(outcome)
+                    self._refusals[flight.launch_id] = copied(outcome)
                 outcome = self._serve_on(flight.launch_id) or outcome
             del self._under_way[flight.launch_id]
-        if newly_confirmed is not None:
-            self._confirmed(newly_confirmed)
         flight.set_result(outcome)
 
     def gave_up(self, flight: Flight) -> Outcome:
@@ -239,47 +207,33 @@ class Flights:
             entry = self._serve_on(flight.launch_id)
         return entry or UpstreamError("no answer yet", path=PATH, retry_after=2)
 
-    def learn(self, launch_id: str, found: Found) -> None:
+    def learn(self, launch_id: str, seen: Seen) -> None:
         """Bring the memory up to what other workers know."""
         with self._lock:
             local = self._launches.get(launch_id)
-            if found.refused_at is not None and (
-                found.refused if local is None else local.verified_at < found.refused_at
+            if seen.over is not None:
+                lately = abs(self._clock() - seen.over) < REJECTED_FOR or seen.over == ENDED
+                if lately if local is None else local.verified_at <= seen.over:
+                    self._launches.reject(launch_id, seen.over)
+            elif seen.entry is not None and (
+                local is None or local.verified_at < seen.entry.verified_at
             ):
-                self._launches.refuse(launch_id, found.refused_at)
-            elif local is None and found.entry is not None:
                 # However old: it is what is served should LTIAAS fail.
-                self._launches.put(found.entry)
-                if launch_id not in self._under_way:
+                self._launches.put(seen.entry)
+                if local is None and launch_id not in self._under_way:
                     self._stats.count("shared_hits")
-            elif local is not None and found.confirmed and not local.confirmed:
-                self._launches.confirm(local)
+            if seen.bound:
+                self._launches.replace(launch_id, cookie_bound=True)
 
-    def guard(self, flight: Flight, step: Callable[[], object]) -> None:
-        """Run a step of a flight, and land the flight should the step raise."""
-        try:
-            step()
-        except BaseException as error:  # noqa: BLE001 - a flight that never lands hangs its waiters
-            _log.error("launch %s: %s on the way", flight.launch_id, type(error).__name__)
-            self.land(flight, UpstreamError("the fetch failed", path=PATH))
+    def end(self, launch_id: str) -> None:
+        """End a launch for good."""
+        with self._lock:
+            self._launches.reject(launch_id, ENDED)
 
     def close(self) -> None:
         """Land what is still under way."""
         for flight in self.under_way():
             self.land(flight, UpstreamError("this worker is shutting down", path=PATH))
-
-    def _note(self, flight: Flight, error: ApiError, kind: str) -> None:
-        if isinstance(error, LaunchExpired):
-            self._stats.count("refused")
-            return
-        self._stats.upstream_error(kind)
-        if isinstance(error, ApiKeyRejected):
-            _log.error(
-                "LTIAAS refuses the API key of %s: no launch can work until it is set right",
-                self._settings.url,
-            )
-        else:
-            self._failure_log.failed(kind, flight.launch_id, error)
 
     def _serve_on(self, launch_id: str) -> CachedLaunch | None:
         now = self._monotonic()
@@ -293,29 +247,13 @@ class Flights:
         # A refresh that failed ahead of its time takes no trust away.
         return self._launches.replace(launch_id, refresh=again, trusted=max(entry.trusted, again))
 
-    def _entry(self, flight: Flight, answer: Answer) -> Outcome:
-        wall = self._clock()
-        ends_at = launch_end(flight.ltik, wall)
-        if ends_at is None:
-            before = self._launches.get(flight.launch_id)
-            ends_at = before.ends_at if before is not None else wall + DAY
-        if ends_at <= wall:
-            return LaunchExpired("the launch's 24 hours are over", path=PATH)
-        return self._freshness.entry(
-            id=flight.launch_id,
-            ltik=flight.ltik,
-            claims=answer.claims,
-            ends_at=ends_at,
-            verified_at=answer.asked_at,
-        )
+
+def rejected() -> LaunchExpired:
+    """What is told of an ltik that LTIAAS rejected a moment ago."""
+    return LaunchExpired("LTIAAS rejected it a moment ago, or it was ended", status=401, path=PATH)
 
 
-def refused() -> LaunchExpired:
-    """What is told of an ltik that LTIAAS refused a moment ago."""
-    return LaunchExpired("LTIAAS refused it a moment ago", status=401, path=PATH)
-
-
-def _copy(error: ApiError) -> ApiError:
+def copied(error: ApiError) -> ApiError:
     """An error without its traceback, which holds the locals of the call."""
     return type(error)(
         error.description,

@@ -6,30 +6,30 @@ never ends and a connection that is reset are all the same to a caller.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol
 
-import requests
-
-from ..api.exchange import Limits
-from ..api.session import ApiSession
-from ..api.transport import new_session, open_connection
+from ..api.decoded import Decoded
+from ..api.exchange import Answer, Call, Failure, RetryPolicy, Send, exchange, run
+from ..api.id_token import IdToken
 from ..credentials import LtikCredential
-from ..errors import AnonymousLaunch
+from ..errors import AnonymousLaunch, ApiError, UpstreamError
 from ..settings import Settings
-from .warm import Warm
+from .connections import Connections
 
 __all__ = ["Api", "IdTokenSource"]
+
+# Seconds to connect; bytes of an ID token.
+_CONNECT = 3.05
+_LONGEST = 1_048_576
 
 
 class IdTokenSource(Protocol):
     """Where ID tokens come from: LTIAAS, by ``Api``, or what stands before it."""
 
-    def id_token(self, ltik: str) -> bytes:
-        """The ID token of an ltik, as JSON. Called in threads; raises ``ApiError``."""
+    def id_token(self, ltik: str) -> Decoded:
+        """The ID token of an ltik. Called in threads; raises ``ApiError``."""
 
 
 class Api:
@@ -37,64 +37,77 @@ class Api:
 
     Args:
         settings: account, timeouts and limits.
-        session: for tests; a new one by default.
     """
 
     def __init__(
         self,
         settings: Settings,
-        session: requests.Session | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
-        self._limits = Limits(
-            connect_timeout=settings.connect_timeout,
-            read_timeout=settings.read_timeout,
-            deadline=settings.deadline,
-            attempts=3,
+        self._policy = RetryPolicy(
+            connect_timeout=_CONNECT,
+            # An LTIAAS that needs long gets it: it asks the LMS, and an LMS can be slow.
+            read_timeout=settings.timeout,
+            timeout=settings.timeout,
+            attempts=2,
             # A browser is waiting: a launch that is told to come back later is told so at once.
-            repeat_on=frozenset({502, 503, 504}),
-            patience=0,
-            max_response_size=settings.max_response_size,
+            repeat_on=frozenset(range(500, 600)),
+            max_retry_after=0,
+            max_response_size=_LONGEST,
             ca_bundle=settings.ca_bundle,
         )
-        self._session = session or new_session(settings.max_calls)
-        self._warm = Warm(partial(open_connection, self._session, settings.url, self._limits))
+        self._connections = Connections(
+            settings.url, settings.max_concurrent_calls, self._policy, monotonic
+        )
         self._monotonic = monotonic
         self._sleep = sleep
 
     def close(self, *, wait: bool = True) -> None:
         """Close the connections. A call that follows opens new ones."""
-        self._warm.close(wait=wait)
-        self._session.close()
+        self._connections.close()
 
-    def warm_up(self) -> None:
-        """Open a connection in the background, for launches to come. Nothing is sent over it, and
-        further calls do nothing."""
-        self._warm.begin()
-
-    def id_token(self, ltik: str) -> bytes:
-        """The ID token of an ltik: JSON, checked to be one.
+    def id_token(self, ltik: str) -> Decoded:
+        """The ID token of an ltik.
 
         Raises:
-            LaunchExpired: LTIAAS refuses the ltik.
-            ApiKeyRejected: LTIAAS refuses the API key.
+            LaunchExpired: LTIAAS rejects the ltik.
+            ApiKeyRejected: LTIAAS rejects the API key.
             AnonymousLaunch: it names no user, and ``Settings.allow_anonymous`` is off.
-            ApiError: anything else; ``UpstreamError`` where LTIAAS failed.
+            ApiError: anything else; ``UpstreamError`` if LTIAAS failed.
         """
         settings = self._settings
         credential = LtikCredential(settings.url, settings.api_key, ltik)
-        session = ApiSession(
-            credential,
-            self._limits,
-            session=self._session,
-            monotonic=self._monotonic,
-            sleep=self._sleep,
-        )
-        token = session.id_token()
-        self._warm.used()
+        call = Call("GET", "idtoken", IdToken.parse)
+        flow = exchange(call, credential, self._policy, monotonic=self._monotonic)
+        content = b""
+
+        def send(step: Send) -> Answer | Failure:
+            nonlocal content
+            outcome = self._connections.send(step, credential.authorization)
+            content = outcome.content if isinstance(outcome, Answer) else b""
+            return outcome
+
+        try:
+            token = run(flow, send, self._sleep)
+        except ApiError as error:
+            raise _judged(error) from None
         if token.user.id is None and not settings.allow_anonymous:
-            raise AnonymousLaunch("the ID token names no user (user.id)", path="/api/idtoken")
-        return json.dumps(token.raw, separators=(",", ":")).encode()
+            raise AnonymousLaunch("the ID token has no user.id", path="/api/idtoken")
+        # What a request does to ``raw`` reaches no other.
+        return Decoded(content, token.with_raw(content))
+
+
+def _judged(error: ApiError) -> ApiError:
+    """An error as it is for a launch."""
+    if isinstance(error, UpstreamError) and "a response longer than" in error.description:
+        # It is as long the next time.
+        error.temporary = False
+    elif type(error) is ApiError and not (error.code and error.details):
+        # That is not how LTIAAS says it (wire.md, "Errors"): something in front of it refused.
+        return UpstreamError(
+            error.description, status=error.status, method=error.method, path=error.path
+        )
+    return error

@@ -1,348 +1,259 @@
-"""Launches in Redis (or Valkey), shared between workers and machines.
+"""What workers share by way of Redis (or Valkey): a server, a cluster, or what Sentinels watch.
 
-Theory of operation. Redis holds, for each launch id, up to four keys: the *launch* itself, *over*
-(LTIAAS refused it), *confirmed* (its cookie has come back) and the *lease* of the one worker that
-is asking LTIAAS about it. The middle two are keys of their own and are only ever added, so that an
-old entry put back by hand neither un-refuses nor un-confirms. Every key expires by itself, at the
-latest with its launch. ``redis_scripts`` has what is done with them, one round trip each.
+Redis is not needed. Every call has a timeout, an outage costs one call a second its time, and a
+failure is a ``StoreUnavailable``, upon which the caller goes on alone.
 
-Redis is not trusted. What it holds is sealed under a key derived from ``Settings.secret`` and bound
-to its launch id and kind: whoever can write to Redis can make entries vanish, and keep a worker
-waiting, but can open no launch, and can make no worker say what LTIAAS did not. No more bytes of a
-value are read than one of ours could have. The names of the keys are hashes of the launch ids,
-because for a browser without cookies the launch id alone opens its launch.
+Redis is not trusted, either: no more bytes of a value are read than one of ours could have.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
-import struct
+import random
+import threading
 import time
-from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator, Sequence
-from hashlib import sha256
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any, TypeVar
 
 import redis
 
-from .._crypto.keys import LaunchIds
-from .._crypto.sealing import Sealer
+from .. import _redis_clients
 from ..settings import Settings
-from . import redis_scripts as scripts
-from .launches import CachedLaunch, Freshness
-from .ltik_times import DAY
-from .redis_connection import RedisConnection
-from .redis_pubsub import News
+from .rare_log import RareLog
+from .redis_errors import answered, reason
 from .stats import Stats
-from .store import REFUSED_FOR, USED_FOR, Found, Lease, Standing, Turn
+from .stores import SMALL, StoreUnavailable, is_small
+from .threads import Threads
 
-__all__ = ["RedisStore"]
+__all__ = ["RedisStore", "check"]
 
 _log = logging.getLogger("ltiaas_middleware")
+_T = TypeVar("_T")
 
-# Seconds that a lease lasts unless it is renewed: so long a killed worker holds the others up.
-_LEASE = 5.0
-# How long (seconds) a failed flight is told to those who waited for it, by Redis's clock; and the
-# oldest that is believed, by ours: one that was put back is not.
-_FAILED_FOR = 1.0
-_FAILED_LATELY = 60.0
+# Seconds to connect and for each answer; and that a call may take by a client that was given, whose
+# timeouts and retries are its own.
+_TIMEOUT = 1.0
+_PATIENCE = 2.0
+# Seconds, about, for which a Redis that failed is not called.
+_PAUSE = 1.0
 
-# How many launches are looked for in one round trip.
-_MANY = 500
+# A Redis that is full refuses a script whose first writing command needs memory, but not one that
+# begins with DEL. Marks are small, and each of them keeps something shut: without this, a full
+# Redis would let every one-time link open twice.
+_PUT_ANYWAY = """
+redis.pcall('DEL', KEYS[2])
+return redis.pcall('SET', KEYS[1], unpack(ARGV))
+"""
 
-# The version of what is sealed: bump it whenever the layout changes.
-_LAYOUT = 1
-_LAUNCH = struct.Struct(">BddI")  # layout, verified_at, ends_at, length of the ltik; ltik, claims
-_MARK = struct.Struct(">Bd")  # layout, when
+
+def check(settings: Settings) -> None:
+    """Log an error if the Redis of ``cache`` cannot be used now. It may be on its way up."""
+    given = None if isinstance(settings.cache, str) else settings.cache
+    client = given
+    try:
+        if client is None:
+            client = _redis_clients.connect(_redis_clients.parse(settings.cache), _TIMEOUT)
+            client.ping()
+        else:
+            # It may wait for longer than a start should.
+            Threads(1, "ltiaas-check").submit(client.ping).result(_PATIENCE)
+    except Exception as error:  # noqa: BLE001 - clusters and Sentinels raise beyond RedisError
+        _log.error(
+            "cache (LTIAAS_CACHE): cannot use Redis: %s. Until this is fixed, workers do not "
+            "share launches",
+            reason(error),
+        )
+    finally:
+        if given is None and client is not None:
+            _close(client)
 
 
 class RedisStore:
-    """A ``store.SharedStore`` in Redis, with leases. Safe to use from many threads, and made
-    before a server forks: it connects with its first call.
+    """A ``stores.Store`` in Redis. Made before a server forks: it connects with its first call.
 
     Args:
-        settings: ``cache``, ``cache_prefix``, ``cache_timeout`` and the secrets.
-        ids: a launch found must be of an ltik that its id was made from.
-        stats: ``redis_errors`` and ``rejected_entries`` are counted there.
-        clock: seconds since the epoch.
-        monotonic: seconds of a clock that nobody sets.
-
-    Raises:
-        StoreUnavailable: from every method, where Redis did not do as it was asked.
+        settings: ``cache`` and ``cache_prefix``.
+        stats: ``store_errors`` are counted there.
+        longest: bytes of the longest value.
     """
 
     def __init__(
         self,
         settings: Settings,
-        ids: LaunchIds,
         stats: Stats,
+        longest: int,
         *,
-        clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.lease = _LEASE
-        self._ids = ids
-        self._stats = stats
-        self._clock = clock
-        self._freshness = Freshness(settings.ttl, clock, monotonic)
-        self._sealer = Sealer(settings.secrets, "redis")
         self._prefix = settings.cache_prefix
-        # JSON that is encoded again may need up to three bytes for one (é becomes \u00e9).
-        self._longest = 3 * settings.max_response_size + settings.max_ltik_length + 100
-        self._connection = RedisConnection(settings, stats, self._renew_news, monotonic=monotonic)
-        self._news = News(self._connection.client, f"{self._prefix}:news", self._connection.lost)
+        self._stats = stats
+        self._longest = longest
+        self._monotonic = monotonic
+        self._rare_log = RareLog(1, monotonic)
+        self._lock = threading.Lock()
+        self._address: _redis_clients.RedisAddress | None = None
+        self._client: Any = None
+        self._threads: Threads | None = None
+        if isinstance(settings.cache, str):
+            self._address = _redis_clients.parse(settings.cache)
+        else:
+            self._client = settings.cache
+            self._threads = Threads(16, "ltiaas-redis")
+        self._former: Any = None
+        self._closed = False
+        # Until when Redis is not called; whether it cannot be reached; and what the log was told.
+        self._until = 0.0
+        self._down = False
+        self._troubled = False
 
-    # -- what is kept -----------------------------------------------------------------------------
+    def get(self, *names: str) -> list[bytes | None]:
+        def read(client: Any) -> list[Any]:
+            pipe = client.pipeline(transaction=False)
+            for name in names:
+                pipe.getrange(self._key(name), 0, SMALL if is_small(name) else self._longest)
+            results: list[Any] = pipe.execute(raise_on_error=False)
+            for number, result in enumerate(results):
+                if isinstance(result, Exception):
+                    if not str(result).startswith("WRONGTYPE"):
+                        raise result
+                    # No value of ours: it fails to decrypt.
+                    results[number] = b"?"
+            return results
 
-    def find(self, launch_id: str) -> Found:
-        """See ``LaunchStore``. One round trip."""
-        names = self._names(launch_id, "launch", "over", "confirmed")
-        return self._read(launch_id, self._eval(scripts.LOOK, names, [self._longest]))
+        return [value or None for value in self._call(read)]
 
-    def marks(self, launch_ids: Sequence[str]) -> Iterator[Found]:
-        """``find`` for many, without the entries. One round trip for each five hundred, made even
-        where others are kept back by the circuit breaker: the caller has just connected."""
-        for start in range(0, len(launch_ids), _MANY):
-            some = launch_ids[start : start + _MANY]
-            values = self._connection.call(
-                lambda client, some=some: self._marks(client, some),  # type: ignore[misc]
-                anyway=True,
-            )
-            for number, launch_id in enumerate(some):
-                yield self._read(launch_id, (b"", *values[2 * number : 2 * number + 2]))
+    def put(self, name: str, value: bytes, seconds: float) -> None:
+        if is_small(name):
+            self._put_anyway(name, value, "PX", _ms(seconds))
+        else:
+            key = self._key(name)
+            self._call(lambda client: client.set(key, value, px=_ms(seconds)), enlarges=True)
 
-    def _marks(self, client: Any, launch_ids: Sequence[str]) -> list[Any]:
-        # Not one script: a cluster takes none that concerns several nodes.
-        with client.pipeline(transaction=False) as pipe:
-            for launch_id in launch_ids:
-                for name in self._names(launch_id, "over", "confirmed"):
-                    pipe.getrange(name, 0, scripts.MARK_SIZE)
-            values = pipe.execute(raise_on_error=False)
-        for number, value in enumerate(values):
-            if isinstance(value, redis.ResponseError) and str(value).startswith("WRONGTYPE"):
-                values[number] = b"?"
-            elif isinstance(value, Exception):
-                raise value
-        return list(values)
+    def put_if_absent(self, name: str, value: bytes, seconds: float | None) -> bool:
+        expiry = () if seconds is None else ("PX", _ms(seconds))
+        return bool(self._put_anyway(name, value, "NX", *expiry))
 
-    def put(self, entry: CachedLaunch, lease: Lease | None = None) -> None:
-        """See ``SharedStore``. Kept until the launch ends. One round trip, in which every worker
-        that listens hears of a confirmation."""
-        ltik = entry.ltik.encode()
-        head = _LAUNCH.pack(_LAYOUT, entry.verified_at, entry.ends_at, len(ltik))
-        sealed = self._seal("launch", entry.id, head + ltik + entry.claims)
-        confirmed = told = b""
-        if entry.confirmed:
-            # Told again with each refresh, in case that Redis was away when it was told first.
-            confirmed, told = self._mark("confirmed", entry.id), self._tell("confirmed", entry.id)
-        self._eval(
-            scripts.PUT,
-            self._names(entry.id, "launch", "confirmed", "lease"),
-            [sealed, self._left(entry), confirmed, _token(lease), self._news.channel, told],
-            enlarging=True,
-        )
+    def _put_anyway(self, name: str, *values: Any) -> Any:
+        key = self._key(name)
+        return self._call(lambda client: client.eval(_PUT_ANYWAY, 2, key, f"{key}:", *values))
 
-    def refuse(self, launch_id: str, at: float, lease: Lease | None = None) -> None:
-        """See ``SharedStore``. Every worker that listens hears of it."""
-        mark = self._mark("over", launch_id, at)
-        # A refused launch is remembered for as long as an old entry of it could be put back; a
-        # token that never was a launch, for as long as it is not asked for again.
-        told = self._tell("over", launch_id)
-        self._eval(
-            scripts.REFUSE,
-            self._names(launch_id, "launch", "over", "lease"),
-            [mark, _ms(REFUSED_FOR), _ms(DAY), _token(lease), self._news.channel, told],
-        )
-
-    def confirm(self, entry: CachedLaunch) -> None:
-        """See ``LaunchStore``. Every worker that listens hears of it."""
-        told = self._tell("confirmed", entry.id)
-        mark = self._mark("confirmed", entry.id)
-        names = self._names(entry.id, "confirmed")
-        values = [mark, self._left(entry), self._news.channel, told]
-        self._eval(scripts.CONFIRM, names, values)
-
-    def use_once(self, token: str) -> bool:
-        """See ``LaunchStore``. Every worker that listens hears of it, and remembers it should Redis
-        evict it. Where Redis can be read and not written, no token is used: it might have been."""
-        names = self._names(token, "used")
-        values = [_ms(USED_FOR), self._news.channel, self._tell("used", token)]
-        used = self._eval(scripts.USE, names, values)
-        if isinstance(used, bytes):
-            self._connection.refused_to_write(used.decode("ascii", "replace"))
-            return False
-        return bool(used)
-
-    # -- leases -----------------------------------------------------------------------------------
-
-    def begin(self, launch_id: str, *, anyway: bool = False) -> Turn:
-        """See ``SharedStore``. One round trip."""
-        lease = Lease(launch_id, os.urandom(16).hex())
-        names = self._names(launch_id, "lease", "launch", "over", "confirmed")
-        values = [lease.token, _ms(self.lease), self._longest, "1" if anyway else ""]
-        standing, said, *known = self._eval(scripts.BEGIN, names, values)
-        found = self._read(launch_id, known)
-        if standing == b"ours":
-            return Turn(found, Standing.OURS, lease)
-        if standing == b"known":
-            return Turn(found, Standing.KNOWN)
-        if standing == b"unwritable":
-            self._connection.refused_to_write(said.decode("ascii", "replace"))
-            return Turn(found, Standing.NOBODYS)
-        failure = self._failure(launch_id, said)
-        if failure is not None:
-            return Turn(found, Standing.FAILED, failure=failure)
-        return Turn(found, Standing.THEIRS)
-
-    def renew(self, lease: Lease) -> bool:
-        """See ``SharedStore``. One round trip."""
-        names = self._names(lease.launch_id, "lease")
-        values = [lease.token, _ms(self.lease)]
-        return bool(self._eval(scripts.RENEW, names, values, enlarging=True))
-
-    def release(self, lease: Lease, failure: str | None = None) -> None:
-        """See ``SharedStore``. One round trip."""
-        names = self._names(lease.launch_id, "lease")
-        told = b""
-        if failure is not None:
-            content = _MARK.pack(_LAYOUT, self._clock()) + failure.encode()
-            told = b"!" + self._seal("failed", lease.launch_id, content)
-        values = [lease.token, told, _ms(_FAILED_FOR)]
-        self._eval(scripts.RELEASE, names, values)
-
-    def overdue(self) -> None:
-        """See ``SharedStore``."""
-        self._connection.overdue()
-
-    def _failure(self, launch_id: str, held: bytes) -> str | None:
-        if held[:1] != b"!":
-            return None
-        content = self._open("failed", launch_id, held[1:])
-        if content is None:
-            return None
-        at = _MARK.unpack_from(content)[1]
-        lately = abs(self._clock() - at) < _FAILED_LATELY
-        return content[_MARK.size :].decode() if lately else None
-
-    # -- news -------------------------------------------------------------------------------------
-
-    def listen(self, heard: Callable[[str, str, float], None], missed: Callable[[], None]) -> None:
-        """Hear what other workers tell, in a thread of its own. Returns at once.
-
-        Args:
-            heard: called with "over", "confirmed" or "used", the launch id (of "used", the token),
-                and when (seconds since the epoch).
-            missed: called whenever news may have been missed: at the beginning, and after an
-                outage; again and again for as long as it raises ``StoreUnavailable``.
-        """
-
-        def opened(message: bytes) -> None:
-            content = self._open("news", "", message or b"?")
-            if content is None:
-                return
-            kind, launch_id = content[_MARK.size :].decode().split(" ", 1)
-            heard(kind, launch_id, _MARK.unpack_from(content)[1])
-
-        self._news.listen(opened, missed)
+    def delete(self, name: str) -> None:
+        key = self._key(name)
+        self._call(lambda client: client.delete(key))
 
     def close(self) -> None:
-        """Stop listening, and close the connections that were opened here."""
-        self._news.close()
-        self._connection.close()
+        """Close the connections that were opened here, not those of a client that was given."""
+        self._closed = True
+        if self._address is None:
+            return
+        with self._lock:
+            clients = self._client, self._former
+            self._client = self._former = None
+        for client in clients:
+            if client is not None:
+                _close(client)
 
     def __repr__(self) -> str:
         return "<RedisStore>"
 
-    def _renew_news(self) -> None:
-        self._news.renew()
+    def _key(self, name: str) -> str:
+        # In braces: a cluster keeps the values of one id on one node.
+        launch, _, kind = name.rpartition(":")
+        return f"{self._prefix}:{{{launch}}}:{kind}"
 
-    # -- sealing ----------------------------------------------------------------------------------
+    def _call(self, action: Callable[[Any], _T], *, enlarges: bool = False) -> _T:
+        now = self._monotonic()
+        if now < self._until or self._closed:
+            raise StoreUnavailable
+        if self._down:
+            # One call tries; the others go on alone meanwhile.
+            self._until = now + _PAUSE
+        try:
+            result = self._try(action)
+        except Exception as error:  # noqa: BLE001 - clusters and Sentinels raise beyond RedisError
+            why, refused = reason(error), answered(error)
+        else:
+            was_down, self._down, self._until = self._down, False, 0.0
+            # A full Redis can be read: that is no sign.
+            if self._troubled and (was_down or enlarges):
+                self._troubled = False
+                _log.info("Redis works again")
+            return result
+        self._failed(why, refused=refused)
+        raise StoreUnavailable(read_only=refused)
 
-    def _seal(self, kind: str, launch_id: str, content: bytes) -> bytes:
-        return self._sealer.seal(content, f"{kind} {launch_id}".encode())
+    def _try(self, action: Callable[[Any], _T]) -> _T:
+        client = self._connected()
+        try:
+            if self._threads is None:
+                return action(client)
+            try:
+                return self._threads.submit(action, client).result(_PATIENCE)
+            except FutureTimeout:
+                raise redis.TimeoutError from None
+        except redis.exceptions.MovedError:
+            if not self._is_a_cluster():
+                raise
+            return action(self._connected())
 
-    def _mark(self, kind: str, launch_id: str, at: float | None = None) -> bytes:
-        at = self._clock() if at is None else at
-        return self._seal(kind, launch_id, _MARK.pack(_LAYOUT, at))
+    def _connected(self) -> Any:
+        client = self._client
+        if client is None:
+            # One thread asks a cluster for its nodes; the others wait no longer than for an answer.
+            if not self._lock.acquire(timeout=_PATIENCE):
+                raise redis.TimeoutError
+            try:
+                if self._client is None:
+                    assert self._address is not None
+                    self._client = _redis_clients.connect(self._address, _TIMEOUT)
+                client = self._client
+            finally:
+                self._lock.release()
+        return client
 
-    def _tell(self, kind: str, launch_id: str) -> bytes:
-        content = _MARK.pack(_LAYOUT, self._clock()) + f"{kind} {launch_id}".encode()
-        return self._seal("news", "", content)
-
-    def _open(self, kind: str, launch_id: str, sealed: object) -> bytes | None:
-        """What was sealed here under this kind and id; None, and a warning, for anything else."""
-        if sealed == b"":
-            return None
-        if isinstance(sealed, bytes):
-            opened = self._sealer.open(sealed, f"{kind} {launch_id}".encode())
-            if opened is not None and opened.content[:1] == bytes([_LAYOUT]):
-                return opened.content
-        self._reject(kind, launch_id)
-        return None
-
-    def _reject(self, kind: str, launch_id: str) -> None:
-        self._stats.count("rejected_entries")
+    def _is_a_cluster(self) -> bool:
+        """Whether the URL turned out to be that of a node of a cluster, which from now on is used
+        as such: a part of the launches would be missing in each worker otherwise."""
+        with self._lock:
+            if self._former is not None:
+                return True  # Another thread has just found out.
+            cluster = self._address.as_cluster() if self._address is not None else None
+            if cluster is None or self._address is None or self._address.kind != "server":
+                return False
+            self._address = cluster
+            # Kept until the end: other threads still wait for an answer of it.
+            self._former, self._client = self._client, None
         _log.warning(
-            "Redis holds what this middleware did not put there, or another version or secret did: "
-            "%s %s is not taken",
-            kind,
-            launch_id,
+            "the Redis server in cache (LTIAAS_CACHE) is a cluster node, so the middleware uses "
+            "the whole cluster. Begin the URL with redis+cluster:// (rediss+cluster:// for TLS), "
+            "and name more of the cluster's nodes"
         )
+        return True
 
-    def _read(self, launch_id: str, values: Sequence[Any]) -> Found:
-        launch, over, confirmed = values
-        is_confirmed = self._open("confirmed", launch_id, confirmed) is not None
-        content = self._open("over", launch_id, over)
-        refused_at = _MARK.unpack_from(content)[1] if content is not None else None
-        refused = refused_at is not None and abs(self._clock() - refused_at) < REFUSED_FOR
-        entry = self._entry(launch_id, launch, is_confirmed)
-        if entry is not None and refused_at is not None and entry.verified_at < refused_at:
-            entry = None
-        # LTIAAS takes it again after all, as an entry from later shows.
-        return Found(entry, refused and entry is None, is_confirmed, refused_at)
-
-    def _entry(self, launch_id: str, sealed: Any, confirmed: bool) -> CachedLaunch | None:
-        content = self._open("launch", launch_id, sealed)
-        if content is None:
-            return None
-        _, verified_at, ends_at, length = _LAUNCH.unpack_from(content)
-        ltik = content[_LAUNCH.size : _LAUNCH.size + length].decode()
-        if not self._ids.match(ltik, launch_id):
-            self._reject("launch", launch_id)
-            return None
-        if ends_at <= self._clock():
-            return None
-        return self._freshness.entry(
-            id=launch_id,
-            ltik=ltik,
-            claims=content[_LAUNCH.size + length :],
-            ends_at=ends_at,
-            verified_at=verified_at,
-            confirmed=confirmed,
+    def _failed(self, why: str, *, refused: bool) -> None:
+        self._stats.count("store_errors")
+        self._troubled = True
+        self._down = not refused
+        if self._down:
+            # Workers that failed together do not come back together.
+            self._until = self._monotonic() + _PAUSE * random.uniform(1, 2)  # noqa: S311
+            if self._address is not None:
+                # The other connections lead to the same server, each for a timeout more.
+                with contextlib.suppress(Exception):
+                    self._client.connection_pool.disconnect(inuse_connections=False)
+        self._rare_log.warning(
+            why, "Redis failed: %s. Until it works again, workers do not share launches", why
         )
-
-    def _left(self, entry: CachedLaunch) -> int:
-        return _ms(max(0.001, min(entry.ends_at - self._clock(), DAY)))
-
-    # -- calls ------------------------------------------------------------------------------------
-
-    def _names(self, launch_id: str, *kinds: str) -> list[str]:
-        """The names of a launch's keys. In braces: a cluster keeps them on one node."""
-        digest = urlsafe_b64encode(sha256(launch_id.encode()).digest()[:16])[:22].decode()
-        return [f"{self._prefix}:{{{digest}}}:{kind}" for kind in kinds]
-
-    def _eval(
-        self, script: str, names: list[str], values: list[Any], *, enlarging: bool = False
-    ) -> Any:
-        return self._connection.call(
-            lambda client: client.eval(script, len(names), *names, *values), enlarging=enlarging
-        )
-
-
-def _token(lease: Lease | None) -> str:
-    return "" if lease is None else lease.token
 
 
 def _ms(seconds: float) -> int:
     return max(1, int(seconds * 1000))
+
+
+def _close(client: Any) -> None:
+    sentinels = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    for one in (client, *getattr(sentinels, "sentinels", ())):
+        with contextlib.suppress(Exception):
+            one.close()

@@ -7,7 +7,9 @@ collected: counting costs the same with and without it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 __all__ = ["Stats", "publish"]
@@ -26,9 +28,9 @@ class Stats:
             served on.
         waiting: times that a page was told to ask again, because its launch was not verified yet.
         refused: ltiks that LTIAAS refused, and requests with one that it refused a moment ago.
-        redis_errors: calls to Redis that failed, or came back with an error.
-        rejected_entries: what was found in Redis and not taken: forged, damaged, under a key that
-            is not ours, or of another version.
+        store_errors: calls to the shared store (Redis, or this machine's folder) that failed.
+        rejected_entries: what was found in the shared store and failed authentication: forged,
+            damaged, of another version or another secret.
         lost_leases: flights whose lease was gone before they landed.
         upstream_errors: failures of LTIAAS's by kind.
     """
@@ -47,7 +49,7 @@ class Stats:
         self.stale_served = 0
         self.waiting = 0
         self.refused = 0
-        self.redis_errors = 0
+        self.store_errors = 0
         self.rejected_entries = 0
         self.lost_leases = 0
         self.upstream_errors: dict[str, int] = {}
@@ -97,29 +99,18 @@ def publish(stats: Stats) -> None:
         if _instruments:
             return
         meter = metrics.get_meter("ltiaas_middleware")
-        for name, value in vars(Stats()).items():
+        for name in vars(Stats()):
             if name.startswith("_"):
                 continue
-            read = _read if isinstance(value, int) else _read_kinds
-            callback = read(name, metrics.Observation)
+            callback = partial(_read, name, metrics.Observation)
             _instruments.append(
                 meter.create_observable_counter(f"ltiaas_middleware.{name}", callbacks=[callback])
             )
 
 
-def _read(name: str, observation: Any) -> Callable[[Any], Iterable[Any]]:
-    def read(options: Any) -> Iterable[Any]:
-        return [observation(sum(getattr(stats, name) for stats in list(_published)))]
-
-    return read
-
-
-def _read_kinds(name: str, observation: Any) -> Callable[[Any], Iterable[Any]]:
-    def read(options: Any) -> Iterable[Any]:
-        sums: dict[str, int] = {}
-        for stats in list(_published):
-            for kind, count in dict(getattr(stats, name)).items():
-                sums[kind] = sums.get(kind, 0) + count
-        return [observation(count, {"kind": kind}) for kind, count in sums.items()]
-
-    return read
+def _read(name: str, observation: Any, options: Any) -> Iterable[Any]:
+    sums: Counter[str] = Counter()
+    for stats in list(_published):
+        value = getattr(stats, name)
+        sums.update(dict(value) if isinstance(value, dict) else {"": value})
+    return [observation(count, {"kind": kind} if kind else None) for kind, count in sums.items()]

@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from cachetools import TTLCache
 
 from ..errors import ApiError, UpstreamError
-from .upstream import PATH
+from .limits import PATH
 
 __all__ = ["Waiting", "WaitingRoom"]
 
+# Seconds that a thread may wait when as many wait as may. A healthy LTIAAS answers within it.
+_STANDING = 0.5
 # A page stops asking after so long (seconds): what does not work by then is an outage.
 _GIVES_UP = 180.0
 # Longer than any pause between two reloads (seconds), so that a launch whose page still asks is
@@ -37,14 +39,13 @@ class WaitingRoom:
     """Safe to use from many threads.
 
     Args:
-        seats: how many threads may wait at once.
-        monotonic: seconds of a clock that nobody sets.
+        seats: how many threads may wait at once for as long as they like.
     """
 
     def __init__(self, seats: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._seats = threading.BoundedSemaphore(seats)
-        # Those who come last have a part of them.
-        self._seats_of_last = threading.BoundedSemaphore(max(1, seats // 4))
+        # Further ones, for those who are authenticated.
+        self._reserved = threading.BoundedSemaphore(max(1, seats // 4))
         self._monotonic = monotonic
         self._lock = threading.Lock()
         # When the page of a launch asked first.
@@ -53,27 +54,19 @@ class WaitingRoom:
         )
 
     @contextmanager
-    def seat(self, *, last: bool = False) -> Iterator[bool]:
-        """Whether this thread may wait, for as long as the block lasts.
-
-        Args:
-            last: whether it is somebody's who comes last.
-        """
+    def seat(self, seconds: float, *, authenticated: bool) -> Iterator[float]:
+        """How long a thread may wait that would wait so many seconds."""
         if _threads_are_greenlets():
             # A server has as many as there are requests, as it has tasks under ASGI.
-            yield True
+            yield seconds
             return
-        wanted = [self._seats_of_last, self._seats] if last else [self._seats]
-        taken: list[threading.BoundedSemaphore] = []
-        for seats in wanted:
-            if not seats.acquire(blocking=False):
-                break
-            taken.append(seats)
+        may_take = [self._seats, self._reserved] if authenticated else [self._seats]
+        seat = next((seat for seat in may_take if seat.acquire(blocking=False)), None)
         try:
-            yield len(taken) == len(wanted)
+            yield min(seconds, _STANDING) if seat is None else seconds
         finally:
-            for seats in taken:
-                seats.release()
+            if seat is not None:
+                seat.release()
 
     def verified(self, launch_id: str) -> None:
         """The page of a launch waits no more."""
@@ -91,7 +84,8 @@ class WaitingRoom:
         if now - first > _GIVES_UP:
             return error
         spread = min(_SPREAD_MOST, 2 + pages / 100)
-        pause = max(1.0, error.retry_after or 0) + random.uniform(0, spread)  # noqa: S311
+        pause = min(error.retry_after or 1.0, 60 - spread)
+        pause += random.uniform(0, spread)  # noqa: S311 - no secret
         return Waiting("not verified yet", path=PATH, retry_after=pause)
 
 

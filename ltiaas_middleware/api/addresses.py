@@ -9,46 +9,32 @@ from ..credentials import ApiKeyCredential, Credential, LtikCredential, ServiceK
 from ..errors import CredentialScopeError, InvalidRequest
 from ..origins import origin_of
 
-__all__ = ["address", "encoded", "launch_url", "segment"]
-
-# wire.md, "The three authorization schemes": which credential each address takes.
-_LAUNCH = (LtikCredential,)
-_SERVICE = (LtikCredential, ServiceKeyCredential)
-_ACCOUNT = (ApiKeyCredential,)
-_TAKES: Mapping[str, tuple[type[Credential], ...]] = {
-    "idtoken": _LAUNCH,
-    "deeplinking": _LAUNCH,
-    "memberships": _SERVICE,
-    "lineitems": _SERVICE,
-    "registrations": _ACCOUNT,
-    "platforms": _ACCOUNT,
-}
+# wire.md, "The three authorization schemes": which credential each endpoint takes.
 _NAMES = {
     LtikCredential: "a launch",
     ServiceKeyCredential: "a service key",
     ApiKeyCredential: "the API key",
 }
+_LAUNCH, _SERVICE, _ACCOUNT = tuple(_NAMES)[:1], tuple(_NAMES)[:2], tuple(_NAMES)[2:]
+_TAKES: Mapping[str, tuple[type[Credential], ...]] = {
+    "idtoken": _LAUNCH, "deeplinking": _LAUNCH, "memberships": _SERVICE, "lineitems": _SERVICE,
+    "registrations": _ACCOUNT, "platforms": _ACCOUNT,
+}  # fmt: skip
 
 
 def address(path: str, query: Iterable[tuple[str, str]], credential: Credential) -> tuple[str, str]:
-    """The URL to send to, and its path for errors.
-
-    Args:
-        path: below ``/api/``, percent-encoded; or a URL on the account's own origin.
-        query: names and values to add, not yet encoded.
-        credential: the call is signed with.
+    """The URL to send to, and its path for errors; see ``Call``.
 
     Raises:
-        CredentialScopeError: the credential is not for this address.
-        InvalidRequest: it is no address that every HTTP client reads alike.
+        CredentialScopeError: the credential is not for this URL.
+        InvalidRequest: HTTP clients differ in how they read it.
     """
     own_query = ""
     if "://" in path.partition("?")[0]:
         target = origin_of(path)
         if target != credential.origin:
             raise CredentialScopeError(
-                f"this credential is for {credential.origin} and was asked for a call to "
-                f"{target or 'an unclear address'}"
+                f"this credential is for {credential.origin}, not {target or 'an ambiguous URL'}"
             )
         parts = urlsplit(path)
         path, own_query = parts.path, parts.query
@@ -64,7 +50,7 @@ def address(path: str, query: Iterable[tuple[str, str]], credential: Credential)
     if any(unquote(one) in (".", "..") for one in segments) or "" in segments[1:-1]:
         raise InvalidRequest("a path cannot have empty or dot segments")
     _admit(segments[2], credential)
-    query_string = "&".join(filter(None, (own_query, encoded(query))))
+    query_string = "&".join(filter(None, (own_query, _encoded(query))))
     return f"{credential.origin}{path}{'?' if query_string else ''}{query_string}", path
 
 
@@ -80,39 +66,23 @@ def segment(value: str, what: str = "an id") -> str:
     try:
         return quote(value, safe="")
     except UnicodeEncodeError:
-        raise InvalidRequest(f"{what} holds half a character") from None
+        raise InvalidRequest(f"{what} contains an unpaired surrogate") from None
 
 
-def encoded(query: Iterable[tuple[str, str]]) -> str:
-    """A query string.
-
-    Raises:
-        InvalidRequest: a value holds half a character (a lone surrogate).
-    """
+def _encoded(query: Iterable[tuple[str, str]]) -> str:
     try:
         return urlencode(list(query), quote_via=quote, safe="")
     except UnicodeEncodeError:
-        raise InvalidRequest("the query holds half a character") from None
+        raise InvalidRequest("the query contains an unpaired surrogate") from None
 
 
 def launch_url(origin: str, query: Mapping[str, str]) -> str:
-    """The address of a launch: what a content item's ``url`` has to be (wire.md, "The three
-    authorization schemes"). LTIAAS answers it, runs the LTI handshake, and sends the browser to
-    the tool with the same query.
-
-    Args:
-        origin: of the account.
-        query: names and values, not yet encoded.
-
-    Raises:
-        InvalidRequest: a value is no text, or the query has an ``ltik``, which LTIAAS adds itself.
-    """
+    """See ``Endpoints.launch_url``; ``origin`` is the account's."""
     if "ltik" in query:
-        raise InvalidRequest("a launch address cannot have an ltik: LTIAAS adds it")
-    for name, value in query.items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise InvalidRequest("a launch address takes names and values that are text")
-    return f"{origin}/lti/launch{'?' if query else ''}{encoded(query.items())}"
+        raise InvalidRequest("a launch URL cannot contain an ltik: LTIAAS adds it")
+    if not all(isinstance(part, str) for pair in query.items() for part in pair):
+        raise InvalidRequest("the query of a launch URL must have strings as names and values")
+    return f"{origin}/lti/launch{'?' if query else ''}{_encoded(query.items())}"
 
 
 def _admit(endpoint: str, credential: Credential) -> None:
@@ -122,5 +92,5 @@ def _admit(endpoint: str, credential: Credential) -> None:
         kinds = " or ".join(_NAMES[kind] for kind in takes)
         mine = next((name for kind, name in _NAMES.items() if isinstance(credential, kind)), "this")
         raise CredentialScopeError(
-            f"/api/{endpoint} takes the credential of {kinds}, not that of {mine}"
+            f"/api/{endpoint} accepts the credential of {kinds}, not of {mine}"
         )

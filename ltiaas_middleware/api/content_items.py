@@ -1,28 +1,79 @@
-"""What a deep-linking launch hands back to the LMS: LTI Deep Linking 2.0, as LTIAAS spells it."""
+"""The content that a deep-linking launch returns to the LMS: LTI Deep Linking 2.0, in LTIAAS's
+format."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from ..errors import InvalidRequest
 from ..origins import origin_of
-from .values import mapping, merged, query, text
-
-__all__ = ["ContentItem", "DeepLinkingMessage", "deep_linking_body"]
+from .documents import Document, Sendable, wire, write_fields
+from .values import query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContentItem:
-    """One thing that a teacher picked.
+class ItemColumn(Sendable):
+    """The gradebook column that the LMS creates for a content item. ``resource_id`` and ``tag`` are
+    the tool's own names for it."""
+
+    score_maximum: float
+    label: str | None = None
+    resource_id: str | None = None
+    tag: str | None = None
+    grades_released: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period(Sendable):
+    """A period of time (aware datetimes)."""
+
+    start: datetime | None = wire("startDateTime", default=None)
+    end: datetime | None = wire("endDateTime", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sized(Sendable):
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image(_Sized):
+    """An icon or a thumbnail; ``width`` and ``height`` are pixels."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window(_Sized):
+    """The browser window that an item opens in; ``width`` and ``height`` are pixels."""
+
+    target_name: str | None = None
+    window_features: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Iframe(_Sized):
+    """The iframe that shows an item; ``width`` and ``height`` are pixels. ``src`` is only for a
+    ``"link"``."""
+
+    src: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentItem(Sendable):
+    """One item that a teacher picked.
 
     ``type`` is ``"ltiResourceLink"`` (a launch of this tool, the default), ``"link"``, ``"html"``,
-    ``"file"`` or ``"image"`` (LTI Deep Linking 2.0 section 3). ``url`` is where a link goes; of a
-    launch it is an address of LTIAAS, whose query comes back to the tool with every launch:
-    ``launch.launch_url(resource="123")`` makes one. ``custom`` holds custom parameters of the
-    launches. ``extra`` holds all that has no field here, under its wire name: ``icon``,
-    ``thumbnail``, ``lineItem``, ``available``, ``iframe``, ``window``, …
+    ``"file"`` or ``"image"`` (LTI Deep Linking 2.0 section 3). ``url`` is the URL of a link. For a
+    launch, it is an LTIAAS URL, whose query the tool gets with every launch; create it with
+    ``launch.launch_url(resource="123")``. ``custom`` has the custom parameters of the launches.
+    ``line_item`` creates a column for the item. ``available`` is when students may open it, and
+    ``submission`` when they may submit (its end is Canvas's due date). ``extra`` has the keys that
+    have no field here, under their wire names.
     """
 
     type: str = "ltiResourceLink"
@@ -31,50 +82,27 @@ class ContentItem:
     text: str | None = None
     html: str | None = None
     custom: Mapping[str, str] | None = None
+    line_item: ItemColumn | None = None
+    available: Period | None = None
+    submission: Period | None = None
+    expires_at: datetime | None = None
+    icon: Image | None = None
+    thumbnail: Image | None = None
+    window: Window | None = None
+    iframe: Iframe | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def body(self) -> dict[str, Any]:
-        """The item as it is sent.
-
-        Raises:
-            InvalidRequest: it has no type, or ``extra`` has a field that has one of its own.
-        """
-        if not isinstance(self.type, str) or not self.type:
-            raise InvalidRequest("a content item needs a type")
-        fields = {
-            "type": self.type,
-            "url": self.url,
-            "title": self.title,
-            "text": self.text,
-            "html": self.html,
-            "custom": None if self.custom is None else dict(self.custom),
-        }
-        return merged(fields, self.extra)
 
 
 @dataclass(frozen=True, slots=True)
-class DeepLinkingMessage:
-    """What a tool that builds the form itself posts to the LMS, as the field ``JWT``.
+class DeepLinkingMessage(Document):
+    """The message that a tool posts to the LMS as the field ``JWT`` if it builds the form itself.
 
-    ``message`` is a signed JWT; ``target`` the LMS's address. ``raw`` is the mapping as it came.
+    ``message`` is a signed JWT, and ``target`` the LMS's URL. ``raw`` is LTIAAS's unchanged data.
     """
 
     message: str = field(repr=False)
     target: str
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    @classmethod
-    def parse(cls, raw: object) -> DeepLinkingMessage:
-        """Read the answer of ``POST /api/deeplinking``.
-
-        Raises:
-            ValueError: it has no message or no target.
-        """
-        fields = mapping(raw)
-        message, target = text(fields.get("message")), text(fields.get("target"))
-        if message is None or target is None:
-            raise ValueError("the answer has no message or no target")
-        return cls(message, target, fields)
 
 
 def deep_linking_body(
@@ -86,26 +114,15 @@ def deep_linking_body(
     error_log: str | None,
     extra: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """What both deep-linking calls send.
-
-    Args:
-        origin: of the account, where every ``ltiResourceLink`` has to lead.
-        items: what the teacher picked.
-        message: for the teacher; ``log`` for the LMS's log.
-        log: see ``message``.
-        error_message: for the teacher where the picking failed; ``error_log`` for the LMS's log.
-        error_log: see ``error_message``.
-        extra: further keys beside the items.
-
-    Raises:
-        InvalidRequest: an item without a type, an ``ltiResourceLink`` that leads elsewhere, both a
-            message and an error, or an ``extra`` that has a key of its own here.
-    """
+    """What both deep-linking calls send; see ``Endpoints.deep_linking_form``."""
     if (message or log) and (error_message or error_log):
-        raise InvalidRequest("a message and an error cannot go together")
-    bodies = [_item_body(item, origin) for item in items]
+        raise InvalidRequest("pass either a message or an error, not both")
     options = query(message=message, log=log, errMessage=error_message, errLog=error_log)
-    return merged({"contentItems": bodies, "options": dict(options)}, extra or {})
+    if "contentItems" in (extra or {}):
+        raise InvalidRequest("extra cannot contain contentItems: pass the items as items")
+    bodies = [_item_body(item, origin) for item in items]
+    # An empty list of items is sent: the picking was given up.
+    return {"contentItems": bodies, **write_fields(extra, {"options": dict(options)})}
 
 
 def _item_body(item: ContentItem | Mapping[str, Any], origin: str) -> dict[str, Any]:
@@ -113,14 +130,12 @@ def _item_body(item: ContentItem | Mapping[str, Any], origin: str) -> dict[str, 
     if not body.get("type"):
         raise InvalidRequest("a content item needs a type")
     url = body.get("url")
-    if body["type"] != "ltiResourceLink" or url is None:
-        return body
-    # wire.md, "The three authorization schemes": at any other address the LMS's launch never
-    # reaches LTIAAS.
-    if not isinstance(url, str) or origin_of(url) != origin:
+    # wire.md, "The three authorization schemes": at any other URL the LMS's launch never reaches
+    # LTIAAS.
+    if body["type"] == "ltiResourceLink" and url is not None and origin_of(str(url)) != origin:
         raise InvalidRequest(
-            f"the url of an ltiResourceLink must be an address of LTIAAS, {origin}/lti/launch?… "
-            "(launch_url makes it), never the tool's own: LTIAAS receives the LMS's launch and "
-            "sends the browser on to the tool"
+            f"the url of an ltiResourceLink must be an LTIAAS URL, {origin}/lti/launch?… (create "
+            "it with launch_url), not the tool's own URL: LTIAAS receives the LMS's launch and "
+            "redirects the browser to the tool"
         )
     return body

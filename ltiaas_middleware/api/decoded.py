@@ -1,8 +1,7 @@
 """ID tokens that were decoded a moment ago, shared by the requests of their launches.
 
-Decoding a token takes as long as all else that the middleware does for a request of a known launch.
-What is shared cannot be changed; ``IdToken.raw``, which can, is decoded for each request that asks
-for it.
+Decoding a token takes as long as all else that the middleware does for a cached request. What is
+shared cannot be changed; ``IdToken.raw``, which can, is decoded for each request that asks for it.
 """
 
 from __future__ import annotations
@@ -10,27 +9,28 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from .id_token import IdToken
 
-__all__ = ["DecodedTokens"]
-
 # How many launches' tokens are kept, twice over, and for how long (seconds) after the last request:
 # a token is ten times the size of its JSON, and holds a person's name.
-_SIZE = 500
-_KEPT = 300.0
+_SIZE, _KEPT = 500, 300.0
+
+
+class Decoded(NamedTuple):
+    """A launch's claims, as JSON and as an ID token."""
+
+    claims: bytes
+    token: IdToken
 
 
 class DecodedTokens:
     """The tokens of the launches in use. Safe to use from many threads.
 
     They are kept in two generations, so that neither a lock nor an order of use is needed: what is
-    asked for moves to the young one, which becomes the old one when it is full or its time is over.
-
-    Args:
-        size: of a generation.
-        kept: seconds of a generation.
-        monotonic: seconds of a clock that nobody sets.
+    asked for moves to the young one, which becomes the old one when it has ``size`` tokens or has
+    lasted ``kept`` seconds.
     """
 
     def __init__(
@@ -39,31 +39,28 @@ class DecodedTokens:
         kept: float = _KEPT,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._size = size
-        self._kept = kept
-        self._monotonic = monotonic
-        self._young: dict[str, tuple[bytes, IdToken]] = {}
-        self._old: dict[str, tuple[bytes, IdToken]] = {}
+        self._size, self._kept, self._monotonic = size, kept, monotonic
+        self._young: dict[str, Decoded] = {}
+        self._old: dict[str, Decoded] = {}
         self._until = monotonic() + kept
 
     def get(self, launch_id: str, claims: bytes) -> IdToken:
-        """The token of a launch, with a ``raw`` of the caller's own.
-
-        Args:
-            launch_id: of the launch.
-            claims: its JSON; what was decoded of other claims is not returned.
-        """
+        """The token of a launch, whose JSON is ``claims``, with a ``raw`` of the caller's own."""
         if self._monotonic() >= self._until:
             self._turn()
         found = self._young.get(launch_id)
         if found is None or found[0] != claims:
             found = self._old.get(launch_id)
             if found is None or found[0] != claims:
-                found = claims, IdToken.parse(json.loads(claims))
-            if len(self._young) >= self._size:
-                self._turn()
-            self._young[launch_id] = found
-        return found[1].with_raw(found[0])
+                found = Decoded(claims, IdToken.parse(json.loads(claims)))
+            self.keep(launch_id, found)
+        return found.token.with_raw(found.claims)
+
+    def keep(self, launch_id: str, decoded: Decoded) -> None:
+        """Keep what was decoded already."""
+        if len(self._young) >= self._size:
+            self._turn()
+        self._young[launch_id] = decoded
 
     def _turn(self) -> None:
         self._until = self._monotonic() + self._kept

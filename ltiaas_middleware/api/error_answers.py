@@ -10,21 +10,20 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..errors import (
-    AccessForbidden,
     ApiError,
     ApiKeyRejected,
+    Forbidden,
     LaunchExpired,
+    LmsError,
     PlatformInactive,
     RateLimited,
-    ServiceUnavailableForContext,
+    ServiceNotAvailable,
     UpstreamError,
-)
+)  # fmt: skip
 from ..scrubbing import scrub
 
-__all__ = ["DIGITS", "error_for", "retry_after"]
-
-# A number of seconds or bytes that somebody may mean.
-DIGITS = re.compile(r"[0-9]{1,18}")
+# A number of seconds that somebody may mean.
+_DIGITS = re.compile(r"[0-9]{1,18}")
 # A compact JWS (RFC 7515 section 7.1), such as an ltik.
 _JWS = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}")
 # LTIAAS's codes are written like constants, and its texts are not.
@@ -35,61 +34,115 @@ _INACTIVE_PLATFORM = "UNREGISTERED_OR_INACTIVE_PLATFORM"
 _UNAVAILABLE = {"INACTIVE_SERVICE", "SERVICE_NOT_AVAILABLE_FOR_CONTEXT"}
 # Request Timeout and Too Early (RFC 9110 section 15.5.9, RFC 8470): the same call may succeed.
 _TRY_AGAIN = {408, 425}
+_LMS_TRY_AGAIN = {408, 502, 503, 504}
+# Where the error documents of LMSes and their frameworks have words for people.
+_SAYING = (
+    "message", "reason", "error_description", "errors", "error", "detail", "description", "title",
+)  # fmt: skip
+# Characters of a text, and entries of a list, that are kept of an error.
+_LONGEST, _MOST = 2000, 100
 
 
 def error_for(status: int, body: bytes, wait: str | None, method: str, path: str) -> ApiError:
-    """The exception for an answer of LTIAAS's that is no success.
+    """The exception for an answer of LTIAAS's that is no success; ``wait`` is its ``Retry-After``.
 
     What LTIAAS itself refuses (4xx, a JSON object) stays refused however often it is asked. An
     answer that is no JSON object comes from a proxy in front of it, and is an ``UpstreamError``.
-
-    Args:
-        status: HTTP status.
-        body: of the answer.
-        wait: its ``Retry-After``, or None.
-        method: of the request.
-        path: of the request, without query.
     """
-    try:
-        document: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
+    document = _json(body)
     code, told = _reason(document)
-    kind: type[ApiError]
-    if status == 429:
-        kind = RateLimited
-    elif status == 401 and "api key" in told.lower():
-        # The same code is sent for a bad ltik: only the description tells whose fault it is.
-        kind = ApiKeyRejected
-    elif status == 401 and code == _BAD_LTIK and ("ltik" in told.lower() or not told):
-        kind = LaunchExpired
-    elif code in _UNAVAILABLE:
-        kind = ServiceUnavailableForContext
-    elif code == _INACTIVE_PLATFORM and status < 500:
-        kind = PlatformInactive
-    elif not 400 <= status < 500 or status in _TRY_AGAIN or not isinstance(document, Mapping):
-        kind = UpstreamError
-    elif status == 403:
-        kind = AccessForbidden
-    else:
-        kind = ApiError
+    details = _details(document)
+    words = _lms_message(details) if _relayed(details, code) else None
+    kind = _kind(status, code, told, words, document)
     return kind(
-        told or f"LTIAAS answered {status}",
+        told or (f"LTIAAS answered {status}" if words is None else f"the LMS answered {status}"),
         status=status,
         code=code,
         method=method,
         path=path,
         retry_after=retry_after(wait),
+        temporary=status in _LMS_TRY_AGAIN if kind is LmsError else None,
+        lms_message=words or None,
+        details=details,
     )
 
 
-def _reason(document: Any) -> tuple[str | None, str]:
-    """The code and the description of an error document.
+def _json(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
-    The code stands in ``details.message`` or in ``details.code``; the other of the two may be a
-    sentence. Without ``details``, both are looked for in the document itself
-    (``{"message": "Forbidden"}``).
-    """
+
+def _kind(
+    status: int, code: str | None, told: str, lms_message: str | None, document: Any
+) -> type[ApiError]:
+    throttled = status == 403 and "rate limit exceeded" in f"{told} {lms_message}".lower()
+    if status == 429 or throttled:
+        return RateLimited
+    if lms_message is not None and code not in _UNAVAILABLE:
+        # Before all that blames the tool's own API key or ltik: these were not refused.
+        return LmsError
+    if status == 401 and "api key" in told.lower():
+        # The same code is sent for a bad ltik: only the description tells whose fault it is.
+        return ApiKeyRejected
+    if status == 401 and code == _BAD_LTIK and ("ltik" in told.lower() or not told):
+        return LaunchExpired
+    if code in _UNAVAILABLE:
+        return ServiceNotAvailable
+    if code == _INACTIVE_PLATFORM and status < 500:
+        return PlatformInactive
+    if not 400 <= status < 500 or status in _TRY_AGAIN or not isinstance(document, Mapping):
+        return UpstreamError
+    return Forbidden if status == 403 else ApiError
+
+
+def _details(document: Any) -> dict[str, Any]:
+    """LTIAAS's details without what we sent, and without credentials that they may quote."""
+    details = document.get("details") if isinstance(document, Mapping) else None
+    if not isinstance(details, Mapping):
+        return {}
+    return {name: _clean(value) for name, value in details.items() if name != "bodySent"}
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return _JWS.sub("[hidden]", scrub(value[:_LONGEST]))
+    if isinstance(value, list):
+        return [_clean(one) for one in value[:_MOST]]
+    if isinstance(value, dict):
+        return {_clean(name): _clean(one) for name, one in list(value.items())[:_MOST]}
+    return value
+
+
+def _relayed(details: Mapping[str, Any], code: str | None) -> bool:
+    """Whether the LMS said it, and LTIAAS passed it on (wire.md, "Errors")."""
+    return (code or "").startswith("EXTERNAL_") or any(
+        details.get(name) for name in ("bodyReceived", "externalError", "externalUrl")
+    )
+
+
+def _lms_message(details: Mapping[str, Any]) -> str:
+    """The LMS's words, on one line; empty if it gave none."""
+    names = ("bodyReceived", "externalError", "errors", "description")
+    return _shown(next(filter(None, (_words(details.get(name)) for name in names)), ""), _LONGEST)
+
+
+def _words(value: Any) -> str:
+    """What a person would read of an error document of whatever shape."""
+    if isinstance(value, str):
+        inside = _json(value)
+        return _words(inside) if isinstance(inside, (dict, list)) else value.strip()
+    if isinstance(value, list):
+        return "; ".join(filter(None, map(_words, value)))
+    if isinstance(value, Mapping):
+        return next(filter(None, (_words(value.get(name)) for name in _SAYING)), "")
+    return ""
+
+
+def _reason(document: Any) -> tuple[str | None, str]:
+    """The code, from ``details.message`` or ``details.code`` (the other may be a sentence), and the
+    description. Without ``details``, both are of the document itself (``{"message": …}``)."""
     if not isinstance(document, Mapping):
         return None, ""
     details = document.get("details")
@@ -107,21 +160,27 @@ def _reason(document: Any) -> tuple[str | None, str]:
     return None if code is None else _shown(code), _shown(description)
 
 
-def _shown(text: str) -> str:
+def _shown(text: str, most: int = 300) -> str:
     """What LTIAAS, or a proxy in front of it, says, fit for a log: one line, without the header
     that it may quote."""
     text = _JWS.sub("[hidden]", scrub(text[:2000]))
-    return "".join(char if char.isprintable() else " " for char in text)[:300]
+    return "".join(char if char.isprintable() else " " for char in text)[:most]
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds from a ``Retry-After`` header (RFC 9110 section 10.2.3), at most a day; None where
+    """Seconds from a ``Retry-After`` header (RFC 9110 section 10.2.3), as ``believed``; None if
     there is none."""
-    if not value:
-        return None
-    if DIGITS.fullmatch(value.strip()):
-        return min(float(value), 86_400.0)
     try:
-        return max(0.0, min(parsedate_to_datetime(value).timestamp() - time.time(), 86_400.0))
+        if _DIGITS.fullmatch((value or "").strip()):
+            seconds = float(value or 0)
+        else:
+            seconds = parsedate_to_datetime(value or "").timestamp() - time.time()
     except (TypeError, ValueError, OverflowError):
         return None
+    return believed(seconds)
+
+
+def believed(seconds: float) -> float:
+    """What is believed of a wait, and told to clients: 1 to 60 seconds. A shorter one is a flood,
+    and a longer one an outage of our own."""
+    return max(1.0, min(seconds, 60.0))

@@ -1,8 +1,8 @@
 """One call to LTIAAS: what is sent, when it is sent again, and what comes of it. No I/O.
 
 Theory of operation. ``exchange`` is a generator that says what to do next (``Send``, ``Pause``) and
-is told how it went (``Answer``, ``Failure``). Its driver owns the sockets and the clock:
-``session`` with requests, ``async_session`` with httpx. Two rules: whatever is true of a call is
+gets what came of it (``Answer``, ``Failure``). Its driver, ``run`` or ``async_session``, is given
+the sockets and the clock. Two rules: whatever is true of a call is
 decided here, once; and nothing that a driver returns or that is raised here holds a header.
 """
 
@@ -13,41 +13,41 @@ import random
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
+from .._version import __version__
 from ..credentials import Credential
-from ..errors import ApiError, InvalidRequest, UpstreamError
+from ..errors import ApiError, InvalidRequest, InvalidResponse, RateLimited, UpstreamError
 from .addresses import address
 from .error_answers import error_for
-
-__all__ = ["Answer", "Call", "Failure", "Flow", "Limits", "Pause", "Send", "exchange"]
 
 T = TypeVar("T")
 
 # Levels of arrays and objects in an answer. What decodes here, near the bottom of the stack, must
 # not be too deep for whoever encodes, copies or prints it in a view.
 _DEEPEST = 64
-# RFC 9110 section 9.2.2. A POST may have been taken although its answer was lost: whether it is
-# sent again is for the caller to decide, who can look.
+# RFC 9110 section 9.2.2. A POST may have been taken although its answer was lost: the caller, who
+# can look, decides whether it is sent again.
 _IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How long a call may take and how often it is made.
+class RetryPolicy:
+    """How long a call may take, and when the session retries it.
 
     Args:
-        connect_timeout: seconds to reach LTIAAS.
-        read_timeout: seconds to wait for each piece of its answer. LTIAAS asks the LMS before it
-            answers, and an LMS can be slow.
-        deadline: seconds for one call altogether, repeats and pauses included.
-        attempts: how often a call is made at most. Only calls whose repetition changes nothing
-            (GET, PUT, DELETE; RFC 9110 section 9.2.2) are made more than once.
-        repeat_on: HTTP statuses after which a call is made again; a lost connection is one too.
-        patience: the longest ``Retry-After`` that is waited for, in seconds; None waits as long
-            as ``deadline`` allows.
-        max_response_size: bytes of one answer.
-        ca_bundle: path of a file with certificate authorities. TLS is verified always.
+        connect_timeout: seconds to wait for a connection to LTIAAS.
+        read_timeout: seconds to wait for each piece of the response. LTIAAS calls the LMS before it
+            responds, and an LMS can be slow.
+        timeout: the total seconds for one call, including retries and pauses.
+        attempts: the maximum number of attempts. The session retries GET, PUT and DELETE, which are
+            idempotent, after a status in ``repeat_on`` or a lost connection. It retries all calls
+            after 429 or an LMS's "Rate Limit Exceeded" (403), unless ``repeat_on`` does not contain
+            429.
+        repeat_on: the HTTP statuses after which to retry.
+        max_retry_after: the longest ``Retry-After`` for which to wait, in seconds.
+        max_response_size: the maximum size of one response, in bytes.
+        ca_bundle: the path of a file of certificate authorities. The session always verifies TLS.
 
     Raises:
         ValueError: a number is not greater than 0.
@@ -55,38 +55,31 @@ class Limits:
 
     connect_timeout: float = 3.05
     read_timeout: float = 20
-    deadline: float = 60
+    timeout: float = 60
     attempts: int = 5
     repeat_on: frozenset[int] = frozenset({429, 502, 503, 504})
-    patience: float | None = None
+    max_retry_after: float = 60
     max_response_size: int = 16_777_216
     ca_bundle: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("connect_timeout", "read_timeout", "deadline", "attempts"):
+        for name in ("connect_timeout", "read_timeout", "timeout", "attempts", "max_response_size"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0")
-        if self.max_response_size <= 0:
-            raise ValueError("max_response_size must be greater than 0")
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
     """What to ask of LTIAAS, and how to read the answer.
 
-    Args:
-        method: such as ``"GET"``.
-        path: below ``/api/``, percent-encoded; or a URL on the account's own origin.
-        read: from the decoded JSON (None where the answer has no body) to the result, or to
-            another call that has to be made for it. A ``ValueError`` from it means that LTIAAS
-            returned an invalid response.
-        query: names and values, not yet encoded.
-        body: to be sent as JSON; None sends none.
+    ``path`` is below ``/api/``, percent-encoded, or a URL on the account's own origin. ``read``
+    makes the result of the decoded JSON (None if there is no body); a ``ValueError`` from it means
+    that the response is invalid. ``query`` is not yet encoded. ``body`` is sent as JSON.
     """
 
     method: str
     path: str
-    read: Callable[[Any], T | Call[T]]
+    read: Callable[[Any], T]
     query: tuple[tuple[str, str], ...] = ()
     # Not shown: error trackers keep the locals of a traceback, and these are people's grades.
     body: Any = field(default=None, repr=False)
@@ -94,10 +87,8 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this, and tell what came: an ``Answer`` or a ``Failure``.
-
-    ``left`` is how many seconds are left for it, ``until`` the same on the monotonic clock.
-    """
+    """Send this. ``left`` is how many seconds are left for it, ``until`` the same on the monotonic
+    clock."""
 
     method: str
     url: str
@@ -106,8 +97,7 @@ class Send:
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(NamedTuple):
     """Wait for some seconds."""
 
     seconds: float
@@ -131,39 +121,67 @@ class Failure:
     passing: bool = True
 
 
+#: What every call says, whichever library sends it.
+HEADERS = {
+    "User-Agent": f"ltiaas-middleware/{__version__} (Python)",
+    "Accept": "application/json",
+    # A compressed answer could be a thousand times its size; these are a few kilobytes anyway.
+    "Accept-Encoding": "identity",
+}
+
+#: Several calls: each is yielded, and its result sent back or its error thrown.
+Steps = Generator[Call[Any], Any, T]
 Flow = Generator[Send | Pause, Answer | Failure | None, T]
+Jitter = Callable[[float, float], float]
 
 
 def exchange(
-    call: Call[T],
+    described: Call[T] | Steps[T],
     credential: Credential,
-    limits: Limits,
+    policy: RetryPolicy,
     *,
     monotonic: Callable[[], float] = time.monotonic,
-    jitter: Callable[[float, float], float] = random.uniform,
+    jitter: Jitter = random.uniform,
 ) -> Flow[T]:
-    """Make one call, and repeat it where that is safe and makes sense.
+    """Make one call, or several that follow from each other; each has the whole of ``policy``, and
+    is repeated if that is safe and makes sense. Raises what ``Endpoints`` says."""
+    if isinstance(described, Call):
+        return (yield from _call(described, credential, policy, monotonic, jitter))
+    value, error = None, None
+    while True:
+        try:
+            call = described.send(value) if error is None else described.throw(error)
+        except StopIteration as done:
+            return cast(T, done.value)
+        value, error = None, None
+        try:
+            value = yield from _call(call, credential, policy, monotonic, jitter)
+        except ApiError as raised:
+            error = raised
 
-    Raises:
-        InvalidRequest: what was asked cannot be sent.
-        CredentialScopeError: the credential is not for this address. Nothing was sent.
-        ApiError: LTIAAS answered with an error, or did not answer.
-    """
-    until = monotonic() + limits.deadline
-    value = yield from _attempts(call, credential, limits, until, monotonic, jitter)
-    while isinstance(value, Call):
-        value = yield from _attempts(value, credential, limits, until, monotonic, jitter)
-    return value
+
+def run(
+    flow: Flow[T],
+    send: Callable[[Send], Answer | Failure],
+    sleep: Callable[[float], None],
+) -> T:
+    """Do in a thread what an exchange asks for; returns or raises what it does."""
+    try:
+        step = next(flow)
+        while True:
+            if isinstance(step, Pause):
+                sleep(step.seconds)
+                step = next(flow)
+            else:
+                step = flow.send(send(step))
+    except StopIteration as done:
+        return cast(T, done.value)
 
 
-def _attempts(
-    call: Call[T],
-    credential: Credential,
-    limits: Limits,
-    until: float,
-    monotonic: Callable[[], float],
-    jitter: Callable[[float, float], float],
-) -> Flow[T | Call[T]]:
+def _call(
+    call: Call[T], credential: Credential, policy: RetryPolicy, monotonic: Any, jitter: Jitter
+) -> Flow[T]:
+    until = monotonic() + policy.timeout
     url, path = address(call.path, call.query, credential)
     content = _content(call.body)
     attempt = 0
@@ -172,74 +190,54 @@ def _attempts(
         outcome = yield Send(call.method, url, content, until - monotonic(), until)
         if isinstance(outcome, Answer) and 200 <= outcome.status < 300:
             return _value(call, outcome, path)
-        error, passing = _error(call.method, path, cast("Answer | Failure", outcome), limits)
+        error, passing = _error(call.method, path, cast("Answer | Failure", outcome), policy)
         if call.method == "DELETE" and attempt > 1 and error.status == 404:
             # An earlier attempt did it, and its answer was lost.
             return call.read(None)
-        if not passing or call.method not in _IDEMPOTENT or attempt >= limits.attempts:
-            raise error
-        pause = _pause(error, attempt, limits, jitter)
-        if pause is None or monotonic() + pause >= until:
+        # Full jitter: workers that failed together do not come back together.
+        pause = jitter(0.05, min(0.2 * 2**attempt, 10.0)) + (error.retry_after or 0)
+        passing = passing and attempt < policy.attempts and monotonic() + pause < until
+        if not passing or (error.retry_after or 0) > policy.max_retry_after:
             raise error
         yield Pause(pause)
 
 
-def _pause(
-    error: ApiError, attempt: int, limits: Limits, jitter: Callable[[float, float], float]
-) -> float | None:
-    """Seconds until the next attempt; None where LTIAAS asks for more than we would wait."""
-    # Full jitter: workers that failed together do not come back together.
-    pause = jitter(0.05, min(0.2 * 2**attempt, 10.0))
-    if error.retry_after is None:
-        return pause
-    if limits.patience is not None and error.retry_after > max(pause, limits.patience):
-        return None
-    return error.retry_after + pause
-
-
 def _error(
-    method: str, path: str, outcome: Answer | Failure, limits: Limits
+    method: str, path: str, outcome: Answer | Failure, policy: RetryPolicy
 ) -> tuple[ApiError, bool]:
+    """The exception, and whether the call may be made again."""
     if isinstance(outcome, Failure):
-        return UpstreamError(outcome.why, method=method, path=path), outcome.passing
+        error: ApiError = UpstreamError(outcome.why, method=method, path=path)
+        return error, outcome.passing and method in _IDEMPOTENT
     error = error_for(outcome.status, outcome.content, outcome.wait, method, path)
-    return error, outcome.status in limits.repeat_on
+    if isinstance(error, RateLimited):
+        # Whoever limits rates has not taken the call, of whichever method it is.
+        return error, 429 in policy.repeat_on
+    return error, outcome.status in policy.repeat_on and method in _IDEMPOTENT
 
 
-def _value(call: Call[T], answer: Answer, path: str) -> T | Call[T]:
-    read = _read(call, answer)
-    if isinstance(read, Failure):
-        # Raised here, where neither a local nor the chain holds the document.
-        raise UpstreamError(read.why, status=answer.status, method=call.method, path=path)
-    return read.value
-
-
-@dataclass(frozen=True, slots=True)
-class _Value(Generic[T]):
-    value: T
-
-
-def _read(call: Call[T], answer: Answer) -> _Value[T | Call[T]] | Failure:
-    document: Any = None
+def _value(call: Call[T], answer: Answer, path: str) -> T:
     try:
-        if answer.status != 204 and answer.content.strip():
+        return call.read(_document(answer))
+    except ValueError as error:
+        why = str(error)
+    # Raised here, where neither a local nor the chain holds the document. What is not idempotent
+    # was taken, or may have been: to repeat it would do it twice.
+    passing = call.method in _IDEMPOTENT
+    status, method = answer.status, call.method
+    raise InvalidResponse(why, status=status, method=method, path=path, temporary=passing)
+
+
+def _document(answer: Answer) -> Any:
+    document: Any = None
+    if answer.status != 204 and answer.content.strip():
+        try:
             document = json.loads(answer.content)
-    except (ValueError, RecursionError):
-        return Failure("the answer is not JSON")
+        except (ValueError, RecursionError):
+            raise ValueError("the response is not JSON") from None
     # Few answers have so many brackets at all.
     brackets = answer.content.count(b"{") + answer.content.count(b"[")
-    if brackets > _DEEPEST and _depth(document) > _DEEPEST:
-        return Failure("the answer is nested too deeply")
-    try:
-        return _Value(call.read(document))
-    except ValueError as error:
-        return Failure(str(error))
-
-
-def _depth(document: Any) -> int:
-    """How many levels of arrays and objects there are. Without recursion."""
-    depth = 0
-    level: list[Any] = [[document]]
+    depth, level = 0, list[Any]([[document]] if brackets > _DEEPEST else [])
     while level := [
         item
         for one in level
@@ -247,7 +245,9 @@ def _depth(document: Any) -> int:
         if type(item) is dict or type(item) is list
     ]:
         depth += 1
-    return depth
+        if depth > _DEEPEST:
+            raise ValueError("the response is nested too deeply")
+    return document
 
 
 def _content(body: Any) -> bytes | None:

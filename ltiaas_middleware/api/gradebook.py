@@ -3,15 +3,18 @@ made of them): LTI Assignment and Grade Services 2.0, as LTIAAS spells it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from ..errors import InvalidRequest
-from .values import flag, mapping, merged, moment, number, text, unknown, wire_moment, wire_number
-
-__all__ = ["ActivityProgress", "GradingProgress", "LineItem", "NewLineItem", "Result", "Score"]
+from ..errors import ApiError, ApiKeyRejected, InvalidRequest, InvalidResponse, LaunchExpired
+from .addresses import segment
+from .documents import Document, Sendable, read_fields, unread, wire
+from .endpoint import Endpoint, PagedEndpoint
+from .exchange import Call, Steps
+from .paging import Pages
+from .values import mapping, nothing, query, text
 
 #: How far the student is (wire.md, "The three authorization schemes", below the table).
 #: ``Initialized`` is AGS 2.0's word; one page of LTIAAS's reference says ``Initiated``.
@@ -23,11 +26,11 @@ GradingProgress = Literal["FullyGraded", "Pending", "PendingManual", "Failed", "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewLineItem:
-    """A column of the gradebook that is yet to be created.
+class NewLineItem(Sendable):
+    """A gradebook column to create.
 
-    ``score_maximum`` is in points. Dates are aware. ``extra`` holds what has no field here, under
-    its wire name.
+    ``score_maximum`` is in points. Dates are aware. ``extra`` has the keys that have no field here,
+    under their wire names.
     """
 
     label: str
@@ -40,96 +43,48 @@ class NewLineItem:
     grades_released: bool | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    def body(self) -> dict[str, Any]:
-        """The line item as it is sent.
-
-        Raises:
-            InvalidRequest: it has no label, its maximum is not above 0, or a date is naive.
-        """
-        if not isinstance(self.label, str) or not self.label:
-            raise InvalidRequest("a line item needs a label")
-        fields: dict[str, Any] = {
-            "label": self.label,
-            "scoreMaximum": wire_number(self.score_maximum, "score_maximum", positive=True),
-            "resourceLinkId": self.resource_link_id,
-            "resourceId": self.resource_id,
-            "tag": self.tag,
-            "startDateTime": _wire_moment(self.start_date_time, "start_date_time"),
-            "endDateTime": _wire_moment(self.end_date_time, "end_date_time"),
-            "gradesReleased": self.grades_released,
-        }
-        return merged(fields, self.extra)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineItem(NewLineItem):
     """A column of the gradebook.
 
-    ``id`` is the LMS's own URL of it, and stands in the path of what is sent. ``extra`` is sent
-    back in an update, so that ``replace(item, label=…)`` loses nothing.
+    ``id`` is the LMS's own URL of the column, which is part of the path of calls. An update sends
+    ``extra`` back, so ``replace(item, label=…)`` loses nothing.
     """
 
     id: str
 
     @classmethod
     def parse(cls, raw: object, known: Mapping[str, Any] | None = None) -> LineItem:
-        """Read a line item.
+        """Read a line item; see ``Document.parse``."""
+        own, known = mapping(raw), known or {}
+        # An LMS may name no label, and the column is one all the same.
+        unnamed = {} if text(own.get("label")) or text(known.get("label")) else {"label": " "}
+        found = read_fields(cls, own, known, unnamed)
+        if unnamed:
+            found["label"] = ""
+        return cls(**found, extra=unread(cls, {**known, **own}, found))
 
-        Args:
-            raw: decoded JSON.
-            known: what fills in fields that are missing from it or cannot be read, under their
-                wire names.
-
-        Raises:
-            ValueError: it has no id or no maximum.
-        """
-        own, other = _line_item_fields(mapping(raw)), _line_item_fields(known or {})
-        read = {name: other[name] if value is None else value for name, value in own.items()}
-        id, maximum = read["id"], read["scoreMaximum"]
-        if id is None or maximum is None:
-            raise ValueError("a line item has no id or no scoreMaximum")
-        return cls(
-            id=id,
-            label=read["label"] or "",
-            score_maximum=maximum,
-            resource_link_id=read["resourceLinkId"],
-            resource_id=read["resourceId"],
-            tag=read["tag"],
-            start_date_time=read["startDateTime"],
-            end_date_time=read["endDateTime"],
-            grades_released=read["gradesReleased"],
-            extra=unknown({**(known or {}), **mapping(raw)}, read),
-        )
-
-
-def _line_item_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Its known fields, None where they are missing or cannot be read."""
-    readers: dict[str, Callable[[object], Any]] = {
-        "id": text,
-        "label": text,
-        "scoreMaximum": number,
-        "resourceLinkId": text,
-        "resourceId": text,
-        "tag": text,
-        "startDateTime": moment,
-        "endDateTime": moment,
-        "gradesReleased": flag,
-    }
-    return {name: read(fields.get(name)) for name, read in readers.items()}
+    def body(self) -> dict[str, Any]:
+        """As it is sent: the id is in the path."""
+        body = NewLineItem.body(self)
+        del body["id"]
+        return body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """What a tool reports of one student's work.
+class Score(Sendable):
+    """A score for one student's work.
 
-    ``score_given`` is in points out of ``score_maximum``, which it cannot do without (``wire.md``);
-    the LMS scales it to the line item's own maximum. ``timestamp`` is when the work was graded: an
-    LMS may drop a score that is older than the one it has (AGS 2.0 section 3.4.7). ``extra`` goes
-    along untouched: LMS extensions such as
-    ``"https://canvas.instructure.com/lti/submission": {…}``.
+    ``score_given`` is in points out of ``score_maximum``, which it requires (``wire.md``). The LMS
+    scales it to the line item's own maximum. ``timestamp`` is when the work was graded: an LMS may
+    drop a score that is older than the one it has (AGS 2.0 section 3.4.7). ``started_at`` and
+    ``submitted_at`` are when the student started and submitted (the same, "submission"); without
+    them, a score that you send late looks like late work. ``extra`` is sent unchanged, for LMS
+    extensions such as ``"https://canvas.instructure.com/lti/submission": {…}``.
 
     Raises:
-        InvalidRequest: a rule above is broken.
+        InvalidRequest: a value breaks one of these rules.
     """
 
     user_id: str
@@ -138,6 +93,8 @@ class Score:
     activity_progress: ActivityProgress = "Completed"
     grading_progress: GradingProgress = "FullyGraded"
     timestamp: datetime | None = None
+    started_at: datetime | None = wire("submission.startedAt", default=None)
+    submitted_at: datetime | None = wire("submission.submittedAt", default=None)
     comment: str | None = field(default=None, repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -146,80 +103,215 @@ class Score:
 
     def body(self) -> dict[str, Any]:
         """The score as it is sent."""
-        if not isinstance(self.user_id, str) or not self.user_id:
-            raise InvalidRequest("a score needs a user_id: text")
-        for name, value, allowed in (
-            ("activity_progress", self.activity_progress, get_args(ActivityProgress)),
-            ("grading_progress", self.grading_progress, get_args(GradingProgress)),
-        ):
-            if value not in allowed:
-                raise InvalidRequest(f"{name} must be one of {', '.join(allowed)}")
+        progress = ("activity_progress", ActivityProgress), ("grading_progress", GradingProgress)
+        for name, kind in progress:
+            if getattr(self, name) not in get_args(kind):
+                raise InvalidRequest(f"{name} must be one of {', '.join(get_args(kind))}")
         if self.score_given is not None and self.score_maximum is None:
-            raise InvalidRequest("score_maximum is required where there is a score_given")
-        given, maximum = self.score_given, self.score_maximum
-        fields: dict[str, Any] = {
-            "userId": self.user_id,
-            "activityProgress": self.activity_progress,
-            "gradingProgress": self.grading_progress,
-            "scoreGiven": given
-            if given is None
-            else wire_number(given, "score_given", positive=False),
-            "scoreMaximum": maximum
-            if maximum is None
-            else wire_number(maximum, "score_maximum", positive=True),
-            "comment": self.comment,
-            "timestamp": _wire_moment(self.timestamp, "timestamp"),
-        }
-        return merged(fields, self.extra)
+            raise InvalidRequest("score_given requires score_maximum")
+        body = Sendable.body(self)
+        if self.started_at and self.submitted_at and self.submitted_at < self.started_at:
+            raise InvalidRequest("submitted_at cannot be before started_at")
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOutcome:
+    """The outcome of one score of ``submit_scores``. ``error`` is None if the LMS accepted it."""
+
+    score: Score
+    error: ApiError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What the LMS holds for one student in one line item.
+class Result(Document):
+    """The LMS's result for one student in one line item.
 
-    ``score`` is in points out of ``maximum`` (the line item's), None where nothing is graded yet.
-    ``timestamp`` (aware) is when it was last changed. ``raw`` is the mapping as it came.
+    ``score`` is in points out of ``maximum`` (the line item's), None if nothing is graded yet.
+    ``timestamp`` (aware) is when it last changed. ``raw`` is LTIAAS's unchanged data.
     """
 
     user_id: str
     id: str | None = None
-    score: float | None = None
-    maximum: float | None = None
-    line_item_id: str | None = None
+    score: float | None = wire("resultScore", default=None)
+    maximum: float | None = wire("resultMaximum", default=None)
+    line_item_id: str | None = wire("scoreOf", default=None)
     comment: str | None = field(default=None, repr=False)
     timestamp: datetime | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @classmethod
-    def parse(cls, raw: object) -> Result:
-        """Read one of ``scores``.
-
-        Raises:
-            ValueError: it is no object, or names no user.
-        """
-        fields = mapping(raw)
-        user_id = text(fields.get("userId")) or text(fields.get("user_id"))
-        if user_id is None:
-            raise ValueError("a result has no userId")
-        return cls(
-            user_id=user_id,
-            id=text(fields.get("id")),
-            score=number(fields.get("resultScore")),
-            maximum=number(fields.get("resultMaximum")),
-            line_item_id=text(fields.get("scoreOf")),
-            comment=text(fields.get("comment")),
-            timestamp=moment(fields.get("timestamp")),
-            raw=fields,
-        )
-
     @property
     def share(self) -> float | None:
-        """``score`` as a part of ``maximum``, from 0 to 1 (or above, with extra credit); None where
-        there is no score. A missing maximum is 1 (AGS 2.0 section 3.5.3)."""
+        """``score`` divided by ``maximum``: from 0 to 1 (or more, with extra credit), or None
+        without a score. A missing maximum is 1 (AGS 2.0 section 3.5.3)."""
         if self.score is None:
             return None
         return self.score / (self.maximum or 1)
 
 
-def _wire_moment(value: datetime | None, name: str) -> str | None:
-    return None if value is None else wire_moment(value, name)
+class GradebookEndpoints:
+    """The calls for grades. Lists fetch each page when the loop reaches it. ``limit`` is the number
+    of rows (at least 1) per page, not in total."""
+
+    @PagedEndpoint
+    def line_items(
+        self,
+        *,
+        resource_link_id: str | None = None,
+        resource_id: str | None = None,
+        tag: str | None = None,
+        limit: int | None = None,
+    ) -> Pages[LineItem]:
+        """The columns of the course's gradebook.
+
+        Args:
+            resource_link_id: only those of this activity, by the LMS's id. In a launch, LTIAAS may
+                give the launch's own items whatever is asked (wire.md).
+            resource_id: only those with this id of the tool's own.
+            tag: only those with this tag.
+            limit: the size of a page.
+        """
+        return _columns(limit, tag=tag, resourceId=resource_id, resourceLinkId=resource_link_id)
+
+    @Endpoint
+    def line_item(self, id: str) -> Call[LineItem]:
+        """One column, by its id (the LMS's URL, as it came: it is encoded here)."""
+        return Call("GET", _line_item(id), lambda row: LineItem.parse(row, {"id": id}))
+
+    @Endpoint
+    def create_line_item(self, item: NewLineItem) -> Steps[LineItem]:
+        """Create a column. The session does not retry this call: check whether the column exists
+        before you repeat it.
+
+        LTIAAS may return only the new ID; the result then has the other values that you sent. If
+        LTIAAS returns nothing, the session looks for the column among the activity's columns.
+
+        Raises:
+            InvalidResponse: LTIAAS created the column, but the session cannot find it. Not
+                ``temporary``.
+        """
+        return (yield from _create(item))
+
+    @Endpoint
+    def column(
+        self,
+        *,
+        tag: str,
+        label: str,
+        score_maximum: float,
+        resource_link_id: str | None = None,
+        resource_id: str | None = None,
+    ) -> Steps[LineItem]:
+        """Get the column with this tag, or create it. An existing column keeps the label and
+        maximum that it has in the LMS. Two processes that call this at the same time may both
+        create a column, because LMSes offer no way to prevent that.
+
+        Args:
+            tag: the tool's own name for the column.
+            label: the name that teachers see. If several columns have the tag, this selects the one
+                with this label.
+            score_maximum: the maximum in points.
+            resource_link_id: only a column of this activity.
+            resource_id: only a column with this id of the tool's own.
+        """
+        item = NewLineItem(
+            tag=tag, label=label, score_maximum=score_maximum,
+            resource_link_id=resource_link_id, resource_id=resource_id,
+        )  # fmt: skip
+        item.body()
+        # Some LMSes ignore filters that they do not know.
+        found = [one for one in (yield from _like(item)) if one.tag == tag]
+        if not found:
+            return (yield from _create(item))
+        return next((one for one in found if one.label == label), found[0])
+
+    @Endpoint
+    def update_line_item(self, item: LineItem) -> Call[LineItem]:
+        """Update a column. Change one that you have read with ``dataclasses.replace``."""
+        body = item.body()
+        known = {**body, "id": item.id}
+        return Call("PUT", _line_item(item.id), lambda row: LineItem.parse(row, known), body=body)
+
+    @Endpoint
+    def delete_line_item(self, id: str) -> Call[None]:
+        """Delete a column and all its scores."""
+        return Call("DELETE", _line_item(id), nothing)
+
+    @Endpoint
+    def submit_score(self, line_item_id: str, score: Score) -> Call[None]:
+        """Send a score. The session retries only if the score was not accepted (``RateLimited``).
+        After an ``UpstreamError``, the score may have arrived; check with ``scores`` (see
+        ``examples/nightly_grade_sync.py``)."""
+        return _submission(line_item_id, score)
+
+    @Endpoint
+    def submit_scores(
+        self, line_item_id: str, scores: Iterable[Score]
+    ) -> Steps[tuple[ScoreOutcome, ...]]:
+        """Send many scores, each as ``submit_score`` does. A failed score does not stop the others.
+
+        Returns:
+            An outcome for each score, in order. After an error that affects all scores
+            (``LaunchExpired``, ``ApiKeyRejected``), the remaining scores are not sent and get the
+            same error.
+        """
+        outcomes: list[ScoreOutcome] = []
+        error: ApiError | None = None
+        for score in scores:
+            if not isinstance(error, (LaunchExpired, ApiKeyRejected)):
+                error = None
+                try:
+                    yield _submission(line_item_id, score)
+                except ApiError as raised:
+                    error = raised
+            outcomes.append(ScoreOutcome(score, error))
+        return tuple(outcomes)
+
+    @PagedEndpoint
+    def scores(
+        self, line_item_id: str, *, user_id: str | None = None, limit: int | None = None
+    ) -> Pages[Result]:
+        """The LMS's results for all students or for one. ``limit`` is the page size."""
+        path = f"{_line_item(line_item_id)}/scores"
+        return Pages(path, query(limit, userId=user_id), "scores", Result.parse)
+
+
+def _create(item: NewLineItem) -> Steps[LineItem]:
+    body = item.body()
+
+    def created(document: Any) -> LineItem | None:
+        # Nothing, or nothing with an id: it was created all the same.
+        return LineItem.parse(document, body) if text(mapping(document).get("id")) else None
+
+    made: LineItem | None = yield Call("POST", "lineitems", created, body=body)
+    if made is not None:
+        return made
+    same = [one for one in (yield from _like(item)) if one.label == item.label]
+    if len(same) != 1:
+        raise InvalidResponse(
+            "LTIAAS created the line item without returning its id; look for it with line_items() "
+            "before you create it again", method="POST", path="/api/lineitems", temporary=False,
+        )  # fmt: skip
+    return same[0]
+
+
+def _like(item: NewLineItem) -> Steps[list[LineItem]]:
+    found: list[LineItem] = []
+    columns = _columns(
+        tag=item.tag, resourceId=item.resource_id, resourceLinkId=item.resource_link_id
+    )
+    while columns.next is not None:
+        found += yield columns.next
+    return found
+
+
+def _columns(limit: int | None = None, **asked: str | None) -> Pages[LineItem]:
+    return Pages("lineitems", query(limit, **asked), "lineItems", LineItem.parse)
+
+
+def _line_item(id: str) -> str:
+    return f"lineitems/{segment(id, 'the id of a line item')}"
+
+
+def _submission(line_item_id: str, score: Score) -> Call[None]:
+    return Call("POST", f"{_line_item(line_item_id)}/scores", nothing, body=score.body())

@@ -6,109 +6,69 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .values import flag, json_object, mapping, merged, text, texts
-
-__all__ = [
-    "AuthConfig",
-    "AuthMethod",
-    "CompletedRegistration",
-    "PlatformRegistration",
-    "Registration",
-    "SupportedMessage",
-    "completion_body",
-    "platform_body",
-]
+from ..errors import InvalidRequest
+from .addresses import segment
+from .documents import Document, Sendable, write_fields
+from .endpoint import Endpoint
+from .exchange import Call
+from .paging import rows
+from .values import json_object, nothing, query
 
 #: How an LMS publishes the key that its signatures are verified with.
 AuthMethod = Literal["JWK_SET", "JWK_KEY", "RSA_KEY"]
 
 
 @dataclass(frozen=True, slots=True)
-class AuthConfig:
-    """How an LMS's signatures are verified: ``key`` is the address of a key set, or a key.
+class AuthConfig(Sendable):
+    """How to verify an LMS's signatures. ``key`` is the URL of a key set, or a key.
 
-    What is read may have a ``method`` that is not known here.
+    A value from LTIAAS may have a ``method`` that ``AuthMethod`` does not list.
     """
 
-    method: AuthMethod | str
+    method: str
     key: str
 
-    def body(self) -> dict[str, str]:
-        """As it is sent."""
-        return {"method": self.method, "key": self.key}
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformDetails(Sendable):
+    """The account's data about an LMS. ``url`` is its issuer, ``client_id`` is the LMS's ID for the
+    tool, and ``name`` is the account's name for the LMS. Only an ``active`` LMS may launch the
+    tool. ``extra`` has the keys that have no field here, under their wire names."""
 
-@dataclass(frozen=True, slots=True)
-class PlatformRegistration:
-    """An LMS that may launch this account's tool, if it is ``active``.
-
-    ``id`` is what the ID token calls ``platform.id``; ``url`` is the LMS's issuer. ``public_key``
-    is the one that LTIAAS signs with, for the LMS. ``raw`` is the mapping as it came.
-    """
-
-    id: str
     url: str | None = None
-    name: str | None = None
     client_id: str | None = None
+    name: str | None = None
     authentication_endpoint: str | None = None
     accesstoken_endpoint: str | None = None
+    authorization_server: str | None = None
     auth_config: AuthConfig | None = None
-    public_key: str | None = field(default=None, repr=False)
     active: bool | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformRegistration(PlatformDetails):
+    """An LMS that is registered with the account. ``id`` is the ID token's ``platform.id``.
+    ``public_key`` is LTIAAS's signing key for this LMS. ``raw`` is LTIAAS's unchanged data."""
+
+    id: str
+    public_key: str | None = field(default=None, repr=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    @classmethod
-    def parse(cls, raw: object, known: Mapping[str, Any] | None = None) -> PlatformRegistration:
-        """Read one platform.
-
-        Args:
-            raw: decoded JSON.
-            known: what fills in fields that are missing from it, under their wire names.
-
-        Raises:
-            ValueError: it has no id.
-        """
-        own, known = mapping(raw), known or {}
-        config = _auth_config(own.get("authConfig")) or _auth_config(known.get("authConfig"))
-
-        def read(name: str) -> str | None:
-            return text(own.get(name)) or text(known.get(name))
-
-        id = read("id")
-        if id is None:
-            raise ValueError("a platform has no id")
-        active = flag(own.get("active"))
-        return cls(
-            id=id,
-            url=read("url"),
-            name=read("name"),
-            client_id=read("clientId"),
-            authentication_endpoint=read("authenticationEndpoint"),
-            accesstoken_endpoint=read("accesstokenEndpoint"),
-            auth_config=config,
-            public_key=read("publicKey"),
-            active=flag(known.get("active")) if active is None else active,
-            raw=own,
-        )
 
 
 @dataclass(frozen=True, slots=True)
-class SupportedMessage:
-    """A kind of launch (``LtiResourceLinkRequest``, ``LtiDeepLinkingRequest``), and where in the
-    LMS it may be offered."""
+class SupportedMessage(Sendable):
+    """A kind of launch (``LtiResourceLinkRequest``, ``LtiDeepLinkingRequest``), and the placements
+    in the LMS where it appears. By default, the placements in LTIAAS's portal."""
 
     type: str
     placements: tuple[str, ...] = ()
 
-    def body(self) -> dict[str, Any]:
-        """As it is sent."""
-        return {"type": self.type, "placements": list(self.placements)}
-
 
 @dataclass(frozen=True, slots=True)
-class Registration:
-    """What an LMS that registers itself offers. ``family_code`` names the product (``"canvas"``).
-    ``raw`` is the mapping as it came."""
+class Registration(Document):
+    """The registration that an LMS offers. ``family_code`` is the product (``"canvas"``). ``raw``
+    is LTIAAS's unchanged data."""
 
     url: str | None = None
     family_code: str | None = None
@@ -117,105 +77,124 @@ class Registration:
     supported_messages: tuple[SupportedMessage, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @classmethod
-    def parse(cls, raw: object) -> Registration:
-        """Read a registration.
-
-        Raises:
-            ValueError: it is no object.
-        """
-        if not isinstance(raw, Mapping):
-            raise ValueError("the registration is no JSON object")
-        messages = raw.get("supportedMessages")
-        found = []
-        for one in messages if isinstance(messages, list) else ():
-            type_ = text(mapping(one).get("type"))
-            if type_ is not None:
-                found.append(SupportedMessage(type_, texts(mapping(one).get("placements"))))
-        return cls(
-            url=text(raw.get("url")),
-            family_code=text(raw.get("familyCode")),
-            version=text(raw.get("version")),
-            supported_scopes=texts(raw.get("supportedScopes")),
-            supported_messages=tuple(found),
-            raw=raw,
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class CompletedRegistration:
+class CompletedRegistration(Document):
     """An LMS that was approved.
 
-    ``html`` has to be put into the page in the LMS's registration frame, unescaped: it tells the
-    LMS to close it. (Empty where LTIAAS sent none: the frame is then closed by hand.)
-    ``platform_id`` is what ``activate_platform`` takes, and what the ID token will call
-    ``platform.id``. ``raw`` is the mapping as it came.
+    Put ``html``, unescaped, into the page in the LMS's registration frame, so that the LMS closes
+    the frame. (It is empty if LTIAAS sent none. The registration is still complete, but the user
+    has to close the frame.) ``platform_id`` is the argument of ``activate_platform``, and the ID
+    token's ``platform.id``. ``raw`` is LTIAAS's unchanged data.
     """
 
-    html: str = field(repr=False)
+    html: str = field(default="", repr=False)
     platform_id: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @classmethod
-    def parse(cls, raw: object) -> CompletedRegistration:
-        """Read the answer of ``complete_registration``.
 
-        Raises:
-            ValueError: it is no object. One without ``html`` is read: the registration is complete
-                all the same, and its id dead.
+class AccountEndpoints:
+    """The calls of the account (``wire.md``, "Dynamic registration"). In addition to the documented
+    exceptions, every call raises ``ApiError`` if LTIAAS refuses or fails, with status 404 if the ID
+    is unknown."""
+
+    @Endpoint
+    def registration(self, id: str) -> Call[Registration]:
+        """The registration that an LMS offers, before you approve it. ``id`` is the
+        ``registrationId`` with which LTIAAS opened the pre-approval page."""
+        return Call("GET", f"registrations/{segment(id)}", Registration.parse)
+
+    @Endpoint
+    def raw_registration(self, id: str) -> Call[Mapping[str, Any]]:
+        """The LMS's own openid-configuration and registration token (``?raw=true``)."""
+        return Call("GET", f"registrations/{segment(id)}", json_object, (("raw", "true"),))
+
+    @Endpoint
+    def complete_registration(
+        self,
+        id: str,
+        *,
+        platform_name: str | None = None,
+        auto_activate: bool | None = None,
+        messages: Iterable[SupportedMessage] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Call[CompletedRegistration]:
+        """Approve an LMS, in the pre-approval step of dynamic registration. You cannot use the ID
+        again.
+
+        Put the result's ``html`` into the page, unescaped, so that the LMS closes its registration
+        frame (``examples/registration.py``).
+
+        Args:
+            id: the ID, as for ``registration``.
+            platform_name: the account's name for the LMS.
+            auto_activate: let the LMS launch immediately. Otherwise, activate the platform later
+                (with ``activate_platform`` or in LTIAAS's portal).
+            messages: the launches to register, with their placements. By default, LTIAAS chooses.
+            extra: more keys, under their wire names.
         """
-        fields = json_object(raw)
-        html = fields.get("html")
-        return cls(html if isinstance(html, str) else "", text(fields.get("platformId")), fields)
+        values = {"platform_name": platform_name, "auto_activate": auto_activate}
+        body = write_fields(extra, {**values, "messages": list(messages or ())})
+        path = f"registrations/{segment(id)}/complete"
+        return Call("POST", path, CompletedRegistration.parse, body=body)
+
+    @Endpoint
+    def platforms(
+        self, *, id: str | None = None, url: str | None = None, client_id: str | None = None
+    ) -> Call[tuple[PlatformRegistration, ...]]:
+        """The LMSes that are registered with the account: all, or those with this ID, issuer
+        (``url``) or client ID."""
+        return Call("GET", "platforms", _platforms, query(id=id, url=url, clientId=client_id))
+
+    @Endpoint
+    def platform(self, id: str) -> Call[PlatformRegistration]:
+        """One registered LMS."""
+        return _platform("GET", id, {"id": id})
+
+    @Endpoint
+    def create_platform(self, details: PlatformDetails) -> Call[PlatformRegistration]:
+        """Register an LMS manually. Its ``url`` and ``client_id`` are required. The session does
+        not retry this call."""
+        if not details.url or not details.client_id:
+            raise InvalidRequest("a platform needs a url and a client_id")
+        body = details.body()
+        return _platform("POST", None, body, body)
+
+    @Endpoint
+    def update_platform(self, id: str, details: PlatformDetails) -> Call[PlatformRegistration]:
+        """Update a registered LMS with the values in ``details``."""
+        body = details.body()
+        return _platform("PUT", id, {**body, "id": id}, body)
+
+    @Endpoint
+    def delete_platform(self, id: str) -> Call[None]:
+        """Delete an LMS. It can no longer launch the tool."""
+        return Call("DELETE", _path(id), nothing)
+
+    @Endpoint
+    def activate_platform(self, id: str) -> Call[None]:
+        """Let an LMS launch the tool."""
+        return Call("POST", f"{_path(id)}/activate", nothing)
+
+    @Endpoint
+    def deactivate_platform(self, id: str) -> Call[None]:
+        """Stop an LMS from launching the tool, but keep its registration."""
+        return Call("POST", f"{_path(id)}/deactivate", nothing)
 
 
-def completion_body(
-    platform_name: str | None,
-    auto_activate: bool | None,
-    messages: Iterable[SupportedMessage] | None,
-    extra: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """What ``complete_registration`` sends.
-
-    Raises:
-        InvalidRequest: ``extra`` has a field that has an argument of its own.
-    """
-    fields = {
-        "platformName": platform_name,
-        "autoActivate": auto_activate,
-        "messages": None if messages is None else [one.body() for one in messages],
-    }
-    return merged(fields, extra or {})
+def _path(id: str) -> str:
+    return f"platforms/{segment(id, 'the id of a platform')}"
 
 
-def platform_body(
-    url: str | None,
-    client_id: str | None,
-    name: str | None,
-    authentication_endpoint: str | None,
-    accesstoken_endpoint: str | None,
-    auth_config: AuthConfig | None,
-    extra: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """What ``create_platform`` and ``update_platform`` send.
-
-    Raises:
-        InvalidRequest: ``extra`` has a field that has an argument of its own.
-    """
-    fields = {
-        "url": url,
-        "clientId": client_id,
-        "name": name,
-        "authenticationEndpoint": authentication_endpoint,
-        "accesstokenEndpoint": accesstoken_endpoint,
-        "authConfig": None if auth_config is None else auth_config.body(),
-    }
-    return merged(fields, extra or {})
+def _platform(
+    method: str, id: str | None, known: Mapping[str, Any], body: Any = None
+) -> Call[PlatformRegistration]:
+    path = "platforms" if id is None else _path(id)
+    return Call(method, path, lambda row: PlatformRegistration.parse(row, known), body=body)
 
 
-def _auth_config(value: object) -> AuthConfig | None:
-    fields = mapping(value)
-    method, key = text(fields.get("method")), fields.get("key")
-    if method is None or not isinstance(key, str):
-        return None
-    return AuthConfig(method, key)
+def _platforms(document: Any) -> tuple[PlatformRegistration, ...]:
+    items, skipped = rows("platforms", document, "platforms", PlatformRegistration.parse)
+    if skipped and not items:
+        raise ValueError("none of the platforms could be read")
+    return items

@@ -1,24 +1,75 @@
-"""Who is in a course, as ``GET /api/memberships`` says."""
+"""Who is in a course, and in which roles: LTI 1.3 core, appendix A.2.3, and LTI 1.1's spellings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .roles import has_role
-from .values import mapping, text, texts
+from .documents import Document, wire
 
-__all__ = ["Member"]
+_PRINCIPAL = "http://purl.imsglobal.org/vocab/lis/v2/membership#"
+_SUB_ROLE = "http://purl.imsglobal.org/vocab/lis/v2/membership/"
+_LTI_11 = "urn:lti:role:ims/lis/"
+# Documented by LTIAAS for a learner (wire.md, "The ID token"), and no role of LTI's own.
+_ALSO = {"student": "learner"}
+# Appendix A.2.3, in lower case, as all names are compared. Some sub-roles have the same names
+# (Learner#Instructor), and must not pass for them.
+_PRINCIPAL_ROLES = {
+    "administrator", "contentdeveloper", "instructor", "learner", "mentor", "manager", "member",
+    "officer",
+}  # fmt: skip
+
+
+def has_role(roles: Iterable[str], asked: Iterable[str]) -> bool:
+    """Whether one of ``roles`` is one of ``asked``. Both are full URIs, URNs of
+    LTI 1.1, or bare names."""
+    return any(_has(roles, role) for role in asked)
+
+
+def _has(roles: Iterable[str], asked: str) -> bool:
+    wanted = _in_course(asked)
+    if wanted is None:
+        return asked in roles
+    principal, sub_role = wanted
+    for found in filter(None, map(_in_course, roles)):
+        if not found[0]:
+            continue
+        if sub_role is not None:
+            if found == wanted:
+                return True
+        elif principal == found[0] or (principal == found[1] and principal not in _PRINCIPAL_ROLES):
+            return True
+    return False
+
+
+def _in_course(role: str) -> tuple[str, str | None] | None:
+    """The principal role and the sub-role; None if it is no role in a course."""
+    if role.startswith(_PRINCIPAL):
+        principal, sub_role = role[len(_PRINCIPAL) :], ""
+    elif role.startswith(_SUB_ROLE):
+        principal, _, sub_role = role[len(_SUB_ROLE) :].partition("#")
+    elif role.startswith(_LTI_11):
+        principal, _, sub_role = role[len(_LTI_11) :].partition("/")
+    elif ":" in role:
+        return None
+    else:
+        principal, _, sub_role = role.replace("#", "/").partition("/")
+    return _named(principal), _named(sub_role) or None
+
+
+def _named(role: str) -> str:
+    role = role.strip().lower()
+    return _ALSO.get(role, role)
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """One member of a course. The LMS may withhold everything but ``user_id``.
+class Member(Document):
+    """One member of a course. The LMS may withhold everything except ``user_id``.
 
-    ``user_id`` is unique within its platform only (``wire.md``, "The ID token"). ``status`` is
-    ``"Active"``, ``"Inactive"`` or ``"Deleted"``; where an LMS leaves it out, it means Active (LTI
-    Names and Role Provisioning Services 2.0 section 2.3). ``raw`` is the mapping as it came.
+    ``user_id`` is unique only within its platform (``wire.md``, "The ID token"). ``status`` is
+    ``"Active"``, ``"Inactive"`` or ``"Deleted"``; if an LMS omits it, it means Active (LTI Names
+    and Role Provisioning Services 2.0 section 2.3). ``raw`` is LTIAAS's unchanged data.
     """
 
     user_id: str
@@ -30,45 +81,12 @@ class Member:
     middle_name: str | None = field(default=None, repr=False)
     email: str | None = field(default=None, repr=False)
     picture: str | None = field(default=None, repr=False)
-    lis_person_sourced_id: str | None = field(default=None, repr=False)
+    lis_person_sourced_id: str | None = wire(
+        "lisPersonSourcedId", "lis_person_sourcedid", default=None, repr=False
+    )
     lti11_legacy_user_id: str | None = field(default=None, repr=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @classmethod
-    def parse(cls, raw: object) -> Member:
-        """Read one of ``members``.
-
-        Raises:
-            ValueError: it is no object, or names no user.
-        """
-        fields = mapping(raw)
-        get = fields.get
-
-        def read(name: str, older: str) -> str | None:
-            value = get(name)
-            if value is None:
-                # An older guide of LTIAAS's spells names with underscores.
-                return text(get(older))
-            return text(value) or text(get(older))
-
-        user_id = read("userId", "user_id")
-        if user_id is None:
-            raise ValueError("a member of the roster has no userId")
-        return cls(
-            user_id=user_id,
-            roles=texts(get("roles")),
-            status=text(get("status")) or "Active",
-            name=text(get("name")),
-            given_name=read("givenName", "given_name"),
-            family_name=read("familyName", "family_name"),
-            middle_name=read("middleName", "middle_name"),
-            email=text(get("email")),
-            picture=text(get("picture")),
-            lis_person_sourced_id=read("lisPersonSourcedId", "lis_person_sourcedid"),
-            lti11_legacy_user_id=read("lti11LegacyUserId", "lti11_legacy_user_id"),
-            raw=fields,
-        )
-
-    def has_role(self, role: str) -> bool:
-        """Whether the member has a role in this course; see ``IdToken.has_role``."""
-        return has_role(self.roles, role)
+    def has_role(self, *roles: str) -> bool:
+        """Whether the member has one of ``roles`` in this course; see ``IdToken.has_role``."""
+        return has_role(self.roles, roles)

@@ -1,50 +1,45 @@
-"""The commands: ``python -m ltiaas_middleware demo | sandbox | doctor``.
+"""The commands: ``python -m ltiaas_middleware demo | sandbox | doctor | service-keys``.
 
-Each command is one function that adds its parser and one that runs it; what a command needs is
-imported when it runs, so that ``--help`` is there at once.
+Each is one function that adds its parser and one that runs it, which imports what it needs, so that
+``--help`` is quick. docs/reference/cli.md has the exit statuses.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from .._version import __version__
-
-if TYPE_CHECKING:
-    from ..service_keys import ServiceKeyStore
+from . import sandbox
+from .command_line import Commands, Parser, add_command, port
+from .printing import PROGRAM, fail
 
 __all__ = ["main"]
 
-_Commands = Any  # argparse keeps the type of what add_subparsers returns to itself.
-
-_FAULTS = """\
-a misbehaviour of the sandbox, as NAME or NAME:key=value,key=value; may be given several times.
-Names: delay (seconds), rate_limit (retry_after), status (status), refuse, bad_api_key, reset,
-truncated, not_json, wrong_type, no_user, drip (seconds), endless, gzip_bomb, redirect (location).
-Each takes endpoint=/api/... (which calls) and times=N (how many of them)"""
+_COMMANDS = ("demo", "sandbox", "doctor", "service-keys")
+_DOCS = "https://github.com/ltiaas-middleware/ltiaas-middleware/tree/main/docs"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command.
-
-    Args:
-        argv: its arguments; those of the process by default.
-
-    Returns:
-        The exit status: 0 well, 1 not, 130 interrupted while starting.
-
-    Raises:
-        SystemExit: 2 for unusable arguments, 0 for ``--help`` and ``--version``.
-    """
-    options, unknown = _parser().parse_known_args(argv)
+    """Run a command, with the arguments of the process by default, and give the exit status."""
+    parser = _parser()
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if not arguments:
+        parser.print_help()
+        return 0
+    if not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
+        near = difflib.get_close_matches(arguments[0], _COMMANDS, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"valid commands: {', '.join(_COMMANDS)}"
+        parser.error(f"unknown command {arguments[0]!r}; {hint}")
+    options, unknown = parser.parse_known_args(arguments)
     if unknown:
         # With the usage of the very command, which says what it does take.
-        options.parser.error(f"this command does not take {' '.join(unknown)}")
+        options.parser.error(f"this command does not accept {' '.join(unknown)}")
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
@@ -57,13 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m ltiaas_middleware",
+    parser = Parser(
+        prog=PROGRAM,
         description="LTI launches for Python web apps on LTIAAS.",
         epilog="examples:\n"
-        "  python -m ltiaas_middleware demo\n"
-        "  python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch\n"
-        "  LTIAAS_URL=... LTIAAS_API_KEY=... python -m ltiaas_middleware doctor",
+        f"  {PROGRAM} demo\n"
+        f"  {PROGRAM} sandbox --tool http://127.0.0.1:8000/launch\n"
+        f"  LTIAAS_URL=... LTIAAS_API_KEY=... {PROGRAM} doctor\n\n"
+        f"The same program is installed as ltiaas-middleware. Documentation: {_DOCS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -74,257 +70,180 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(
-    commands: _Commands,
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    about: str,
-    more: str = "",
-) -> argparse.ArgumentParser:
-    """A command's parser. ``about`` is one line; ``more`` says when to use it, with examples."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=about,
-        description=f"{about[0].upper()}{about[1:]}.",
-        epilog=more,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.set_defaults(run=run, parser=parser)
-    return parser
-
-
-# -- demo -----------------------------------------------------------------------------------------
-
-
-def _add_demo(commands: _Commands) -> None:
-    parser = _command(
+def _add_demo(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "demo",
         _demo,
-        "run a local LTIAAS with an LMS, and a small tool to launch from it",
-        "examples:\n"
-        "  python -m ltiaas_middleware demo\n"
-        "  python -m ltiaas_middleware demo --check\n"
-        "  python -m ltiaas_middleware demo --check --fault refuse        (fails, and says why)",
+        "Try it: run a local LTIAAS, an LMS and a demo tool",
+        f"examples:\n  {PROGRAM} demo --open\n  {PROGRAM} demo --check",
     )
-    parser.add_argument(
-        "--port", type=_port, metavar="N", help="of the sandbox (8400, or a free one)"
-    )
-    parser.add_argument(
-        "--tool-port", type=_port, metavar="N", help="of the demo tool (8401, or a free one)"
-    )
-    parser.add_argument(
-        "--check",
-        action="store_true",
-        help="launch the tool without a browser, say how each step went, and end",
-    )
-    parser.add_argument("--access-log", action="store_true", help="print the tool's requests")
-    parser.add_argument("--fault", action="append", default=[], metavar="NAME", help=_FAULTS)
+    for name, default in (("--port", 8400), ("--tool-port", 8401)):
+        what = f"port to listen on; 0 picks a free one (default {default})"
+        parser.add_argument(name, type=port, default=default, metavar="N", help=what)
+    parser.add_argument("--open", action="store_true", help="open the LMS in a browser")
+    parser.add_argument("--check", action="store_true", help="launch without a browser, then exit")
+    parser.add_argument("--fault", action="append", default=[], metavar="NAME", help=sandbox.FAULTS)
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from .demo import check, run
+    def run() -> int:
+        from .demo import check, run
 
-    try:
         if options.check:
-            return 0 if check.check(options.fault, lambda line: print(line, flush=True)) else 1
-        run.run(options.port, options.tool_port, options.fault, access_log=options.access_log)
-    except ValueError as error:
-        options.parser.error(str(error))
-    except OSError as error:
-        return _cannot_listen(error, "--port or --tool-port")
-    return 0
+            return check.check(options.fault, sys.stdout)
+        run.run(options.port, options.tool_port, options.fault, show=options.open)
+        return 0
+
+    return _served(options, run, "--port or --tool-port")
 
 
-# -- sandbox --------------------------------------------------------------------------------------
-
-
-def _add_sandbox(commands: _Commands) -> None:
-    parser = _command(
+def _add_sandbox(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "sandbox",
         _sandbox,
-        "run a local LTIAAS with an LMS that launches your own tool",
-        "It prints the two variables that your tool needs. Ctrl-C stops it.\n\n"
-        "examples:\n"
-        "  python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch\n"
-        "  python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch \\\n"
-        "      --fault delay:seconds=3 --fault status:status=502,endpoint=/api/memberships\n"
-        "  python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch --empty \\\n"
-        "      --pre-approval http://127.0.0.1:5000/register",
+        "Develop: run a local LTIAAS and LMS that launch your own tool",
+        sandbox.ABOUT,
     )
-    parser.add_argument(
-        "--tool", required=True, metavar="URL", help="the address of your tool's launch"
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    parser.add_argument(
-        "--port", type=_port, default=8400, metavar="N", help="0: a free one (8400)"
-    )
-    parser.add_argument(
-        "--api-key", metavar="KEY", help="of the pretended account; a well-known one by default"
-    )
-    parser.add_argument(
-        "--empty",
-        action="store_true",
-        help="start with an account in which no LMS is registered; the LMS has a page to register",
-    )
-    parser.add_argument(
-        "--pre-approval",
-        metavar="URL",
-        help="your tool's page that dynamic registration sends the browser to",
-    )
-    parser.add_argument("--fault", action="append", default=[], metavar="NAME", help=_FAULTS)
+    sandbox.add_options(parser)
 
 
 def _sandbox(options: argparse.Namespace) -> int:
-    from ..sandbox import DEFAULT_API_KEY, serve
+    where = f" on {options.host}:{options.port}"
+    return _served(options, lambda: sandbox.run(options), "--port", where)
 
-    key = DEFAULT_API_KEY if options.api_key is None else options.api_key
+
+def _served(
+    options: argparse.Namespace, run: Callable[[], int], ports: str, where: str = ""
+) -> int:
+    """Run a command that serves a sandbox; ``ports`` are the options for another port."""
+    parser: Parser = options.parser
     try:
-        serve(
-            options.tool,
-            options.host,
-            options.port,
-            key,
-            options.fault,
-            empty=options.empty,
-            pre_approval=options.pre_approval,
-        )
+        return run()
     except ValueError as error:
-        options.parser.error(str(error))
+        problem = str(error)
     except OSError as error:
-        return _cannot_listen(error, "--port", f"{options.host}:{options.port}")
-    return 0
+        if error.filename is None:
+            # socket.create_server appends how it tried.
+            why = (error.strerror or "the port is not available").partition(" (while")[0]
+            return fail(f"Cannot listen{where}: {why}.", f"choose another with {ports}")
+        problem = f"{error.filename}: {error.strerror}"
+    except ModuleNotFoundError as error:
+        what = f"The {parser.prog.split()[-1]} needs the package {error.name}."
+        return fail(what, "pip install 'ltiaas-middleware[sandbox]'")
+    parser.error(problem)
 
 
-# -- doctor ---------------------------------------------------------------------------------------
-
-
-def _add_doctor(commands: _Commands) -> None:
-    parser = _command(
+def _add_doctor(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "doctor",
         _doctor,
-        "check your settings, stores and tool, and say what to fix",
-        "Settings are read from the environment, as the middleware reads them: LTIAAS_URL,\n"
-        "LTIAAS_API_KEY and the others. There is no option for the API key: what stands on a\n"
-        "command line stays in the shell's history.\n\n"
+        "Diagnose: check your settings, account, stores and running tool",
+        "doctor reads the same environment variables as the middleware: LTIAAS_URL,\n"
+        "LTIAAS_API_KEY and the others. There is no option for the API key, because shells save\n"
+        "command lines in their history.\n\n"
         "examples:\n"
-        "  python -m ltiaas_middleware doctor\n"
-        "  python -m ltiaas_middleware doctor --tool https://tool.example/launch",
+        f"  {PROGRAM} doctor\n"
+        f"  {PROGRAM} doctor --tool https://tool.example/launch",
     )
-    parser.add_argument("--url", metavar="URL", help="the account's address, instead of LTIAAS_URL")
+    parser.add_argument("--url", metavar="URL", help="the account's URL; overrides LTIAAS_URL")
     parser.add_argument(
-        "--tool", metavar="URL", help="also check your running tool, by its launch address"
+        "--tool", metavar="URL", help="your tool's launch URL; also checks the tool"
     )
+    about = (
+        "a path that your tool guards, such as /staff; checks that the guard also holds in a launch"
+    )
+    parser.add_argument("--guard", metavar="PATH", help=about)
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from .doctor import examine, report, verdict
+    from .doctor import examine
+    from .doctor.finding import print_findings
 
-    findings = []
-    for finding in examine(os.environ, url=options.url, tool=options.tool):
-        print(report(finding), flush=True)
-        findings.append(finding)
-    print(verdict(findings), flush=True)
-    return 0 if all(finding.ok for finding in findings) else 1
-
-
-# -- service-keys ---------------------------------------------------------------------------------
+    if options.guard and not options.tool:
+        options.parser.error("--guard requires --tool")
+    findings = examine(os.environ, url=options.url, tool=options.tool, guard=options.guard)
+    return print_findings(findings, sys.stdout, as_json=options.json)
 
 
-def _add_service_keys(commands: _Commands) -> None:
-    group = _command(
+def _add_service_keys(commands: Commands) -> None:
+    group = add_command(
         commands,
         "service-keys",
         _list_keys,
-        "list, forget or re-encrypt stored service keys; no key is ever shown",
-        "LTIAAS_SERVICE_KEYS names the database; LTIAAS_URL, LTIAAS_API_KEY and LTIAAS_SECRET are\n"
-        "read as the middleware reads them.\n\n"
+        "Manage stored service keys: list, delete, re-encrypt. Keys are never shown",
+        "LTIAAS_SERVICE_KEYS names the database. The command also reads LTIAAS_URL,\n"
+        "LTIAAS_API_KEY and LTIAAS_SECRETS, as the middleware does.\n\n"
         "examples:\n"
-        "  python -m ltiaas_middleware service-keys list --platform ID\n"
-        "  python -m ltiaas_middleware service-keys forget --platform ID --context ID\n"
-        "  python -m ltiaas_middleware service-keys forget --platform ID --all\n"
-        "  python -m ltiaas_middleware service-keys rotate",
+        f"  {PROGRAM} service-keys list --platform ID\n"
+        f"  {PROGRAM} service-keys delete --platform ID --context ID --resource-link ID\n"
+        f"  {PROGRAM} service-keys delete --platform ID --all\n"
+        f"  {PROGRAM} service-keys rotate",
     )
     actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
-    parser = _command(actions, "list", _list_keys, "show what is stored, a line for each key")
-    parser.add_argument("--platform", metavar="ID", help="only this LMS registration's")
-    parser = _command(
+    parser = add_command(actions, "list", _list_keys, "List the stored keys, one per line")
+    parser.add_argument("--platform", metavar="ID", help="list only this LMS registration's keys")
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
+    parser = add_command(
         actions,
-        "forget",
-        _forget_keys,
-        "delete the key of one activity, or all keys of a platform",
-        "An id that is not given is an absent id: a launch without a course, or without an\n"
-        "activity, is stored under its own ids. Later launches store keys again.",
+        "delete",
+        _delete_keys,
+        "Delete the key of one activity, or all keys of a platform, after confirmation",
+        "The key of a launch without a course or without an activity is stored without that ID.\n"
+        "To delete it, use --no-context or --no-resource-link. Later launches store keys again.",
     )
-    parser.add_argument("--platform", metavar="ID", required=True, help="of the LMS registration")
-    parser.add_argument("--context", metavar="ID", help="of the course")
-    parser.add_argument("--resource-link", metavar="ID", help="of the activity")
-    parser.add_argument("--all", action="store_true", help="every key of the platform")
-    _command(
-        actions,
-        "rotate",
-        _rotate_keys,
-        "re-encrypt every key, of all platforms, under the first secret",
-        "It takes no ids: a secret is only given up once no key needs it any more.",
+    parser.add_argument(
+        "--platform", metavar="ID", required=True, help="ID of the LMS registration"
     )
+    for name, what in (("context", "course"), ("resource-link", "activity")):
+        one = parser.add_mutually_exclusive_group()
+        one.add_argument(f"--{name}", metavar="ID", help=f"ID of the {what}")
+        one.add_argument(f"--no-{name}", action="store_true", help=f"the launch had no {what}")
+    parser.add_argument("--all", action="store_true", help="delete every key of the platform")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    about = "Re-encrypt every key, of all platforms, under the first secret"
+    add_command(actions, "rotate", lambda _: _with_store("rotate_keys"), about)
 
 
 def _list_keys(options: argparse.Namespace) -> int:
-    from . import service_keys
-
-    with _store(options) as store:
-        return service_keys.list_keys(store, sys.stdout, platform_id=options.platform)
+    return _with_store("list_keys", options.platform, as_json=options.json)
 
 
-def _forget_keys(options: argparse.Namespace) -> int:
-    from . import service_keys
+def _delete_keys(options: argparse.Namespace) -> int:
+    from ..activity import ActivityKey
 
-    one = options.context is not None or options.resource_link is not None
-    if options.all and one:
-        options.parser.error("give either --all, or --context and --resource-link")
-    with _store(options) as store:
-        if options.all:
-            return service_keys.forget_platform(store, sys.stdout, options.platform)
-        return service_keys.forget_key(
-            store, sys.stdout, options.platform, options.context, options.resource_link
+    context = options.context is not None or options.no_context
+    link = options.resource_link is not None or options.no_resource_link
+    # Both without --all, neither with it.
+    if {context, link} != {not options.all}:
+        options.parser.error(
+            "give --context ID (or --no-context) and --resource-link ID (or --no-resource-link); "
+            "or --all for every key of the platform"
         )
+    key = ActivityKey(options.platform, options.context, options.resource_link)
+    if not options.yes:
+        what = "every key of the platform" if options.all else "the key of the activity"
+        print(f"Delete {what}? [y/N] ", end="", file=sys.stderr, flush=True)
+        # Anything but a yes, the end of the input included, is a no.
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            return fail("Nothing was deleted.", "confirm with y, or use --yes")
+    return _with_store("delete_keys", options.platform if options.all else key)
 
 
-def _rotate_keys(options: argparse.Namespace) -> int:
-    from . import service_keys
-
-    with _store(options) as store:
-        return service_keys.rotate_keys(store, sys.stdout)
-
-
-@contextlib.contextmanager
-def _store(options: argparse.Namespace) -> Iterator[ServiceKeyStore]:
-    from ..errors import SettingsError
+def _with_store(action: str, *args: Any, **more: Any) -> int:
+    """Run a function of the module ``service_keys`` with the store of the environment."""
+    from ..errors import ServiceKeyStoreError, SettingsError
     from ..service_keys import ServiceKeyStore
+    from . import service_keys
 
     try:
-        store = ServiceKeyStore.from_env()
+        with contextlib.closing(ServiceKeyStore.from_env()) as store:
+            status: int = getattr(service_keys, action)(store, *args, **more)
+            return status
     except SettingsError as error:
-        options.parser.error(str(error))
-    with contextlib.closing(store):
-        yield store
-
-
-# -- what they have in common ---------------------------------------------------------------------
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: a whole number from 0 to 65535")
-    return int(text)
-
-
-def _cannot_listen(error: OSError, option: str, where: str = "") -> int:
-    place = f" on {where}" if where else ""
-    # socket.create_server appends how it tried.
-    why = (error.strerror or "the address cannot be had").partition(" (while")[0]
-    print(f"Cannot listen{place}: {why}. Choose another with {option}.", file=sys.stderr)
-    return 1
+        return fail(f"{error}.", "set it to the middleware's value, then run this again", 2)
+    except ServiceKeyStoreError as error:
+        return fail(f"Cannot use the database of service keys: {error}.", f"{PROGRAM} doctor")

@@ -1,116 +1,76 @@
-"""``python -m ltiaas_middleware service-keys list|forget|rotate``, without the command line.
+"""``service-keys list|delete|rotate``, without the command line.
 
-Each command writes lines to ``out`` and gives the process's exit status. None ever writes a key.
+Each prints, but never a key, and gives the exit status. Each may raise ``ServiceKeyStoreError``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TextIO
+import json
+from typing import Any
 
-from ..errors import ServiceKeyStoreError, ServiceKeyUnreadable
+from ..activity import ActivityKey
+from ..errors import ServiceKeyUnreadable
 from ..service_keys import ServiceKeyStore, StoredServiceKey
+from .printing import PROGRAM, fail, printable
 
-__all__ = ["forget_key", "forget_platform", "list_keys", "rotate_keys"]
+__all__ = ["delete_keys", "list_keys", "rotate_keys"]
 
 _HEAD = ("LAUNCHED (UTC)", "PLATFORM", "CONTEXT", "RESOURCE LINK", "")
+_UNREADABLE = "add the secret that encrypted them to LTIAAS_SECRETS, or wait for the next launches"
 
 
-def list_keys(store: ServiceKeyStore, out: TextIO, *, platform_id: str | None = None) -> int:
-    """One tab-separated line for each stored key: when it was refreshed, its three ids (``-`` for
-    an absent one), and ``unreadable`` where no secret opens it.
+def list_keys(store: ServiceKeyStore, platform_id: str | None, *, as_json: bool) -> int:
+    """When each stored key was refreshed, its three ids (``-`` for an absent one), and whether it
+    can be decrypted; of one platform, or of all."""
+    keys = [_document(key) for key in store.all() if platform_id in (None, key.platform_id)]
+    if as_json:
+        print(json.dumps({"keys": keys}, indent=2))
+    elif not keys:
+        print("No service keys. Each launch that offers roster or grades stores one.")
+    else:
+        rows = [_HEAD, *map(_cells, keys)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            print("  ".join(map(str.ljust, row, widths)).rstrip())
+    if all(key["readable"] for key in keys):
+        return 0
+    return fail("Some keys cannot be decrypted.", _UNREADABLE)
 
-    Args:
-        store: where they are.
-        out: what to write to.
-        platform_id: only this LMS's.
 
-    Returns:
-        0, or 1 where a key is unreadable or the database cannot be used.
-    """
-    status = 0
+def _document(key: StoredServiceKey) -> dict[str, Any]:
     try:
-        out.write("\t".join(_HEAD).rstrip() + "\n")
-        for key in store.all():
-            if platform_id is not None and key.platform_id != platform_id:
-                continue
-            mark = _mark(key)
-            status = max(status, 1 if mark else 0)
-            ids = (key.platform_id, key.context_id, key.resource_link_id)
-            cells = [f"{key.refreshed_at:%Y-%m-%d %H:%M:%S}", *map(_shown, ids), mark]
-            out.write("\t".join(cells).rstrip() + "\n")
-    except ServiceKeyStoreError as error:
-        return _unusable(error, out)
-    return status
-
-
-def forget_key(
-    store: ServiceKeyStore,
-    out: TextIO,
-    platform_id: str,
-    context_id: str | None = None,
-    resource_link_id: str | None = None,
-) -> int:
-    """Delete the key stored under exactly these ids.
-
-    Args:
-        store: where it is.
-        out: what to write to.
-        platform_id: of the LMS registration.
-        context_id: of the course, None for a launch without one.
-        resource_link_id: of the activity, None for a launch without one.
-
-    Returns:
-        0, or 1 where there was nothing to delete or the database cannot be used.
-    """
-    return _forgotten(out, lambda: int(store.forget(platform_id, context_id, resource_link_id)))
-
-
-def forget_platform(store: ServiceKeyStore, out: TextIO, platform_id: str) -> int:
-    """Delete all keys of a platform. Returns as ``forget_key`` does."""
-    return _forgotten(out, lambda: store.forget_platform(platform_id))
-
-
-def _forgotten(out: TextIO, forget: Callable[[], int]) -> int:
-    try:
-        gone = forget()
-    except ServiceKeyStoreError as error:
-        return _unusable(error, out)
-    out.write(f"forgotten: {gone}\n")
-    return 0 if gone else 1
-
-
-def rotate_keys(store: ServiceKeyStore, out: TextIO) -> int:
-    """Re-encrypt every key, of all platforms, under the first secret.
-
-    Returns:
-        0, or 1 where a key is unreadable or the database cannot be used.
-    """
-    try:
-        done = store.rotate()
-    except ServiceKeyStoreError as error:
-        return _unusable(error, out)
-    out.write(f"re-encrypted: {done.rotated}\n")
-    out.write(f"already under the first secret: {done.current}\n")
-    out.write(f"unreadable: {done.unreadable}\n")
-    return 1 if done.unreadable else 0
-
-
-def _mark(key: StoredServiceKey) -> str:
-    try:
-        _ = key.credential
+        readable = bool(key.credential)
     except ServiceKeyUnreadable:
-        return "unreadable"
-    return ""
+        readable = False
+    ids = key.activity_key._asdict()
+    return {**ids, "refreshed_at": key.refreshed_at.isoformat(), "readable": readable}
 
 
-def _shown(id: str | None) -> str:
-    """An id on one line: an LMS may put anything into it, and a terminal would obey it."""
-    if id is None:
-        return "-"
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in id)
+def _cells(key: dict[str, Any]) -> tuple[str, ...]:
+    ids = (key["platform_id"], key["context_id"], key["resource_link_id"])
+    # An LMS may put anything into its ids.
+    shown = ("-" if one is None else printable(one) for one in ids)
+    refreshed_at = key["refreshed_at"][:19].replace("T", " ")
+    return refreshed_at, *shown, "" if key["readable"] else "unreadable"
 
 
-def _unusable(error: ServiceKeyStoreError, out: TextIO) -> int:
-    out.write(f"the database of service keys cannot be used: {error}\n")
-    return 1
+def delete_keys(store: ServiceKeyStore, which: ActivityKey | str) -> int:
+    """Delete the key of one activity, or all keys of a platform (by its id)."""
+    deleted = store.delete_platform(which) if isinstance(which, str) else int(store.delete(which))
+    if not deleted:
+        return fail("No such key.", f"{PROGRAM} service-keys list")
+    print(f"Deleted {deleted} key{'' if deleted == 1 else 's'}.")
+    return 0
+
+
+def rotate_keys(store: ServiceKeyStore) -> int:
+    """Re-encrypt every key, of all platforms, under the first secret."""
+    done = store.rotate()
+    print(f"re-encrypted:                    {done.rotated}")
+    print(f"already under the first secret:  {done.current}")
+    print(f"unreadable:                      {done.unreadable}")
+    if done.unreadable:
+        return fail(f"Keep the old secret: {done.unreadable} cannot be decrypted.", _UNREADABLE)
+    again = "Run it again once every worker has the new secret."
+    print(again if done.rotated else "No stored key needs an old secret.")
+    return 0

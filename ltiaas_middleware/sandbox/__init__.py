@@ -4,9 +4,10 @@ It shares no code with the middleware, so that a mistake cannot hide by being ma
 does is held to `wire.md`; where a page of it is silent, the module concerned says so.
 """
 
+from .api_log import ApiLog as ApiLog
+from .api_log import ApiLogEntry as ApiLogEntry
 from .app import DEFAULT_API_KEY as DEFAULT_API_KEY
 from .app import Sandbox as Sandbox
-from .journal import Journal as Journal
-from .journal import JournalEntry as JournalEntry
 from .server import SandboxServer as SandboxServer
-from .server import serve as serve
+from .serving import serve as serve
+from .world import World as World

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from werkzeug import Request
 
 from .errors import ApiError
 from .world import Course, Platform, Seat
+
+if TYPE_CHECKING:
+    from .app import Sandbox
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Launch:
 class Call:
     """A request whose credential was admitted."""
 
+    sandbox: Sandbox
     request: Request
     origin: str
     """The account's, as the caller knows it."""
@@ -42,18 +46,15 @@ class Call:
 
     @property
     def body(self) -> Any:
-        """The JSON body, None for an empty one. Raises `ApiError` for anything else."""
         return read_body(self.request)
 
     @property
     def launch(self) -> Launch:
-        """The launch, where the endpoint takes nothing but launches."""
         assert isinstance(self.admitted, Launch)
         return self.admitted
 
     @property
     def course(self) -> Course:
-        """The course, where the endpoint takes launches and service keys."""
         if isinstance(self.admitted, Launch):
             return self.admitted.seat.course
         assert self.admitted is not None
@@ -61,7 +62,6 @@ class Call:
 
     @property
     def raw(self) -> bool:
-        """Whether the LMS's own document was asked for."""
         return self.query.get("raw", "").lower() == "true"
 
 

@@ -6,43 +6,39 @@ must survive a tool's reading.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
-from .call import Launch
-from .gradebook import Gradebook
-from .tokens import Mint
+from .call import Call
+from .variables import replaced
 from .world import Course, Platform, Seat, User
 
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
-AGS_SCOPE = "https://purl.imsglobal.org/spec/lti-ags/scope/"
+DEEP_LINKING = "https://purl.imsglobal.org/spec/lti-dl/claim/"
+AGS = "https://purl.imsglobal.org/spec/lti-ags/"
 ACCEPT_TYPES = ["link", "ltiResourceLink", "html", "file", "image"]
 GRADE_SCOPES = [
-    f"{AGS_SCOPE}lineitem",
-    f"{AGS_SCOPE}lineitem.readonly",
-    f"{AGS_SCOPE}result.readonly",
-    f"{AGS_SCOPE}score",
+    f"{AGS}scope/lineitem",
+    f"{AGS}scope/lineitem.readonly",
+    f"{AGS}scope/result.readonly",
+    f"{AGS}scope/score",
 ]
 
 
-@dataclass(frozen=True)
 class Claims:
-    """Builds the ID token of one launch. `origin` is where the LMS's pages can be reached."""
+    """Builds the ID token of one call's launch."""
 
-    launch: Launch
-    mint: Mint
-    gradebook: Gradebook
-    origin: str
-    tool: str
+    def __init__(self, call: Call) -> None:
+        self.launch = call.launch
+        self.sandbox = call.sandbox
+        self.origin = call.launch.lms or call.origin
 
     def id_token(self) -> dict[str, Any]:
-        """The answer of `GET /api/idtoken`."""
-        seat, platform = self.launch.seat, self.launch.platform
+        platform = self.launch.platform
         document: dict[str, Any] = {
-            "user": _user(seat.user, platform.anonymous),
+            "user": _user(self.launch.seat.user, platform.anonymous),
             "platform": _platform(platform),
-            "launch": self._launch(),
+            "launch": self._launch,
             "services": self.services(),
             "sandbox": {
                 "launchedAt": self.launch.issued_at,
@@ -50,10 +46,10 @@ class Claims:
             },
         }
         if platform.sparse:
-            document["custom"] = self._custom()
+            document["custom"] = self._custom
         else:
             document["ltiVersion"] = platform.lti_version
-        return document
+        return document | self._claims(of_lms=False)
 
     def services(self) -> dict[str, Any]:
         """The `services` of an ID token: what this launch may use, and its service key."""
@@ -65,7 +61,7 @@ class Claims:
             "assignmentAndGrades": {"available": grades},
         }
         if not platform.sparse:
-            document["outcomes"] = {"available": platform.legacy}
+            document["outcomes"] = {"available": False}
             if seat.deep_linking:
                 document["deepLinking"].update(
                     acceptTypes=ACCEPT_TYPES,
@@ -74,25 +70,50 @@ class Claims:
                 )
         if grades:
             document["assignmentAndGrades"]["scopes"] = GRADE_SCOPES
-            column = seat.activity and self.gradebook.column_of(seat.activity.id)
+            column = seat.activity and self.sandbox.gradebook.only_column_of(
+                seat.course, seat.activity.id
+            )
             if column:
                 document["assignmentAndGrades"]["lineItemId"] = column.id
         if roster or grades:
-            name = "legacyServiceKey" if platform.legacy else "serviceKey"
-            document[name] = self.mint.service_key(
+            document["serviceKey"] = self.sandbox.mint.service_key(
                 platform.id, seat.course.id, seat.activity.id if seat.activity else ""
             )
         return document
 
     def raw(self) -> dict[str, Any]:
         """The answer of `GET /api/idtoken?raw=true`: the LMS's own claims, or its OAuth payload."""
-        return self._oauth() if self.launch.platform.legacy else self._lti13()
+        if self.launch.platform.legacy:
+            return self._oauth() | self._claims(of_lms=True)
+        document = self._message() | self._person() | self._place() | self._service_claims()
+        return document | self._claims(of_lms=True)
 
+    def _claims(self, *, of_lms: bool) -> dict[str, Any]:
+        """What the platform and this launch add: LTIAAS's own fields, or claims of the LMS."""
+        seat, platform = self.launch.seat, self.launch.platform
+        given = seat.changes.claims or {}
+        if of_lms:
+            given = {**replaced(platform.claims, seat, platform), **given}
+            return {name: value for name, value in given.items() if ":" in name or name == "locale"}
+        return {name: value for name, value in given.items() if ":" not in name}
+
+    @cached_property
+    def _custom(self) -> dict[str, Any]:
+        seat, platform = self.launch.seat, self.launch.platform
+        custom: dict[str, Any] = {**platform.custom, **seat.course.custom}
+        if seat.activity is not None:
+            custom.update(seat.activity.custom)
+        if seat.changes.custom is not None:
+            custom = dict(seat.changes.custom)
+        replacement: dict[str, Any] = replaced(custom, seat, platform)
+        return replacement
+
+    @cached_property
     def _launch(self) -> dict[str, Any]:
         seat, sparse = self.launch.seat, self.launch.platform.sparse
         launch: dict[str, Any] = {
             "type": message_type(seat),
-            "target": self.tool,
+            "target": self.sandbox.tool,
             "presentation": {
                 "document_target" if sparse else "documentTarget": "iframe",
                 "locale": "en-GB",
@@ -102,7 +123,7 @@ class Claims:
             },
         }
         if not sparse:
-            launch["custom"] = self._custom()
+            launch["custom"] = self._custom
         if has_context(seat):
             launch["context"] = {
                 "id": seat.course.id,
@@ -118,54 +139,58 @@ class Claims:
             }
         return launch
 
-    def _custom(self) -> dict[str, Any]:
-        activity = self.launch.seat.activity
-        place = activity.id if activity else "deep-linking"
-        return {"resource": f"resource-{place}", "attempt_limit": 3}
-
-    def _lti13(self) -> dict[str, Any]:
-        seat, platform = self.launch.seat, self.launch.platform
-        launch, user = self._launch(), seat.user
-        presentation = launch["presentation"]
-        document: dict[str, Any] = {
+    def _message(self) -> dict[str, Any]:
+        platform = self.launch.platform
+        return {
             # Not a claim of the LMS: LTIAAS's official SDK refuses a raw ID token without it.
             "ltiVersion": platform.lti_version,
             "iss": platform.url,
-            "sub": user.id,
             "aud": platform.client_id,
             "iat": self.launch.issued_at,
             "exp": self.launch.issued_at + 3600,
             "nonce": self.launch.id,
             f"{CLAIM}version": platform.lti_version,
-            f"{CLAIM}message_type": launch["type"],
+            f"{CLAIM}message_type": self._launch["type"],
             f"{CLAIM}deployment_id": platform.deployment_id,
-            f"{CLAIM}target_link_uri": launch["target"],
-            f"{CLAIM}roles": list(user.roles),
-            f"{CLAIM}custom": self._custom(),
+            f"{CLAIM}target_link_uri": self.sandbox.tool,
+            f"{CLAIM}custom": self._custom,
             f"{CLAIM}tool_platform": {
-                "guid": urlsplit(platform.url).hostname,
+                "guid": platform.guid,
                 "name": platform.name,
                 "product_family_code": platform.product,
+                "version": platform.version,
             },
             f"{CLAIM}launch_presentation": {
                 "document_target": "iframe",
-                "locale": presentation["locale"],
-                "return_url": presentation["returnUrl"],
+                "locale": "en-GB",
+                "return_url": f"{self.origin}/lms/return",
             },
         }
-        if user.name is not None and not platform.anonymous:
+
+    def _person(self) -> dict[str, Any]:
+        user = self.launch.seat.user
+        document: dict[str, Any] = {"sub": user.id, f"{CLAIM}roles": list(user.roles)}
+        if user.name is not None and not self.launch.platform.anonymous:
             document.update(
                 name=user.name,
                 given_name=user.given_name,
                 family_name=user.family_name,
-                email=_email(user),
+                email=user.email_address,
             )
         if user.mentor_of:
             document[f"{CLAIM}role_scope_mentor"] = list(user.mentor_of)
-        if "context" in launch:
-            document[f"{CLAIM}context"] = launch["context"]
-        if seat.activity:
-            document[f"{CLAIM}resource_link"] = launch["resourceLink"]
+        return document
+
+    def _place(self) -> dict[str, Any]:
+        names = {"context": "context", "resourceLink": "resource_link"}
+        return {
+            f"{CLAIM}{claim}": self._launch[name]
+            for name, claim in names.items()
+            if name in self._launch
+        }
+
+    def _service_claims(self) -> dict[str, Any]:
+        seat, document = self.launch.seat, dict[str, Any]()
         if offers_roster(seat.course):
             document["https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"] = {
                 "context_memberships_url": seat.course.roster_url,
@@ -174,22 +199,19 @@ class Claims:
         if offers_grades(seat.course):
             endpoint = {"scope": GRADE_SCOPES, "lineitems": seat.course.line_items_url}
             column = self.services()["assignmentAndGrades"].get("lineItemId")
-            if column:
-                endpoint["lineitem"] = column
-            document["https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"] = endpoint
+            document[f"{AGS}claim/endpoint"] = endpoint | ({"lineitem": column} if column else {})
         if seat.deep_linking:
-            document["https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"] = {
+            document[f"{DEEP_LINKING}deep_linking_settings"] = {
                 "deep_link_return_url": f"{self.origin}/lms/deep-linking/return",
                 "accept_types": ACCEPT_TYPES,
                 "accept_presentation_document_targets": ["iframe", "window"],
-                "accept_multiple": "true" if platform.sparse else True,
+                "accept_multiple": "true" if self.launch.platform.sparse else True,
             }
         return document
 
     def _oauth(self) -> dict[str, Any]:
         seat, platform = self.launch.seat, self.launch.platform
         activity, user = seat.activity or seat.course.activities[0], seat.user
-        column = self.gradebook.column_of(activity.id)
         payload = {
             "ltiVersion": platform.lti_version,
             "lti_version": "LTI-1p0",
@@ -205,7 +227,7 @@ class Claims:
             "lis_person_name_given": user.given_name,
             "lis_person_name_family": user.family_name,
             "lis_person_name_full": user.name,
-            "lis_person_contact_email_primary": _email(user),
+            "lis_person_contact_email_primary": user.email_address,
             "context_id": seat.course.id,
             "context_label": seat.course.label,
             "context_title": seat.course.title,
@@ -213,17 +235,13 @@ class Claims:
             "resource_link_id": activity.id,
             "resource_link_title": activity.title,
             "resource_link_description": activity.description,
-            "lis_result_sourcedid": f"{seat.course.id}:{activity.id}:{user.id}",
-            "lis_outcome_service_url": f"{platform.url}/lti/outcomes",
-            "custom_gradebookservices_scope": ",".join(GRADE_SCOPES),
-            "custom_lineitems_url": seat.course.line_items_url,
-            "custom_lineitem_url": column.id if column else None,
+            **{f"custom_{name}": str(value) for name, value in self._custom.items()},
             "launch_presentation_locale": "en-GB",
             "launch_presentation_document_target": "iframe",
             "launch_presentation_return_url": f"{self.origin}/lms/return",
             "tool_consumer_info_product_family_code": platform.product,
-            "tool_consumer_info_version": "9.1",
-            "tool_consumer_instance_guid": urlsplit(platform.url).hostname,
+            "tool_consumer_info_version": platform.version,
+            "tool_consumer_instance_guid": platform.guid,
             "tool_consumer_instance_name": platform.name,
         }
         # A form has no nulls, and LTIAAS's Node SDK refuses them.
@@ -231,20 +249,17 @@ class Claims:
 
 
 def message_type(seat: Seat) -> str:
-    """The launch's type."""
     if seat.deep_linking:
         return "LtiDeepLinkingRequest"
     return "basic-lti-launch-request" if seat.platform.legacy else "LtiResourceLinkRequest"
 
 
 def offers_roster(course: Course) -> bool:
-    """Whether launches from `course` may read its roster."""
-    return course.platform.roster
+    return course.platform.roster and not course.platform.legacy
 
 
 def offers_grades(course: Course) -> bool:
-    """Whether launches from `course` may use its gradebook."""
-    return course.platform.grades and course.grades
+    return course.platform.grades and course.grades and not course.platform.legacy
 
 
 def has_context(seat: Seat) -> bool:
@@ -270,31 +285,30 @@ def _user(user: User, withheld: bool) -> dict[str, Any]:
             name=user.name,
             givenName=user.given_name,
             familyName=user.family_name,
-            email=_email(user),
+            email=user.email_address,
         )
     if user.mentor_of:
         document["roleScopeMentor"] = list(user.mentor_of)
     return document
 
 
-def _email(user: User) -> str | None:
-    return None if user.name is None else f"{user.id}@students.example"
-
-
 def _platform(platform: Platform) -> dict[str, Any]:
-    document: dict[str, Any] = {"id": platform.id, "url": platform.url, "name": platform.name}
-    if platform.legacy:
-        document["consumerKey"] = platform.consumer_key
-    else:
-        document["clientId"] = platform.client_id
-        document["deploymentId"] = platform.deployment_id
+    document: dict[str, Any] = {"name": platform.name}
+    if not platform.legacy:
+        document.update(
+            id=platform.id,
+            url=platform.url,
+            clientId=platform.client_id,
+            deploymentId=platform.deployment_id,
+        )
     if not platform.sparse:
         document.update(
-            description=f"{platform.name}'s learning platform",
-            guid=urlsplit(platform.url).hostname,
-            productFamilyCode=platform.product,
-            version="9.1",
-            contactEmail=f"support@{urlsplit(platform.url).hostname}",
-            lis={"course_section_sourcedid": "sis:section-1"},
+            guid=platform.guid, productFamilyCode=platform.product, version=platform.version
         )
+        if not platform.legacy:
+            document.update(
+                description=f"{platform.name}'s learning platform",
+                contactEmail=f"support@{platform.guid}",
+                lis={"course_section_sourcedid": "sis:section-1"},
+            )
     return document

@@ -24,8 +24,7 @@ _SHAPES = {
 @dataclass(frozen=True, repr=False)
 class Credential:
     """What an `Authorization` header holds. `scheme` is None without a header or for an unknown
-    scheme.
-    """
+    scheme."""
 
     scheme: str | None
     well_formed: bool = False
@@ -35,8 +34,7 @@ class Credential:
 
 def read_authorization(header: str | None) -> Credential:
     """The credential in a header's value. Never fails: what is wrong with it is for the endpoint to
-    say.
-    """
+    say."""
     word = (header or "").split(" ", 1)[0]
     if header is None or word not in _SHAPES:
         return Credential(None)

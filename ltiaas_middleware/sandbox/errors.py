@@ -1,4 +1,4 @@
-"""LTIAAS's error answers (`wire.md`, "Errors")."""
+"""LTIAAS's error answers (`wire.md`, "Errors"). What an LMS refuses is in `lms_errors`."""
 
 from __future__ import annotations
 
@@ -8,32 +8,42 @@ from typing import Any
 
 from werkzeug import Response
 
+# As Node and Rails name them: Python's own names differ between its versions.
+_PHRASES = {413: "Payload Too Large", 422: "Unprocessable Entity"}
 UNAUTHORIZED_LTIK = "INVALID_LTIK_AUTH_AUTHORIZATION_HEADER"
+RELAYED = "EXTERNAL_REQUEST_FAILED"
+"""The code of an answer that relays the LMS's refusal."""
+
+
+def phrase(status: int) -> str:
+    """The name of a status; "Unknown" if it has none."""
+    try:
+        return _PHRASES.get(status) or HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
 
 
 class ApiError(Exception):
-    """An answer other than success. `details` holds what `wire.md` allows next to message and
-    description.
+    """An answer other than success.
+
+    `message` is its code (None leaves the details out altogether), `details` what `wire.md` allows
+    next to code and description.
     """
 
-    def __init__(self, status: int, message: str, description: str, **details: Any) -> None:
+    def __init__(
+        self, status: int, message: str | None, description: str | None = None, **details: Any
+    ) -> None:
         super().__init__(message)
         self.status = status
-        self.message = message
-        self.description = description
-        self.details = details
+        told = {"message": message, "description": description, **details}
+        self.details = {name: value for name, value in told.items() if value is not None}
 
     def response(self) -> Response:
         """The error as LTIAAS sends it."""
-        details = {"message": self.message, "description": self.description, **self.details}
-        response = json_response(
-            {
-                "status": self.status,
-                "error": HTTPStatus(self.status).phrase,
-                "details": details,
-            },
-            self.status,
-        )
+        document: dict[str, Any] = {"status": self.status, "error": phrase(self.status)}
+        if self.details:
+            document["details"] = self.details
+        response = json_response(document, self.status)
         if self.status == HTTPStatus.UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = "LTIK-AUTH-V2"
         return response
@@ -50,13 +60,24 @@ def json_response(document: object, status: int = 200) -> Response:
 
 
 def expired_ltik() -> ApiError:
-    """This launch is over or never was."""
     return ApiError(401, UNAUTHORIZED_LTIK, "Invalid or expired ltik.")
 
 
 def wrong_api_key() -> ApiError:
     """The tool is misconfigured: nobody's launch can work."""
     return ApiError(401, UNAUTHORIZED_LTIK, "Invalid API key")
+
+
+def wrong_service_key() -> ApiError:
+    """The service key was never given out, or does not work any more."""
+    return ApiError(401, "INVALID_SERVICE_AUTH_AUTHORIZATION_HEADER", "Invalid service key.")
+
+
+def rate_limited(retry_after: str) -> Response:
+    """Too many requests; `retry_after` is the header's value."""
+    response = ApiError(429, "RATE_LIMITED", "Too many requests.").response()
+    response.headers["Retry-After"] = retry_after
+    return response
 
 
 def unregistered() -> ApiError:
@@ -67,20 +88,21 @@ def unregistered() -> ApiError:
 
 
 def inactive(service: str) -> ApiError:
-    """The account does not offer a service to this platform."""
     return ApiError(403, "INACTIVE_SERVICE", f"{service} is not active for this platform.")
 
 
 def unavailable(service: str) -> ApiError:
-    """The LMS does not offer a service to this launch."""
     return ApiError(
         403, "SERVICE_NOT_AVAILABLE_FOR_CONTEXT", f"{service} is not available to this launch."
     )
 
 
 def not_found(what: str) -> ApiError:
-    """There is nothing at that address."""
     return ApiError(404, "NOT_FOUND", what)
+
+
+def invalid(description: str) -> ApiError:
+    return ApiError(400, "VALIDATION_ERROR", description)
 
 
 def invalid_body(errors: list[dict[str, str]], body: object) -> ApiError:

@@ -1,13 +1,20 @@
-"""The LMS's gradebook: line items and what was submitted to them. Thread-safe."""
+"""The LMS's gradebook: line items and what was submitted to them. Thread-safe.
+
+It follows the rules of the platform's product (`RULES`): which scores are too old, what becomes of
+a grade that a teacher gave by hand, and what a result leaves out.
+"""
 
 from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from .world import Course, World
+from .lms_errors import refused
+from .world import Activity, Course, World
 
 COLUMN_KEYS = (
     "scoreGiven",
@@ -19,15 +26,45 @@ COLUMN_KEYS = (
 )
 
 
+@dataclass(frozen=True)
+class Rules:
+    """How one product's gradebook treats scores."""
+
+    whole_seconds: bool = False
+    """It compares timestamps without their fractions."""
+    takes_equal: bool = False
+    """It takes a score with the last score's timestamp again, as another attempt."""
+    graded: tuple[str, ...] = ("FullyGraded", "PendingManual")
+    """`gradingProgress` of scores that count; any other clears the result."""
+    keeps_override: bool = False
+    """A grade that a teacher gave by hand stays when the tool sends another score."""
+    omits_zero: bool = False
+    """A result of 0 has neither score nor timestamp."""
+
+
+# AGS 2.0 section 3.4.7 for everyone of whom nothing else is known.
+_STANDARD = Rules()
+RULES: Mapping[str, Rules] = {
+    "canvas": Rules(takes_equal=True),
+    "moodle": Rules(
+        whole_seconds=True, graded=("FullyGraded",), keeps_override=True, omits_zero=True
+    ),
+}
+
+
 @dataclass
 class Entry:
-    """The last score of one user in one line item. `number` orders them by first submission, for
-    paging.
-    """
+    """What the LMS has of one user in one line item. `number` orders users by first entry, for
+    paging."""
 
     number: int
-    score: dict[str, Any]
-    submissions: int = 1
+    score: dict[str, Any] = field(default_factory=dict)
+    """The last score taken; empty if there is only an override."""
+    submissions: int = 0
+    override: float | None = None
+    """A teacher's grade by hand, in points of the line item."""
+    changed: datetime | None = None
+    """When the result changed last, by the score's own timestamp."""
 
 
 @dataclass
@@ -41,120 +78,160 @@ class LineItem:
     entries: dict[str, Entry] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        """The line item as it goes over the wire."""
         return {"id": self.id, **self.body}
+
+    @property
+    def rules(self) -> Rules:
+        return RULES.get(self.course.platform.product, _STANDARD)
 
 
 class Gradebook:
-    """Every course's line items. Starts with one for each activity of a course that has grades."""
+    """Every course's line items. Starts with one for each graded activity."""
 
     def __init__(self, world: World) -> None:
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._items: dict[str, LineItem] = {}
-        for course in world.courses:
-            if not (course.platform.grades and course.grades):
-                continue
-            for activity in course.activities:
-                self.create(
-                    course,
-                    {
-                        "label": activity.title,
-                        "scoreMaximum": activity.score_maximum,
-                        "resourceLinkId": activity.id,
-                        "resourceId": f"resource-{activity.id}",
-                        "tag": "graded",
-                    },
-                )
+        for course, activity in world.contexts():
+            if activity is not None:
+                self.add(course, activity)
+
+    def add(self, course: Course, activity: Activity) -> LineItem | None:
+        """The column that the LMS makes for an activity; None for one that is not graded."""
+        if not (course.platform.grades and course.grades and activity.score_maximum):
+            return None
+        body = {
+            "label": activity.label or activity.title,
+            "scoreMaximum": activity.score_maximum,
+            "resourceLinkId": activity.id,
+            "resourceId": activity.resource_id,
+            "tag": activity.tag,
+            **activity.line_item,
+        }
+        return self.create(course, {key: body[key] for key in body if body[key] is not None})
 
     def create(self, course: Course, body: dict[str, Any]) -> LineItem:
-        """A new column at the end of `course`."""
-        with self._lock:
-            number = next(self._numbers)
-            item = LineItem(number, course.line_item_url(number), course, body)
-            self._items[item.id] = item
-            return item
+        number = next(self._numbers)
+        item = LineItem(number, course.line_item_url(number), course, body)
+        self._items[item.id] = item
+        return item
 
     def items(self, course: Course) -> list[LineItem]:
         """The columns of `course`, oldest first."""
-        with self._lock:
-            return [item for item in self._items.values() if item.course is course]
+        return [item for item in list(self._items.values()) if item.course is course]
 
-    def item(self, course: Course, item_id: str) -> LineItem | None:
+    def find(self, item_id: str, course: Course | None = None) -> LineItem | None:
         """The column with that id, if it is in `course`."""
+        item = self._items.get(item_id)
+        return item if item and course in (None, item.course) else None
+
+    def tagged(self, tag: str) -> LineItem | None:
+        """The first column with that tag."""
         with self._lock:
-            item = self._items.get(item_id)
-            return item if item is not None and item.course is course else None
+            rows = list(self._items.values())
+        return next((item for item in rows if item.body.get("tag") == tag), None)
 
     def column_of(self, activity_id: str) -> LineItem | None:
-        """The first column of an activity."""
-        with self._lock:
-            return next(
-                (
-                    item
-                    for item in self._items.values()
-                    if item.body.get("resourceLinkId") == activity_id
-                ),
-                None,
-            )
+        rows = list(self._items.values())
+        return next((row for row in rows if row.body.get("resourceLinkId") == activity_id), None)
 
-    def replace(self, item: LineItem, body: dict[str, Any]) -> None:
-        """Set what a column says of itself; its id and its scores stay."""
-        with self._lock:
-            item.body = body
+    def only_column_of(self, course: Course, activity_id: str) -> LineItem | None:
+        """The column of an activity, if it has exactly one (`wire.md`, `lineItemId`)."""
+        found = [it for it in self.items(course) if it.body.get("resourceLinkId") == activity_id]
+        return found[0] if len(found) == 1 else None
 
     def delete(self, item: LineItem) -> None:
-        """Remove a column with all its scores."""
-        with self._lock:
-            self._items.pop(item.id, None)
+        self._items.pop(item.id, None)
 
-    def submit(self, item: LineItem, user_id: str, score: dict[str, Any]) -> None:
-        """Record a score; the last one submitted stands."""
+    def submit(self, item: LineItem, score: dict[str, Any], stamp: datetime) -> None:
+        """Record a score. Raises `ApiError` if the LMS refuses it."""
+        user_id, rules = score["userId"], item.rules
+        user = item.course.member(user_id)
+        if user is None or not user.gradable:
+            raise self._refused("not_a_student", item, score)
         with self._lock:
-            entry = item.entries.get(user_id)
-            if entry is None:
-                item.entries[user_id] = Entry(next(self._numbers), score)
-            else:
-                entry.score = score
-                entry.submissions += 1
+            entry = self._entry(item, user_id)
+            last = entry.changed
+            if last is not None:
+                if rules.whole_seconds:
+                    stamp, last = stamp.replace(microsecond=0), last.replace(microsecond=0)
+                if stamp < last or (stamp == last and not rules.takes_equal):
+                    raise self._refused("older_score", item, score, last.isoformat())
+            entry.score, entry.changed = score, stamp
+            entry.submissions += 1
+            if not rules.keeps_override:
+                entry.override = None
+
+    def override(self, item: LineItem, user_id: str, grade: float, stamp: datetime) -> None:
+        """Record a grade that a teacher gives by hand, in points of the column."""
+        with self._lock:
+            entry = self._entry(item, user_id)
+            entry.override = grade
+            if item.rules.keeps_override:
+                # Moodle has one time for the grade, whoever changed it.
+                entry.changed = stamp
 
     def results(self, item: LineItem) -> list[tuple[int, dict[str, Any]]]:
         """What the LMS gives back: each user's result, scaled to the column's maximum, with its
-        number.
-        """
+        number."""
         with self._lock:
             return [
-                (entry.number, _result(item, user_id, entry.score))
+                (entry.number, _result(item, user_id, entry))
                 for user_id, entry in item.entries.items()
             ]
 
     def column(self, item: LineItem) -> dict[str, dict[str, Any]]:
-        """Everything submitted to one column, by user id, with the number of submissions."""
+        """Everything submitted to one column, by user id, with the number of submissions and the
+        grade given by hand."""
         with self._lock:
             return {
                 user_id: {
                     **dict.fromkeys(COLUMN_KEYS),
                     **{key: value for key, value in entry.score.items() if key != "userId"},
                     "submissions": entry.submissions,
+                    **({} if entry.override is None else {"override": entry.override}),
                 }
                 for user_id, entry in item.entries.items()
             }
 
+    def _entry(self, item: LineItem, user_id: str) -> Entry:
+        return item.entries.setdefault(user_id, Entry(len(item.entries) + 1))
 
-def _result(item: LineItem, user_id: str, score: dict[str, Any]) -> dict[str, Any]:
+    @staticmethod
+    def _refused(name: str, item: LineItem, score: dict[str, Any], last: str = "") -> Exception:
+        product, stamp = item.course.platform.product, score["timestamp"]
+        words = {"last": last, "stamp": stamp, "user": score["userId"]}
+        return refused(name, product, url=item.id, sent=score, **words)
+
+
+def _result(item: LineItem, user_id: str, entry: Entry) -> dict[str, Any]:
     base, _, query = item.id.partition("?")
     user = item.course.member(user_id)
     document: dict[str, Any] = {
         "id": f"{base}/results/{user_id}?{query}",
         "userId": user.wire_id if user else user_id,
-        "scoreOf": item.id,
-        "resultMaximum": item.body["scoreMaximum"],
-        "timestamp": score["timestamp"],
     }
-    if "scoreGiven" in score:
-        share = score["scoreGiven"] / score["scoreMaximum"]
-        scaled = round(share * item.body["scoreMaximum"], 6)
-        document["resultScore"] = int(scaled) if scaled == int(scaled) else scaled
-    if "comment" in score:
-        document["comment"] = score["comment"]
+    points = _points(item, entry)
+    if points == 0 and item.rules.omits_zero:
+        return document
+    document |= {"scoreOf": item.id, "resultMaximum": item.body["scoreMaximum"]}
+    if points is not None:
+        document["resultScore"] = points
+    if "comment" in entry.score:
+        document["comment"] = entry.score["comment"]
+    if entry.changed is not None:
+        document["timestamp"] = entry.score.get("timestamp") or entry.changed.isoformat()
     return document
+
+
+def _points(item: LineItem, entry: Entry) -> float | None:
+    """The user's points of the column's maximum; None if nothing is graded."""
+    score = entry.score
+    if entry.override is not None:
+        points = entry.override
+    elif "scoreGiven" in score and score["gradingProgress"] in item.rules.graded:
+        share = score["scoreGiven"] / score["scoreMaximum"]
+        points = round(share * item.body["scoreMaximum"], 6)
+    else:
+        return None
+    return int(points) if points == int(points) else points

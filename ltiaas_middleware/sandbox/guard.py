@@ -1,6 +1,6 @@
-"""Keeps other people's web pages away from the LMS and control pages, which ask nobody to sign in.
+"""Keeps web pages of other origins away from the sandbox, whose pages ask nobody to sign in.
 
-The API is not guarded: it asks for the API key, which no such page has.
+The API has the same guard: its default key is well known, so any page could send it.
 """
 
 from __future__ import annotations
@@ -21,17 +21,30 @@ def refusal(request: Request, own_hosts: Collection[str], *, from_anywhere: bool
     `from_anywhere` is for what a tool's page posts to by design.
     """
     host = request.environ.get("HTTP_HOST", "").lower()
-    if not _own(host, own_hosts):
-        return f"This sandbox is not {host or 'nameless'}: a page of another site may be behind it."
+    # A tool may call the API through another port of this machine, such as a proxy's.
+    forwarded = request.path.startswith(("/api", "/admin")) and _own(host, ())
+    if not (forwarded or _own(host, own_hosts)):
+        return (
+            f"This sandbox does not answer as {host or 'a nameless host'}, because another site's "
+            "page may have sent the request. In a container, set the container's hostname to this "
+            "name, and listen on 0.0.0.0."
+        )
     if request.method in _READS or from_anywhere:
         return None
-    site = request.headers.get("Sec-Fetch-Site")
-    if site == "cross-site":
-        return "A page of another site may not change anything here."
+    # A page of another local port is of the same site, but it is not this sandbox's.
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        return "A page of another origin may not change anything here."
     origin = request.headers.get("Origin")
-    if site is None and origin is not None and not _own(urlsplit(origin).netloc.lower(), own_hosts):
+    if origin is not None and _netloc(origin) not in {host, *own_hosts}:
         return "A page of another origin may not change anything here."
     return None
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _own(host: str, own_hosts: Collection[str]) -> bool:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from . import errors, tokens
+from .api_log import token_digest
 from .call import Launch
+from .pages import role_words
 from .platforms import Platforms, Unregistered
+from .roles import full_role
 from .tokens import InvalidToken, Mint
-from .world import Course, Platform, Seat, World
+from .world import Course, LaunchChanges, Platform, Seat, World
 
+_logger = logging.getLogger("ltiaas_middleware.sandbox")
 _HANDSHAKE = 300
 """Seconds that a launch or a registration may take from the LMS's page to LTIAAS's redirect."""
 
@@ -28,13 +34,20 @@ class Launches:
         self._clock = clock
         self._lock = threading.Lock()
         self._ended: set[str] = set()
-        self._service_keys: dict[str, dict[str, Course]] = {}
 
     def issue(self, seat: Seat, lms: str | None = None) -> str:
         """A new ltik. Raises `Unregistered` for an LMS that may not launch."""
         platform = self._platforms.active(seat.platform)
         claims = {"platformId": platform.id, "platformUrl": platform.url, "lms": lms}
-        return self._token("launch", {**claims, **_claims_of(seat)}, tokens.LIFETIME)
+        ltik = self._token("launch", {**claims, **_claims_of(seat)}, tokens.LIFETIME)
+        place = seat.activity.id if seat.activity else "deep linking"
+        who = f"{seat.user.id} ({role_words(seat.user.roles)})"
+        _logger.info("launch %s: %s, %s in %s", token_digest(ltik), who, place, seat.course.id)
+        return ltik
+
+    def seat_of(self, ltik: str) -> Seat:
+        """Whose launch an ltik is, whether it is over or not. Raises `InvalidToken`."""
+        return self._seat(self._mint.payload(ltik))
 
     def end(self, ltik: str) -> None:
         """Put an ltik past its end. Raises `InvalidToken` for one that is not this sandbox's."""
@@ -64,13 +77,16 @@ class Launches:
 
         Raises `ApiError` if the LMS's registration is inactive.
         """
-        for document in self._platforms.documents():
-            course = self._keys(document["id"], document["url"]).get(service_key)
-            if course is not None:
-                if not document["active"]:
-                    raise errors.unregistered()
-                return course
-        return None
+        try:
+            platform_id, course_id, _ = self._mint.read_service_key(service_key)
+        except InvalidToken:
+            return None
+        document, course = self._platforms.get(platform_id), self._world.course(course_id)
+        if document is None or course is None or course.platform.url != document["url"]:
+            return None
+        if not document["active"]:
+            raise errors.unregistered()
+        return course
 
     # What the LMS hands to LTIAAS, which stands in for OpenID Connect
 
@@ -99,7 +115,7 @@ class Launches:
         """The payload of the JWT that a deep-linking form posts back. Raises `InvalidToken`."""
         payload = self._mint.payload(token)
         if "exp" not in payload or self._clock() >= payload["exp"] or "kind" in payload:
-            raise InvalidToken("not a deep-linking message, or past its end")
+            raise InvalidToken("not a deep-linking message, or expired")
         return payload
 
     def _token(self, kind: str, claims: dict[str, Any], lifetime: float) -> str:
@@ -107,7 +123,7 @@ class Launches:
 
     def _seat(self, payload: dict[str, Any]) -> Seat:
         try:
-            return self._world.seat(
+            seat = self._world.seat(
                 payload["contextId"],
                 payload.get("resourceLinkId"),
                 payload["userId"],
@@ -115,23 +131,25 @@ class Launches:
             )
         except (KeyError, ValueError):
             raise InvalidToken("of a world that is no more") from None
+        return changed(seat, **payload.get("changes", {}))
 
-    def _keys(self, platform_id: str, url: str) -> dict[str, Course]:
-        """Every service key that a registration's launches may be given."""
-        with self._lock:
-            if platform_id not in self._service_keys:
-                self._service_keys[platform_id] = {
-                    self._mint.service_key(
-                        platform_id, course.id, activity.id if activity else ""
-                    ): course
-                    for course, activity in self._world.contexts()
-                    if course.platform.url == url
-                }
-            return self._service_keys[platform_id]
+
+def changed(
+    seat: Seat,
+    roles: Iterable[str] | None = None,
+    custom: Mapping[str, Any] | None = None,
+    claims: Mapping[str, Any] | None = None,
+) -> Seat:
+    """The same launch with other roles (bare names or URIs), custom parameters and claims."""
+    full = None if roles is None else tuple(full_role(role) for role in roles)
+    user = seat.user if full is None else replace(seat.user, roles=full)
+    return replace(seat, user=user, changes=LaunchChanges(full, custom, claims))
 
 
 def _claims_of(seat: Seat) -> dict[str, Any]:
+    changes = {name: value for name, value in vars(seat.changes).items() if value is not None}
     return {
+        **({"changes": changes} if changes else {}),
         "contextId": seat.course.id,
         "resourceLinkId": seat.activity.id if seat.activity else None,
         "userId": seat.user.id,

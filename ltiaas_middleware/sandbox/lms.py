@@ -1,76 +1,82 @@
-"""The LMS that a browser sees: its addresses, and what each does. How they look is `pages`'
-business.
-"""
+"""The LMS that a browser sees: its URLs, and what each does. `pages` and the templates say how it
+looks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from werkzeug import Request, Response
 
-from . import errors, pages, registering
-from .faults import OPTIONS
+from . import errors, registering
+from .claims import DEEP_LINKING, offers_grades, offers_roster
+from .faults import KINDS, value_of
+from .launches import changed
+from .pages import page, see_other
 from .platforms import Unregistered
+from .roles import ROLES
 from .tokens import InvalidToken
+from .urls import kept_query
 from .world import Course, Seat
 
 if TYPE_CHECKING:
     from .app import Sandbox
+    from .content import Added
 
 DEEP_LINKING_RETURN = "/lms/deep-linking/return"
 _HANDSHAKE = "sandbox_launch"
 
 
 def answer(sandbox: Sandbox, request: Request, path: str) -> Response:
-    """The answer to one request for a page."""
     route = _ROUTES.get((request.method if request.method != "HEAD" else "GET", path))
     if route is None:
         known = any(known_path == path for _, known_path in _ROUTES)
-        return page(
-            pages.problem(
-                "There is no such page",
-                f"The sandbox has nothing at {path} for {request.method}.",
-            ),
-            405 if known else 404,
-        )
+        text = f"The sandbox has no page {path} for {request.method}."
+        return page("problem", "Page not found", "", status=405 if known else 404, text=text)
     try:
         return route(sandbox, request)
     except ValueError as error:
-        return page(pages.problem("That cannot be launched", str(error)), 400)
-
-
-def page(document: str, status: int = 200) -> Response:
-    """A page that nobody may cache."""
-    return Response(document, status, {"Cache-Control": "no-store"}, mimetype="text/html")
-
-
-def see_other(location: str) -> Response:
-    """On to a page, after a form."""
-    return Response("", 303, {"Location": location})
+        return page("problem", "This cannot be launched", "", status=400, text=str(error))
 
 
 def _home(sandbox: Sandbox, request: Request) -> Response:
     course = _course(sandbox, request)
-    content = sandbox.content_items(course.id)
-    found = sandbox.platforms.registration_of(course.platform)
-    return page(pages.home(sandbox.world, course, sandbox.tool, content, found))
+    return page(
+        "home",
+        course.title,
+        "/",
+        world=sandbox.world,
+        course=course,
+        chosen=request.args.get("activity"),
+        tool=sandbox.tool,
+        shelf=sandbox.content.of(course),
+        registration=sandbox.platforms.registration_of(course.platform),
+        roles=ROLES,
+        offered={
+            "Roster": offers_roster(course),
+            "Grades": offers_grades(course),
+            "Deep linking": course.platform.deep_linking,
+        },
+    )
 
 
 def _frame(sandbox: Sandbox, request: Request) -> Response:
     seat = _seat(sandbox, request)
-    return page(pages.frame(seat, "/lms/launch?" + urlencode(_choice(seat, request))))
+    choice = [(name, value) for name, value in request.values.items(multi=True) if value]
+    title = seat.activity.title if seat.activity else "Choose content"
+    source = "/lms/launch?" + urlencode(choice)
+    return page("frame", title, "/", wide=True, seat=seat, source=source)
 
 
 def _launch(sandbox: Sandbox, request: Request) -> Response:
     seat = _seat(sandbox, request)
-    # The LMS opens the content item's own address; its query is the tool's, and is kept as it is.
-    origin = sandbox.origin_for(request)
-    own = quote(request.values.get("query", "").lstrip("?"), safe="!$%&'()*+,-./:;=?@_~")
-    query = "&".join(
-        filter(None, [own, f"{_HANDSHAKE}={sandbox.launches.handshake(seat, origin)}"])
-    )
-    return Response("", 302, {"Location": f"/lti/launch?{query}", "Cache-Control": "no-store"})
+    # The LMS opens the content item's own URL; its query is the tool's, and is kept as it is.
+    extra = kept_query(request.values.get("query", ""))
+    own = seat.activity.query if seat.activity else ""
+    handshake = sandbox.launches.handshake(seat, sandbox.origin_for(request))
+    query = "&".join(filter(None, [own, extra, f"{_HANDSHAKE}={handshake}"]))
+    path = "/lti/legacy/launch" if seat.platform.legacy else "/lti/launch"
+    return Response("", 302, {"Location": f"{path}?{query}", "Cache-Control": "no-store"})
 
 
 def _lti_launch(sandbox: Sandbox, request: Request) -> Response:
@@ -80,7 +86,7 @@ def _lti_launch(sandbox: Sandbox, request: Request) -> Response:
         seat, origin = sandbox.launches.of_handshake(tokens[0].partition("=")[2] if tokens else "")
     except InvalidToken:
         raise ValueError(
-            "A launch starts from a course: open an activity on the LMS's first page."
+            "A launch starts in a course. Open an activity from the LMS's first page."
         ) from None
     query = "&".join(part for part in parts if part not in tokens)
     try:
@@ -92,75 +98,78 @@ def _lti_launch(sandbox: Sandbox, request: Request) -> Response:
     return Response("", 302, {"Location": location, "Cache-Control": "no-store"})
 
 
+def receive_content(sandbox: Sandbox, token: str) -> tuple[Course, list[Added], dict[str, Any]]:
+    """Add a deep-linking message's items to its course: the course, what was added, and what the
+    tool says. Raises `InvalidToken` for a message that is none, or is too old.
+    """
+    message = sandbox.launches.deep_linking_message(token)
+    course = sandbox.world.seat(message[f"{DEEP_LINKING}data"]).course
+    items: list[dict[str, Any]] = message[f"{DEEP_LINKING}content_items"]
+    said = {
+        name: message[f"{DEEP_LINKING}{name}"]
+        for name in ("msg", "log", "errormsg", "errorlog")
+        if f"{DEEP_LINKING}{name}" in message
+    }
+    # errormsg and errorlog say that the tool could not complete the choice (`wire.md`).
+    rejected = any(name.startswith("error") for name in said)
+    return course, [] if rejected else sandbox.content.add(course, items), said
+
+
 def _deep_linking_return(sandbox: Sandbox, request: Request) -> Response:
     try:
-        message = sandbox.launches.deep_linking_message(request.form.get("JWT", ""))
+        course, shelf, said = receive_content(sandbox, request.form.get("JWT", ""))
     except InvalidToken:
-        return page(
-            pages.problem(
-                "The LMS does not accept this",
-                "The form carries no deep-linking message of this sandbox, or an old one.",
-                embedded=True,
-            ),
-            400,
-        )
-    claim = "https://purl.imsglobal.org/spec/lti-dl/claim/"
-    course = sandbox.world.seat(message[f"{claim}data"]).course
-    items: list[dict[str, Any]] = message[f"{claim}content_items"]
-    sandbox.add_content_items(course.id, items)
-    said = {
-        name: message[f"{claim}{name}"]
-        for name in ("msg", "log", "errormsg", "errorlog")
-        if f"{claim}{name}" in message
-    }
-    return page(pages.deep_linking_return(course, items, said))
+        text = "The form has no deep-linking message from this sandbox, or one that expired."
+        return page("problem", "The LMS rejected this", status=400, text=text)
+    return page("deep_linking_return", "Content chosen", course=course, shelf=shelf, said=said)
 
 
 def _return(sandbox: Sandbox, request: Request) -> Response:
     names = ("lti_msg", "lti_log", "lti_errormsg", "lti_errorlog")
-    return page(
-        pages.returned({name: request.args[name] for name in names if name in request.args})
-    )
+    said = {name: request.args[name] for name in names if name in request.args}
+    return page("returned", "Back in the LMS", said=said)
 
 
 def _gradebook(sandbox: Sandbox, request: Request) -> Response:
-    course = _course(sandbox, request)
-    columns = [
-        (item.document(), sandbox.gradebook.column(item))
-        for item in sandbox.gradebook.items(course)
-    ]
-    return page(pages.gradebook(sandbox.world, course, columns))
+    course, gradebook = _course(sandbox, request), sandbox.gradebook
+    columns = [(item.document(), gradebook.column(item)) for item in gradebook.items(course)]
+    return page(
+        "gradebook",
+        "Gradebook",
+        "/lms/gradebook",
+        world=sandbox.world,
+        course=course,
+        columns=columns,
+    )
 
 
-def _faults(sandbox: Sandbox, request: Request) -> Response:
-    return page(pages.faults([fault.document() for fault in sandbox.faults]))
+def _faults(sandbox: Sandbox, problem: str | None = None) -> Response:
+    options: dict[str, list[str]] = {}
+    for name, kind in KINDS.items():
+        for option in kind.options:
+            options.setdefault(option, []).append(name)
+    return page(
+        "faults",
+        "Faults",
+        "/lms/faults",
+        status=400 if problem else 200,
+        active=list(sandbox.faults),
+        kinds=KINDS,
+        options=options,
+        problem=problem,
+    )
 
 
 def _add_fault(sandbox: Sandbox, request: Request) -> Response:
-    form = request.form
-    name = form.get("name", "")
-    options: dict[str, Any] = {}
+    form = {name: text.strip() for name, text in request.form.items() if text.strip()}
+    kind = KINDS.get(form.get("name", ""))
+    settings: dict[str, Any] = {name: form[name] for name in ("name", "endpoint") if name in form}
+    numbers = ("times", *(kind.options if kind else ()))
+    settings |= {name: value_of(form[name]) for name in numbers if name in form}
     try:
-        for option in OPTIONS.get(name, {}):
-            text = form.get(option, "").strip()
-            if not text:
-                continue
-            if option == "location":
-                options[option] = text
-            else:
-                options[option] = int(text) if option == "status" else float(text)
-        times = form.get("times", "").strip()
-        sandbox.faults.switch_on(
-            {
-                "name": name,
-                "endpoint": form.get("endpoint", "").strip() or None,
-                "times": int(times) if times else None,
-                **options,
-            }
-        )
+        sandbox.faults.switch_on(settings)
     except ValueError as error:
-        active = [fault.document() for fault in sandbox.faults]
-        return page(pages.faults(active, problem=str(error)), 400)
+        return _faults(sandbox, str(error))
     return see_other("/lms/faults")
 
 
@@ -169,13 +178,14 @@ def _end_faults(sandbox: Sandbox, request: Request) -> Response:
     return see_other("/lms/faults")
 
 
-def _journal(sandbox: Sandbox, request: Request) -> Response:
-    return page(pages.journal(list(sandbox.journal)))
+def _api_log(sandbox: Sandbox, request: Request) -> Response:
+    entries = list(sandbox.api_log)[::-1]
+    return page("api_log", "API log", "/lms/api-log", wide=True, entries=entries)
 
 
-def _clear_journal(sandbox: Sandbox, request: Request) -> Response:
-    sandbox.journal.clear()
-    return see_other("/lms/journal")
+def _clear_api_log(sandbox: Sandbox, request: Request) -> Response:
+    sandbox.api_log.clear()
+    return see_other("/lms/api-log")
 
 
 def _course(sandbox: Sandbox, request: Request) -> Course:
@@ -184,23 +194,21 @@ def _course(sandbox: Sandbox, request: Request) -> Course:
 
 def _seat(sandbox: Sandbox, request: Request) -> Seat:
     values = request.values
-    return sandbox.world.seat(
+    seat = sandbox.world.seat(
         values.get("course") or None,
         values.get("activity") or None,
         values.get("user") or None,
         values.get("deep_linking", "").lower() in ("1", "true", "on", "yes"),
     )
-
-
-def _choice(seat: Seat, request: Request) -> dict[str, str]:
-    choice = {"course": seat.course.id, "user": seat.user.id}
-    if seat.activity:
-        choice["activity"] = seat.activity.id
-    if seat.deep_linking:
-        choice["deep_linking"] = "1"
-    if request.values.get("query"):
-        choice["query"] = request.values["query"]
-    return choice
+    roles = " ".join(values.getlist("roles")).replace(",", " ").split()
+    lines = [line for line in values.get("custom", "").splitlines() if line.strip()]
+    custom = {}
+    for line in lines:
+        name, equals, value = line.partition("=")
+        if not equals or not name.strip():
+            raise ValueError(f"Write each custom parameter as a line name=value, not {line!r}.")
+        custom[name.strip()] = value.strip()
+    return changed(seat, roles or None, custom or None)
 
 
 _ROUTES = {
@@ -209,13 +217,14 @@ _ROUTES = {
     ("GET", "/lms/launch"): _launch,
     ("POST", "/lms/launch"): _launch,
     ("GET", "/lti/launch"): _lti_launch,
+    ("GET", "/lti/legacy/launch"): _lti_launch,
     ("POST", DEEP_LINKING_RETURN): _deep_linking_return,
     ("GET", "/lms/return"): _return,
     ("GET", "/lms/gradebook"): _gradebook,
-    ("GET", "/lms/faults"): _faults,
+    ("GET", "/lms/faults"): lambda sandbox, request: _faults(sandbox),
     ("POST", "/lms/faults"): _add_fault,
     ("POST", "/lms/faults/end"): _end_faults,
-    ("GET", "/lms/journal"): _journal,
-    ("POST", "/lms/journal/clear"): _clear_journal,
+    ("GET", "/lms/api-log"): _api_log,
+    ("POST", "/lms/api-log/clear"): _clear_api_log,
     **registering.ROUTES,
 }

@@ -1,7 +1,7 @@
 """Pages of an LMS collection, with the links that `wire.md` ("Paging") describes.
 
 Rows are numbered for good, and a page starts after a number: whatever is added or deleted between
-two pages, none of the other rows is repeated or left out.
+two pages, none of the other rows is repeated or lost.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from .errors import ApiError
+from .errors import invalid
+from .lms_errors import refused
 
 DEFAULT_LIMIT = 20
 """Rows on a page where the tool names no limit: few enough that a tool which never asks for the
-next one shows it.
-"""
+next one shows it."""
 
 MAXIMUM_LIMIT = 100
 
@@ -25,7 +25,7 @@ def page(
 ) -> tuple[list[Any], dict[str, str]]:
     """The rows that `cursor` (`limit`, `after`) asks for, and the links to the other pages.
 
-    `url` is the collection's own; links repeat `filters`, so that they stand by themselves.
+    `url` is the collection's own; links repeat `filters`, so that they are complete.
     """
     limit = min(positive(cursor.get("limit", str(DEFAULT_LIMIT)), "limit"), MAXIMUM_LIMIT)
     after = positive(cursor.get("after", "0"), "after", minimum=0)
@@ -48,8 +48,9 @@ def page(
     return [row for _, row in rows[start : start + limit]], links
 
 
-def query_of(page_url: str, collection: str) -> dict[str, str]:
-    """The query of a page's URL, if it is a page of `collection`; an error as of an LMS otherwise.
+def query_of(page_url: str, collection: str, product: str) -> dict[str, str]:
+    """The query of a page's URL, if it is a page of `collection`; the refusal of the LMS `product`
+    otherwise.
 
     `url` must be encoded once (`wire.md`, "Paging"): encoded twice, it is no URL any more.
     """
@@ -58,18 +59,12 @@ def query_of(page_url: str, collection: str) -> dict[str, str]:
     own = dict(parse_qsl(own_query))
     given = dict(parse_qsl(query, keep_blank_values=True))
     if base != own_base or any(given.pop(name, None) != value for name, value in own.items()):
-        raise ApiError(
-            400,
-            "EXTERNAL_SERVICE_ERROR",
-            "url is not the address of a page of this collection.",
-            externalError=True,
-            externalUrl=page_url,
-        )
+        raise refused("no_such_page", product, url=page_url)
     return given
 
 
 def positive(text: str, name: str, minimum: int = 1) -> int:
     """A whole number from the query, or a 400."""
     if not text.isascii() or not text.isdigit() or int(text) < minimum:
-        raise ApiError(400, "VALIDATION_ERROR", f"{name} is not a whole number from {minimum}.")
+        raise invalid(f"{name} is not a whole number from {minimum}.")
     return int(text)

@@ -1,12 +1,11 @@
 """The LMSes that are registered with the account. Thread-safe.
 
-Being registered and being active are LTIAAS's view of an LMS; what the LMS itself offers stands in
+Being registered and being active are LTIAAS's view of an LMS; what the LMS itself offers is in
 `world`.
 """
 
 from __future__ import annotations
 
-import copy
 import secrets
 import threading
 from collections.abc import Iterable
@@ -27,8 +26,7 @@ PvIw6ldd3NfaTIeylbcZfxrgEkkm/AlbpZoLcEN1IrQ/MfPwx9WKgum+IjYZbtos
 LQIDAQAB
 -----END PUBLIC KEY-----
 """
-"""The key that LTIAAS signs with for a platform. Whoever made this one kept no private key.
-"""
+"""The key that LTIAAS signs with for a platform. Whoever made this one kept no private key."""
 
 
 class Unregistered(ValueError):
@@ -36,78 +34,65 @@ class Unregistered(ValueError):
 
 
 class Platforms:
-    """The account's registrations. `known` are there from the start, active."""
+    """The account's registrations. `known` are there from the start, active.
+
+    A document is replaced and never changed: whoever was given one may read it in peace."""
 
     def __init__(self, known: Iterable[Platform]) -> None:
         self._lock = threading.Lock()
-        self._documents: dict[str, Document] = {}
+        self._documents: dict[str, Document] = {
+            platform.id: {"id": platform.id, **describe(platform), "active": True}
+            for platform in known
+        }
         self._anonymous: set[str] = set()
         # By the LMS's URL: the client id under which it knows the tool, where it was given another
         # one than the world's by dynamic registration.
         self._client_ids: dict[str, str] = {}
-        for platform in known:
-            document = {"id": platform.id, **describe(platform), "active": True}
-            self._documents[platform.id] = document
 
     def documents(self) -> list[Document]:
         """All of them, oldest first."""
-        with self._lock:
-            return copy.deepcopy(list(self._documents.values()))
+        return list(self._documents.values())
 
     def get(self, id: str) -> Document | None:
-        """The registration with that id."""
-        with self._lock:
-            return copy.deepcopy(self._documents.get(id))
+        return self._documents.get(id)
 
-    def add(self, fields: Document, *, anonymous: bool = False) -> Document:
-        """A new registration; `anonymous` ones are told no names."""
+    def add(self, fields: Document) -> Document:
+        """A new registration."""
         document = {"id": secrets.token_hex(16), "publicKey": PUBLIC_KEY, **fields}
-        with self._lock:
-            self._documents[document["id"]] = document
-            if anonymous:
-                self._anonymous.add(document["id"])
-            return copy.deepcopy(document)
+        self._documents[document["id"]] = document
+        return document
 
     def register(self, platform: Platform, name: str, active: bool, anonymous: bool) -> Document:
-        """What dynamic registration makes: the LMS gives the tool a new client id."""
+        """What dynamic registration makes: the LMS gives the tool a new client id, and withholds
+        names if it is `anonymous`."""
         client_id = secrets.token_urlsafe(11)
         fields = describe(replace(platform, name=name, client_id=client_id))
-        document = self.add({**fields, "active": active}, anonymous=anonymous)
-        with self._lock:
-            self._client_ids[platform.url] = client_id
+        document = self.add({**fields, "active": active})
+        if anonymous:
+            self._anonymous.add(document["id"])
+        self._client_ids[platform.url] = client_id
         return document
 
     def change(self, id: str, fields: Document) -> Document | None:
-        """Set some fields of a registration; None if there is none."""
         with self._lock:
             if id not in self._documents:
                 return None
-            self._documents[id].update(copy.deepcopy(fields))
-            return copy.deepcopy(self._documents[id])
+            self._documents[id] = {**self._documents[id], **fields}
+            return self._documents[id]
 
     def remove(self, id: str) -> Document | None:
-        """Delete a registration; None if there is none."""
         with self._lock:
             return self._documents.pop(id, None)
 
     def registration_of(self, platform: Platform) -> Document | None:
         """The registration that an LMS's launches come under, active or not."""
-        with self._lock:
-            client_id = self._client_ids.get(platform.url, _client_id(platform))
-            return next(
-                (
-                    copy.deepcopy(document)
-                    for document in self._documents.values()
-                    if document["url"] == platform.url and document.get("clientId") == client_id
-                ),
-                None,
-            )
+        own = platform.url, self._client_ids.get(platform.url, _client_id(platform))
+        found = (row for row in self.documents() if (row["url"], row.get("clientId")) == own)
+        return next(found, None)
 
     def withholds(self, platform: Platform) -> bool:
-        """Whether an LMS was registered so that it tells no names."""
         found = self.registration_of(platform)
-        with self._lock:
-            return found is not None and found["id"] in self._anonymous
+        return found is not None and self._withheld(platform, found)
 
     def active(self, platform: Platform, id: str | None = None) -> Platform:
         """An LMS under the ids of its registration, or of the one with that id.
@@ -117,11 +102,15 @@ class Platforms:
         found = self.registration_of(platform) if id is None else self.get(id)
         if found is None or not found["active"]:
             raise Unregistered(f"{platform.name} is not registered with this account, or inactive")
-        with self._lock:
-            anonymous = found["id"] in self._anonymous
         return replace(
-            platform, id=found["id"], client_id=found.get("clientId"), anonymous=anonymous
+            platform,
+            id=found["id"],
+            client_id=found.get("clientId"),
+            anonymous=self._withheld(platform, found),
         )
+
+    def _withheld(self, platform: Platform, document: Document) -> bool:
+        return platform.anonymous or document["id"] in self._anonymous
 
 
 def describe(platform: Platform) -> Document:

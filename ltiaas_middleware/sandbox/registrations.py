@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from .claims import GRADE_SCOPES
 from .platforms import Document, Platforms
 from .world import Platform
 
@@ -19,12 +20,6 @@ CLOSE = (
 )
 """Tells the LMS to close the registration frame (LTI Dynamic Registration 1.0)."""
 
-SCOPES = [
-    "https://purl.imsglobal.org/spec/lti-ags/scope/lineitem",
-    "https://purl.imsglobal.org/spec/lti-ags/scope/lineitem.readonly",
-    "https://purl.imsglobal.org/spec/lti-ags/scope/result.readonly",
-    "https://purl.imsglobal.org/spec/lti-ags/scope/score",
-]
 ROSTER_SCOPE = "https://purl.imsglobal.org/spec/lti-nrps/scope/contextmembership.readonly"
 
 
@@ -37,7 +32,6 @@ class Registration:
     anonymous: bool = False
 
     def document(self) -> dict[str, Any]:
-        """The answer of `GET /api/registrations/<id>`."""
         return {
             "url": self.platform.url,
             "familyCode": self.platform.product,
@@ -47,7 +41,6 @@ class Registration:
         }
 
     def raw(self) -> dict[str, Any]:
-        """The answer of `GET /api/registrations/<id>?raw=true`."""
         url = self.platform.url
         return {
             "openIdConfiguration": {
@@ -74,7 +67,7 @@ class Registration:
         }
 
     def _scopes(self) -> list[str]:
-        grades = SCOPES if self.platform.grades else []
+        grades = GRADE_SCOPES if self.platform.grades else []
         return [*grades, *([ROSTER_SCOPE] if self.platform.roster else [])]
 
     def _messages(self) -> list[dict[str, Any]]:
@@ -109,21 +102,16 @@ class Registrations:
         return id
 
     def get(self, id: str) -> Registration | None:
-        """The registration with that id, if it waits to be completed."""
         with self._lock:
             return self._pending.get(id)
 
     def complete(
         self, id: str, *, name: str | None = None, active: bool = False
-    ) -> tuple[str, Document] | None:
-        """Make a platform of it: the HTML for the registration frame, and the platform.
-
-        None if there is no such registration, or no more.
-        """
+    ) -> Document | None:
+        """Make a platform of it; None if there is no such registration, or no more."""
         with self._lock:
             found = self._pending.pop(id, None)
         if found is None:
             return None
         platform = found.platform
-        made = self._platforms.register(platform, name or platform.name, active, found.anonymous)
-        return CLOSE, made
+        return self._platforms.register(platform, name or platform.name, active, found.anonymous)

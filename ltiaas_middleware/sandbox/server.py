@@ -1,33 +1,31 @@
-"""Serves a sandbox on a socket: in a thread for tests, in the foreground for the command line."""
+"""Serves a sandbox on a socket, in threads."""
 
 from __future__ import annotations
 
 import contextlib
-import io
-import signal
+import logging
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.wsgi import ClosingIterator
 
-from .app import FAULTED, Sandbox
-from .faults import read_faults
+from .answering import FAULTED
+from .app import Sandbox
 
+_logger = logging.getLogger("ltiaas_middleware.sandbox")
 _EVERY_ADDRESS = ("0.0.0.0", "")  # noqa: S104 (compared with, not bound)
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
 # Browsers take every name below `localhost` for this machine; not all programs do.
 _LMS_HOST = "lms.localhost"
 _TLS_HANDSHAKE = 10.0
 """Seconds that a client may take over its TLS handshake."""
 _GRACE = 2.0
-"""Seconds that `stop` waits for requests whose connections it has just cut."""
+"""Seconds that `stop` waits for requests whose connections it has just cut, and that a client may
+take over the rest of a body nobody reads."""
 
 
 class SandboxServer:
@@ -35,10 +33,10 @@ class SandboxServer:
 
     `port` 0 takes a free one. `ssl_context` (an `ssl.SSLContext`, or the paths of a certificate
     chain and its key) makes it https. `public_url` is the origin under which browsers and the tool
-    reach the sandbox, where that is not the socket's own address (behind a proxy, or in a
+    reach the sandbox, if it differs from the socket's (behind a proxy, or in a
     container).
 
-    Starting raises `OSError` when the address cannot be had.
+    Starting raises `OSError` if the port is taken.
     """
 
     def __init__(
@@ -63,13 +61,12 @@ class SandboxServer:
 
     @property
     def url(self) -> str:
-        """The sandbox's origin. Raises `RuntimeError` when a free port was asked for and none is
-        taken yet.
-        """
+        """The sandbox's origin. Raises `RuntimeError` if `port` is 0 and the sandbox has not
+        started yet."""
         if self._public_url:
             return self._public_url
         if not self.port:
-            raise RuntimeError("the sandbox has no address before it is started")
+            raise RuntimeError("the sandbox has no URL before it starts")
         shown = "127.0.0.1" if self.host in _EVERY_ADDRESS else self.host
         shown = "::1" if shown == "::" else shown
         host = f"[{shown}]" if ":" in shown else shown
@@ -77,10 +74,9 @@ class SandboxServer:
 
     @property
     def lms_url(self) -> str:
-        """The origin of the LMS's pages, for a browser. On this machine it has a name of its own:
-        browsers hold `lms.localhost` and `127.0.0.1` to be two sites, so that a tool is framed
-        across sites, as in production. Raises `RuntimeError` as `url` does.
-        """
+        """The origin of the LMS's pages, for a browser. On this machine it has another host name:
+        to browsers, `lms.localhost` and `127.0.0.1` are two sites, so the tool is in a
+        cross-site iframe, as in production. Raises `RuntimeError` as `url` does."""
         parts = urlsplit(self.url)
         if self._public_url or self._tls or parts.hostname not in ("127.0.0.1", "localhost"):
             return self.url
@@ -89,24 +85,32 @@ class SandboxServer:
     def start(self) -> SandboxServer:
         """Listen, and serve in a thread. Once it returns, the sandbox answers."""
         if self._server is not None:
-            raise RuntimeError("the sandbox is being served already")
+            raise RuntimeError("the sandbox is already running")
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         # Bound here, because Werkzeug ends the process when an address is taken.
         with socket.create_server((self.host, self.port), family=family, backlog=128) as listener:
             self._server = _Server(self.host, self.sandbox, listener.fileno(), self._tls)
         self.port = self._server.port
-        self.sandbox.own_hosts = self._own_hosts()
-        self.sandbox.public_url = self._public_url
+        self._tell(self.sandbox)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), name="ltiaas-sandbox", daemon=True
         )
         self._thread.start()
         return self
 
+    def replace(self, sandbox: Sandbox) -> None:
+        """Serve another sandbox from now on, at the same URL. Requests that the old one holds up
+        are answered. Raises `RuntimeError` when the server is not started."""
+        if self._server is None:
+            raise RuntimeError("the sandbox is not running")
+        self._tell(sandbox)
+        self._server.app = sandbox
+        self.sandbox.clear_faults()
+        self.sandbox = sandbox
+
     def stop(self) -> None:
         """Stop serving. Requests that are still being held up are cut off. Harmless when stopped
-        already.
-        """
+        already."""
         server, thread = self._server, self._thread
         self._server = self._thread = None
         if server is not None and thread is not None:
@@ -116,17 +120,18 @@ class SandboxServer:
     def __enter__(self) -> SandboxServer:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
+
+    def _tell(self, sandbox: Sandbox) -> None:
+        sandbox.own_hosts, sandbox.public_url = self._own_hosts(), self._public_url
 
     def _own_hosts(self) -> set[str]:
         own = urlsplit(self.url).netloc.lower()
         names = {"127.0.0.1", "localhost", "[::1]", _LMS_HOST}
+        if self.host in _EVERY_ADDRESS:
+            # Other containers of a Compose file reach it by this.
+            names.add(socket.gethostname().lower())
         hosts = {own, *(f"{name}:{self.port}" for name in names)}
         if self.port == (443 if self._tls else 80):
             hosts |= names
@@ -134,46 +139,72 @@ class SandboxServer:
 
 
 class _Handler(WSGIRequestHandler):
-    """Werkzeug's handler, without an access log (ltiks stand in URLs)."""
+    """Werkzeug's handler without an access log (ltiks stand in URLs), and with connections that are
+    kept, as LTIAAS keeps them."""
 
     server: _Server
     # Headers and body are sent apart; on a connection that is kept, Nagle's algorithm would hold
     # the body back until the client's delayed acknowledgement.
     disable_nagle_algorithm = True
 
-    def send_header(self, keyword: str, value: str) -> None:
-        # Werkzeug closes every connection, because it cannot tell whether a body was read to its
-        # end. LTIAAS keeps them; where there was no body, and no fault that ends with the
-        # connection, so does the sandbox.
-        # There is no environ where a request could not be read.
-        known = "environ" in vars(self)
-        if (keyword, value) == ("Connection", "close") and known and self._may_go_on():
-            return
-        super().send_header(keyword, value)
-
-    def make_environ(self) -> WSGIEnvironment:
-        self.environ = environ = super().make_environ()
-        if self._may_go_on():
-            # After an answer Werkzeug throws away what comes within ten milliseconds: here, the
-            # next request. It is shown an input that is at its end instead.
-            self.connection, self.rfile = self.server.readable, io.BytesIO()
-        return environ
-
     def run_wsgi(self) -> None:
-        connection, rfile = self.connection, self.rfile
+        if self.headers.get("Expect", "").strip().lower() == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.environ = self.make_environ()
+        self._head: tuple[str, list[tuple[str, str]]] | None = None
         try:
-            super().run_wsgi()
-        finally:
-            self.connection, self.rfile = connection, rfile
+            with contextlib.closing(
+                ClosingIterator(self.server.app(self.environ, self._start))
+            ) as rows:
+                for data in rows:
+                    self._send(data)
+            self._send(b"")
+        except OSError:
+            raise  # The connection is gone; see `handle`.
+        except Exception:
+            _logger.exception(
+                "The sandbox failed to answer %s %s", self.command, self.path.partition("?")[0]
+            )
+            self.close_connection = True
+            self.send_error(500)
+        if not self._bodiless():
+            self._drain()
+
+    def _start(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        self._head = (status, headers)
+        return self._send
+
+    def _send(self, data: bytes) -> None:
+        if self._head is not None:
+            (status, headers), self._head = self._head, None
+            code, _, phrase = status.partition(" ")
+            self.send_response(int(code), phrase)
+            for name, value in headers:
+                self.send_header(name, value)
+            if not self._may_go_on():
+                self.send_header("Connection", "close")
+            self.end_headers()
+        self.wfile.write(data)
+
+    def _bodiless(self) -> bool:
+        length = self.headers.get("Content-Length", "0")
+        return length == "0" and "Transfer-Encoding" not in self.headers
 
     def _may_go_on(self) -> bool:
         return (
-            self.headers.get("Content-Length", "0") == "0"
-            and "Transfer-Encoding" not in self.headers
-            and self.headers.get("Connection", "").lower() != "close"
-            and not self.environ.get(FAULTED)
-            and not self.server.stopping.is_set()
+            self._bodiless() and not self.environ.get(FAULTED) and not self.server.stopping.is_set()
         )
+
+    def _drain(self) -> None:
+        """Read what is left of a body: closing on it would reset the connection, and the client
+        could lose the answer."""
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_GRACE)
+            while self.rfile.read(65536):
+                pass
 
     def connection_dropped(
         self, error: BaseException, environ: Mapping[str, Any] | None = None
@@ -182,8 +213,7 @@ class _Handler(WSGIRequestHandler):
         self.close_connection = True
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        if type == "error" and message.startswith("Error on request"):
-            super().log(type, message, *args)
+        pass
 
 
 class _Server(ThreadedWSGIServer):
@@ -193,8 +223,6 @@ class _Server(ThreadedWSGIServer):
         # thread, where one silent client would stop everybody else's.
         self.ssl_context = tls
         self.stopping = threading.Event()
-        self.readable, self._writing = socket.socketpair()
-        self._writing.send(b"!")
         self._changed = threading.Condition()
         self._open: set[socket.socket] = set()
 
@@ -228,54 +256,7 @@ class _Server(ThreadedWSGIServer):
                     # The plain socket's, under TLS too: the other thread may be in a record.
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
             self._changed.wait_for(lambda: not self._open, _GRACE)
-        self.readable.close()
-        self._writing.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not self.stopping.is_set():
             super().handle_error(request, client_address)
-
-
-def serve(
-    tool: str,
-    host: str,
-    port: int,
-    api_key: str,
-    faults: list[Any],
-    *,
-    empty: bool = False,
-    pre_approval: str | None = None,
-    ready: Callable[[SandboxServer], None] | None = None,
-) -> None:
-    """Serve a sandbox in the foreground, until Ctrl-C or SIGTERM.
-
-    Prints the address to open, and the two variables that a tool needs. `faults` are switched on at
-    the start, each as `read_faults` takes them; `empty` and `pre_approval` are as `Sandbox` has
-    them. `ready` is called once it listens. Raises
-    `ValueError` for a tool, key or fault that cannot be, and `OSError` when the address cannot be
-    had.
-    """
-    sandbox = Sandbox(tool=tool, api_key=api_key, empty=empty, pre_approval=pre_approval)
-    for fault in read_faults(faults):
-        sandbox.faults.switch_on(fault)
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {
-        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        with SandboxServer(sandbox, host=host, port=port) as server:
-            print(f"The sandbox's LMS: {server.lms_url}/", flush=True)
-            print(f"export LTIAAS_URL={server.url}", flush=True)
-            print(f"export LTIAAS_API_KEY={api_key}", flush=True)
-            if ready is not None:
-                ready(server)
-            # In slices, because on some systems a wait without an end keeps signals out.
-            while not stop.wait(0.5):
-                pass
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,6 +1,6 @@
 """ltiks, service keys and the other signed values, all made with one key derived from the API key.
 
-Nothing is kept: a token carries what it stands for, so that a restarted sandbox still honours the
+Nothing is kept: a token carries what it stands for, so that a restarted sandbox still accepts the
 launches of the one before it. HS256 is written out here, on the standard library, because the
 middleware under test must not share an implementation with what it is tested against.
 """
@@ -30,8 +30,7 @@ class Mint:
 
     def token(self, kind: str, claims: dict[str, Any], *, now: float, lifetime: float) -> str:
         """A compact HS256 JWS with `claims`, its kind, a random `jti`, `iat` and `exp` (both in
-        seconds).
-        """
+        seconds)."""
         payload = {
             "iss": "ltiaas-sandbox",
             "kind": kind,
@@ -43,7 +42,6 @@ class Mint:
         return self.jws(payload)
 
     def jws(self, payload: dict[str, Any]) -> str:
-        """`payload` as a compact HS256 JWS."""
         signed = f"{_HEADER}.{_encode(_json(payload))}"
         return f"{signed}.{self._signature(signed)}"
 
@@ -53,7 +51,7 @@ class Mint:
         if payload.get("kind") != kind:
             raise InvalidToken(f"not a token of kind {kind}")
         if now >= payload["exp"]:
-            raise InvalidToken("past its end")
+            raise InvalidToken("expired")
         return payload
 
     def payload(self, token: str) -> dict[str, Any]:
@@ -68,11 +66,17 @@ class Mint:
         return payload
 
     def service_key(self, *ids: str) -> str:
-        """The opaque key that stands for (platform, context, resource link): the same one each
-        time.
-        """
-        mac = hmac.new(self._key, _json(["service-key", *ids]), hashlib.sha512).digest()
-        return f"sk-{_encode(mac)}"
+        """The key that stands for (platform, context, resource link): the same one each time."""
+        body = f"sk-{_encode(_json(ids))}"
+        return body + self._signature(body)
+
+    def read_service_key(self, key: str) -> list[str]:
+        """The ids that a service key of this mint stands for. Raises `InvalidToken`."""
+        body, signature = key[:-_SIGNATURE], key[-_SIGNATURE:]
+        if not hmac.compare_digest(self._signature(body).encode(), signature.encode()):
+            raise InvalidToken("not a service key of this sandbox")
+        ids: list[str] = json.loads(_decode(body.removeprefix("sk-")))
+        return ids
 
     def _signature(self, signed: str) -> str:
         return _encode(hmac.new(self._key, signed.encode(), hashlib.sha256).digest())
@@ -89,5 +93,8 @@ def _encode(data: bytes) -> str:
 def _decode(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
+
+_SIGNATURE = 43
+"""Characters of a signature: base64url of 32 bytes."""
 
 _HEADER = _encode(b'{"alg":"HS256","typ":"JWT"}')

@@ -1,34 +1,36 @@
-"""The people, courses and learning platforms that the sandbox starts with.
+"""The people, courses and learning platforms of a sandbox (`world_file` reads them from TOML).
 
-Nothing here changes while the sandbox runs (what does is in `gradebook`), and nothing depends on
-the address that it listens on: ids and LMS URLs are the same after every restart, as they would be
-in an LMS.
-
-The platforms differ on purpose, so that a tool meets every shape of `wire.md`, "The ID token":
-
-- *Northfield* offers everything, and withholds the name and e-mail of one learner.
-- *Lakeside* offers deep linking alone, and its ID tokens are sparse: what a deep-linking launch
-  accepts stands in the raw token only, and `accept_multiple` there is text.
-- *Heritage* is a legacy LTI 1.2 platform with numeric user ids.
+Ids and LMS URLs do not depend on the port that the sandbox listens on: they are the same after
+every restart, as they would be in an LMS. While a sandbox runs, only its courses change: content
+is added by deep linking, people are withdrawn, a course is concluded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-MEMBERSHIP = "http://purl.imsglobal.org/vocab/lis/v2/membership#"
-INSTITUTION = "http://purl.imsglobal.org/vocab/lis/v2/institution/person#"
+from .roles import has_role
+
+_Row = TypeVar("_Row", "User", "Activity")
+
+SETTINGS = ("tool", "pre_approval", "empty", "faults")
+"""What a world may set of the sandbox that it is given to."""
 
 
 @dataclass(frozen=True)
 class User:
-    """Someone enrolled in a course. `id` is unique within one platform only."""
+    """A person in a course. `id` is unique within one platform only."""
 
     id: str
     roles: tuple[str, ...]
     given_name: str | None = None
     family_name: str | None = None
+    email: str | None = None
+    """None for one made of the id, if the person has a name."""
     mentor_of: tuple[str, ...] = ()
     numeric_id: bool = False
     status: str | None = "Active"
@@ -36,10 +38,15 @@ class User:
 
     @property
     def name(self) -> str | None:
-        """The full name, or None when the LMS withholds it."""
+        """The full name, or None if the LMS withholds it."""
         if self.given_name is None:
             return None
         return f"{self.given_name} {self.family_name}"
+
+    @property
+    def email_address(self) -> str | None:
+        """The e-mail address, or None if the LMS withholds it."""
+        return self.email or (self.name and f"{self.id}@students.example")
 
     @property
     def label(self) -> str:
@@ -53,18 +60,25 @@ class User:
 
     @property
     def teaches(self) -> bool:
-        """Whether one of the roles is Instructor, as a full URI or as a bare name."""
-        return any(same_role(role, "Instructor") for role in self.roles)
+        """Whether one of the roles is Instructor or one of its sub-roles."""
+        return has_role(self.roles, "Instructor")
+
+    @property
+    def gradable(self) -> bool:
+        """Whether the LMS takes scores for this person: an active learner."""
+        return self.status in ("Active", None) and has_role(self.roles, "Learner")
 
 
 @dataclass(frozen=True)
 class Platform:
-    """One LMS. `id` is that of its registration, where the account knows it from the start."""
+    """One LMS. `id` is that of its registration, if the account knows it from the start."""
 
     id: str
     name: str
     url: str
     product: str
+    """Its product family code, which also says whose rules its gradebook follows."""
+    version: str = "9.1"
     lti_version: str = "1.3.0"
     client_id: str | None = None
     deployment_id: str | None = None
@@ -73,54 +87,79 @@ class Platform:
     grades: bool = False
     deep_linking: bool = False
     sparse: bool = False
-    """Its ID tokens leave out, and spell, fields as the documented samples do."""
+    """Its ID tokens omit and spell fields as the documented samples do."""
     anonymous: bool = False
-    """It was registered with `privacyLevel=anonymous`: names and e-mail addresses are withheld."""
+    """Names and e-mail addresses are withheld (`privacyLevel=anonymous`)."""
+    custom: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Custom parameters of every launch; they may contain `variables`."""
+    claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Claims of every launch; they may contain `variables`."""
 
     @property
     def legacy(self) -> bool:
         """Whether this is an LTI 1.2 platform."""
         return self.lti_version == "1.2.0"
 
+    @property
+    def guid(self) -> str:
+        """What the LMS calls its installation."""
+        return urlsplit(self.url).hostname or self.url
+
 
 @dataclass(frozen=True)
 class Activity:
-    """A place in a course from which the tool is launched; its id is the resource link's."""
+    """A link in a course that opens the tool; its id is the resource link's."""
 
     id: str
     title: str
-    description: str
+    description: str = ""
     score_maximum: float = 100
-    """Of the line item that the LMS made for it, in points."""
+    """Of the line item that the LMS makes for it, in points; 0 for none."""
+    label: str | None = None
+    """Of the line item; None for the title."""
+    resource_id: str | None = None
+    tag: str | None = None
+    line_item: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Further fields of the line item, such as `endDateTime`."""
+    query: str = ""
+    """What the link's own URL adds to the launch URL."""
+    custom: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Course:
-    """A course: the context of its launches."""
+    """A course: the context of its launches. Raises `ValueError` without activity or member."""
 
     id: str
     label: str
     title: str
     platform: Platform
-    activities: tuple[Activity, ...]
-    members: tuple[User, ...]
+    activities: list[Activity]
+    members: list[User]
     grades: bool = True
-    """False where this course has no gradebook though its platform has one."""
+    """False if this course has no gradebook though its platform has one."""
+    custom: Mapping[str, Any] = field(default_factory=dict)
+    concluded: bool = False
+
+    def __post_init__(self) -> None:
+        # Lists of its own: a world that two sandboxes are given must not tie them together.
+        self.activities, self.members = list(self.activities), list(self.members)
+        if not self.activities or not self.members:
+            raise ValueError(f"course {self.id!r} needs an activity and a member")
 
     @property
     def roster_url(self) -> str:
-        """The LMS's address of the course's memberships."""
+        """The LMS's URL of the course's memberships."""
         return f"{self.platform.url}/lti/services/courses/{self.id}/memberships"
 
     @property
     def line_items_url(self) -> str:
-        """The LMS's address of the course's line items. Its query is as Moodle's, to be kept in
-        every id.
-        """
+        """The LMS's URL of the course's line items. Its query is as Moodle's, to be kept in every
+        id."""
         return f"{self.platform.url}/lti/services/courses/{self.id}/lineitems?type_id=7"
 
     def line_item_url(self, number: int) -> str:
-        """The LMS's address, and so the id, of line item `number`."""
+        """The LMS's URL, and so the id, of line item `number`."""
         path = f"{self.platform.url}/lti/services/courses/{self.id}/lineitems/{number}/lineitem"
         return f"{path}?type_id=7"
 
@@ -132,22 +171,43 @@ class Course:
         """The activity with that id."""
         return next((item for item in self.activities if item.id == activity_id), None)
 
+    def withdraw(self, user_id: str) -> None:
+        """Take a member out of the course. Raises `ValueError` for somebody who is no member."""
+        found = _one(self.members, user_id, "user", f"in course {self.id!r}; it has")
+        self.members[self.members.index(found)] = replace(found, status="Deleted")
+
     @property
     def instructor(self) -> User:
-        """The first member who teaches."""
-        return next(user for user in self.members if user.teaches)
+        """The first member who teaches, or the first member."""
+        return next((user for user in self.members if user.teaches), self.members[0])
+
+
+@dataclass(frozen=True)
+class LaunchChanges:
+    """What one launch says that its world does not; None leaves the world's."""
+
+    roles: tuple[str, ...] | None = None
+    """Full URIs."""
+    custom: Mapping[str, Any] | None = None
+    """In the place of the activity's custom parameters."""
+    claims: Mapping[str, Any] | None = None
+    """Top-level fields of the ID token. One whose name is a URI is a claim of the LMS, which
+    LTIAAS gives in the raw ID token alone."""
+
+
+NO_CHANGES = LaunchChanges()
 
 
 @dataclass(frozen=True)
 class Seat:
-    """Where a launch stands: a course, an activity in it (none in a deep-linking launch) and a
-    user.
-    """
+    """Whose launch it is and where from: a course, an activity in it (none in a deep-linking
+    launch) and a user."""
 
     course: Course
     activity: Activity | None
     user: User
     deep_linking: bool = False
+    changes: LaunchChanges = NO_CHANGES
 
     @property
     def platform(self) -> Platform:
@@ -157,9 +217,36 @@ class Seat:
 
 @dataclass(frozen=True)
 class World:
-    """All courses, in the order in which the LMS's pages list them."""
+    """All courses, in the order in which the LMS's pages list them.
+
+    `settings` are what the world sets of its sandbox (`SETTINGS`), if the sandbox is not told
+    otherwise.
+    """
 
     courses: tuple[Course, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> World:
+        """The world that a TOML file describes (docs/reference/sandbox-worlds.md).
+
+        Raises `ValueError` for what it cannot say, and `OSError` for a file that cannot be read.
+        """
+        from .world_file import read
+
+        return read(Path(path).read_text("utf-8"), str(path))
+
+    @classmethod
+    def preset(cls, name: str) -> World:
+        """The default world's people and courses in another LMS: `canvas`, `moodle`, `blackboard`
+        or `brightspace`. Raises `ValueError` for any other name."""
+        from .world_file import in_preset
+
+        return in_preset(name)
+
+    def copy(self) -> World:
+        """A copy with its own courses."""
+        return World(tuple(replace(course) for course in self.courses), self.settings)
 
     @property
     def platforms(self) -> tuple[Platform, ...]:
@@ -188,24 +275,17 @@ class World:
         user: str | None = None,
         deep_linking: bool = False,
     ) -> Seat:
-        """The place and person of a launch; what is left out is the first course, its first
+        """The place and person of a launch; by default the first course, its first
         activity, its instructor. An activity given without its course brings the course with it.
 
         Raises `ValueError`, listing what there is, for a name that the world does not have.
         """
         chosen = self._course(course, activity)
-        link = chosen.activities[0] if activity is None else chosen.activity(activity)
-        if link is None:
-            raise ValueError(
-                f"no activity {activity!r} in course {chosen.id!r}; "
-                f"it has {', '.join(item.id for item in chosen.activities)}"
-            )
-        person = chosen.instructor if user is None else chosen.member(user)
-        if person is None:
-            raise ValueError(
-                f"no user {user!r} in course {chosen.id!r}; "
-                f"it has {', '.join(member.id for member in chosen.members)}"
-            )
+        where = f"in course {chosen.id!r}; it has"
+        link = chosen.activities[0]
+        if activity is not None:
+            link = _one(chosen.activities, activity, "activity", where)
+        person = chosen.instructor if user is None else _one(chosen.members, user, "user", where)
         if not deep_linking:
             return Seat(chosen, link, person)
         if not chosen.platform.deep_linking:
@@ -229,147 +309,8 @@ class World:
         return found
 
 
-def same_role(one: str, other: str) -> bool:
-    """Whether two roles are the same: a bare name stands for the membership vocabulary's URI."""
-    return _full_role(one) == _full_role(other)
-
-
-def _full_role(role: str) -> str:
-    return role if "#" in role or ":" in role else f"{MEMBERSHIP}{role}"
-
-
-INSTRUCTOR = (f"{MEMBERSHIP}Instructor", f"{INSTITUTION}Faculty")
-LEARNER = (f"{MEMBERSHIP}Learner", f"{INSTITUTION}Student")
-
-_LEARNERS = (
-    "chen Chen Liu|dora Dora Kovács|emil Emil Berg|fatima Fatima Zahra|george George Obi|"
-    "hana Hana Sato|ivan Ivan Petrov|julia Julia Rossi|kofi Kofi Mensah|lena Lena Fischer|"
-    "marco Marco Silva|nadia Nadia Haddad|omar Omar Aziz|priya Priya Nair|quinn Quinn O'Neill|"
-    "rosa Rosa Méndez|sven Sven Lund|tara Tara Singh|uma Uma Iyer|viktor Viktor Novák|"
-    "wanda Wanda Nowak|xavier Xavier Dubois|yara Yara Costa|zoe Zoe Martin|amir Amir Karimi"
-)
-
-
-def _learners() -> tuple[User, ...]:
-    rows = (entry.split(" ", 2) for entry in _LEARNERS.split("|"))
-    return tuple(User(id, LEARNER, given, family) for id, given, family in rows)
-
-
-def default_world() -> World:
-    """The world that the sandbox starts with: the same one every time."""
-    northfield = Platform(
-        id="8f1d0c5ae2b94c7f9d36c1a4e0b7f215",
-        name="Northfield University",
-        url="https://moodle.northfield.example",
-        product="moodle",
-        client_id="b3PnQ7xKc2LtVdA",
-        deployment_id="1",
-        roster=True,
-        grades=True,
-        deep_linking=True,
-    )
-    lakeside = Platform(
-        id="27c4be90d1534f0ab6e8823c9f5d1e64",
-        name="Lakeside School",
-        url="https://lms.lakeside.example",
-        product="homegrown",
-        client_id="lakeside-tool",
-        deployment_id="main",
-        deep_linking=True,
-        sparse=True,
-    )
-    heritage = Platform(
-        id="c05a7716f3e84d21b49fd8b20e6a93c7",
-        name="Heritage College",
-        url="https://lms.heritage.example",
-        product="heritage",
-        lti_version="1.2.0",
-        consumer_key="heritage-consumer",
-        grades=True,
-    )
-    ada = User("ada", INSTRUCTOR, "Ada", "Moreau")
-    ben = User("ben", ("Learner",), "Ben", "Carter")
-    anonymous = User("f3b1c9d2-77aa", LEARNER)
-    mentor = User("mia", (f"{MEMBERSHIP}Mentor",), "Mia", "Carter", mentor_of=("ben",))
-    guest = User("gil", (), "Gil", "Stone")
-    inactive = User("ines", LEARNER, "Inés", "Vega", status="Inactive")
-    deleted = User("dele", LEARNER, "Dele", "Ade", status="Deleted")
-    silent = User("sol", LEARNER, "Sol", "Ruiz", status=None)
-    learners = _learners()
-    return World(
-        (
-            Course(
-                "biology",
-                "BIO-101",
-                "Introduction to Biology",
-                northfield,
-                (
-                    Activity("quiz-1", "Quiz 1: The cell", "Ten questions on the living cell.", 10),
-                    Activity("lab-report", "Lab report", "Write up the microscope session."),
-                ),
-                (ada, ben, anonymous, mentor, guest, inactive, *learners),
-            ),
-            Course(
-                "history",
-                "HIS-204",
-                "The Long Nineteenth Century",
-                northfield,
-                (
-                    Activity("essay", "Essay", "Two thousand words on one revolution."),
-                    Activity("timeline", "Timeline", "Put twelve events in order.", 12),
-                ),
-                (
-                    User("noor", INSTRUCTOR, "Noor", "Haddad"),
-                    ada,
-                    ben,
-                    *learners[:6],
-                    deleted,
-                    silent,
-                ),
-            ),
-            Course(
-                "choir",
-                "MUS-001",
-                "University Choir",
-                northfield,
-                (
-                    Activity("rehearsal", "Rehearsal room", "Scores and recordings."),
-                    Activity("concert", "Concert plan", "Who stands where."),
-                ),
-                (ada, ben, *learners[6:10]),
-                grades=False,
-            ),
-            Course(
-                "drawing",
-                "ART-7",
-                "Drawing from Life",
-                lakeside,
-                (
-                    Activity("sketchbook", "Sketchbook", "A page for each week."),
-                    Activity("portfolio", "Portfolio", "Opened from the school's front page."),
-                ),
-                # The same user id as at Northfield, and another person: ids are unique per
-                # platform.
-                (
-                    User("ada", ("Instructor",), "Ada", "Lindqvist"),
-                    User("pupil-1", ("Learner",)),
-                    User("pupil-2", ("Learner",), "Otto", "Brandt"),
-                ),
-            ),
-            Course(
-                "chemistry",
-                "CHEM-2",
-                "Practical Chemistry",
-                heritage,
-                (
-                    Activity("titration", "Titration", "Measure, then calculate.", 20),
-                    Activity("safety", "Safety test", "Before you enter the lab.", 5),
-                ),
-                (
-                    User("1001", ("Instructor",), "Grace", "Owusu", numeric_id=True),
-                    User("1002", ("Learner",), "Hugo", "Weiss", numeric_id=True),
-                    User("1003", ("Learner",), "Ida", "Holm", numeric_id=True),
-                ),
-            ),
-        )
-    )
+def _one(rows: Iterable[_Row], id: str, what: str, where: str) -> _Row:
+    known = {row.id: row for row in rows}
+    if id not in known:
+        raise ValueError(f"no {what} {id!r} {where} {', '.join(known)}")
+    return known[id]

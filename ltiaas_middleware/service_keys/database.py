@@ -1,10 +1,8 @@
 """Connections to the database of service keys: every wait is bounded, no error shows a secret.
 
-A database that refuses is no trouble: it answers at once. One that swallows packets (a firewall
-that lost its state, a failover, a network that is down) would hold its caller for as long as TCP
-goes on trying, which may be hours. So there are limits on three levels: PostgreSQL's own
-``statement_timeout``; the kernel's ``tcp_user_timeout`` and keepalives, by libpq's parameters of
-that name; and one here, for a peer that acknowledges every packet and never answers.
+TCP goes on for hours if a firewall or a failover swallows packets. So there are limits on three
+levels: PostgreSQL's own ``statement_timeout``; the kernel's ``tcp_user_timeout`` and keepalives;
+and one here, for a server that acknowledges every packet and never answers (its disk hangs).
 """
 
 from __future__ import annotations
@@ -13,14 +11,13 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+from urllib.parse import quote, quote_plus
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 
 from ..errors import ServiceKeyStoreError, SettingsError
-
-__all__ = ["Database", "Unstorable", "unusable"]
 
 T = TypeVar("T")
 
@@ -29,7 +26,7 @@ _GRACE = 1.0
 # Seconds that one writer of SQLite waits for another.
 _SQLITE_WAIT = 30
 # Connections that are idle are probed after this many seconds, then at this interval.
-_KEEPALIVE_IDLE, _KEEPALIVE_INTERVAL, _KEEPALIVE_COUNT = 30, 10, 3
+_KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
 
 class Unstorable(ServiceKeyStoreError):
@@ -37,13 +34,8 @@ class Unstorable(ServiceKeyStoreError):
 
 
 class Database:
-    """SQLite or PostgreSQL. Safe to use from many threads.
-
-    Args:
-        database: an address, or an ``Engine`` of the user's own, whose timeouts are its own.
-        timeout: seconds to connect to PostgreSQL, and for each statement. Parameters in the
-            address win (``connect_timeout``, ``tcp_user_timeout``,
-            ``options=-cstatement_timeout=…``).
+    """SQLite or PostgreSQL; ``ServiceKeyStore`` explains the arguments. Safe to use from many
+    threads.
 
     Raises:
         SettingsError: it is of another kind, or its driver is missing.
@@ -69,15 +61,12 @@ class Database:
         return self._engine.url
 
     def __str__(self) -> str:
-        """The address without its password."""
-        return self._engine.url.render_as_string(hide_password=True)
+        """The URL without its password."""
+        # A password may also be a parameter.
+        return self._engine.url.set(query={}).render_as_string(hide_password=True)
 
     def transact(self, work: Callable[[sa.Connection], T], *, keep: bool = True) -> T:
-        """Do ``work`` in a transaction of its own.
-
-        Args:
-            work: what to do.
-            keep: False rolls it back in the end.
+        """Do ``work`` in its own transaction, which is rolled back unless ``keep``.
 
         Raises:
             Unstorable: the database refuses what it was given.
@@ -97,7 +86,7 @@ class Database:
                 return result
         except SQLAlchemyError as error:
             # Raised outside: the chain holds statements and connection arguments.
-            why = _why(error, self._engine.url.password)
+            why = _why(error, self._engine.url)
             if isinstance(error, DataError):
                 refused = Unstorable
         raise refused(why)
@@ -122,31 +111,22 @@ class Database:
         self._engine.dispose(close=False)
 
     def _connecting(self, url: sa.URL, timeout: float) -> sa.Engine:
-        arguments: dict[str, Any] = {}
         postgresql = url.get_backend_name() == "postgresql"
+        arguments: dict[str, Any] = {"timeout": _SQLITE_WAIT}
         if postgresql:
-            defaults = {
-                # libpq counts whole seconds, and takes 1 for 2.
-                "connect_timeout": max(2, round(timeout)),
-                "tcp_user_timeout": round(timeout * 1000),
-                "keepalives_idle": _KEEPALIVE_IDLE,
-                "keepalives_interval": _KEEPALIVE_INTERVAL,
-                "keepalives_count": _KEEPALIVE_COUNT,
-            }
-            arguments = {name: value for name, value in defaults.items() if name not in url.query}
+            # libpq counts whole seconds to connect, and takes 1 for 2.
+            limits = {"connect_timeout": max(2, round(timeout)), **_KEEPALIVE}
+            limits["tcp_user_timeout"] = round(timeout * 1000)
+            arguments = {name: value for name, value in limits.items() if name not in url.query}
             if "statement_timeout" not in str(url.query.get("options", "")):
                 self._statement_timeout = max(1, round(timeout * 1000))
-        else:
-            arguments["timeout"] = _SQLITE_WAIT
-        missing = None
         try:
             engine = sa.create_engine(
                 url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True
             )
         except ImportError as error:
-            missing = error.name
-        if missing is not None:
-            raise unusable(f"needs a driver that is not installed: pip install {missing}")
+            why = f"needs a driver that is not installed: pip install {error.name}"
+            raise unusable(why) from None
         if not postgresql:
             sa.event.listen(engine, "connect", _write_ahead)
         elif url.get_driver_name() == "psycopg" and self._statement_timeout is not None:
@@ -158,16 +138,16 @@ def _url(database: str) -> sa.URL:
     try:
         url = sa.make_url(database)
     except SQLAlchemyError:
-        # Without the chain: it quotes the address, and with it a password.
+        # Without the chain: it quotes the URL, and with it a password.
         url = None
     if url is None:
-        raise unusable("is no address of a database, such as sqlite:///keys.sqlite3")
+        raise unusable("is not the URL of a database, such as sqlite:///keys.sqlite3")
     # "postgres" is what hosting services write into their variables.
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() == "sqlite":
         if not url.database or ":memory:" in url.database or "memory" in url.query.get("mode", ""):
-            raise unusable("must be a file: nothing else could read a database in memory")
+            raise unusable("must be a file: other processes cannot read an in-memory database")
     elif url.get_backend_name() != "postgresql":
         raise unusable("must be SQLite or PostgreSQL")
     return url
@@ -184,21 +164,16 @@ def _bounded_connect(patience: float) -> Callable[..., Any]:
         def _until(self, gen: Generator[Any, Any, T], end: float) -> Generator[Any, Any, T]:
             try:
                 state = next(gen)
-                while True:
-                    # psycopg comes back several times a second, with or without an answer.
+                # psycopg comes back several times a second, with or without an answer.
+                while time.monotonic() <= end:
                     state = gen.send((yield state))
-                    if time.monotonic() > end:
-                        # Not to be used again: the answer may still come, to another question.
-                        self.pgconn.finish()
-                        raise psycopg.OperationalError(f"no answer within {patience:g} s")
             except StopIteration as stop:
-                result: T = stop.value
-                return result
+                return cast(T, stop.value)
+            # Not to be used again: the answer may still come, to another question.
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no response within {patience:g} s")
 
-    def connect(dialect: Any, record: Any, args: Any, options: Any) -> Any:
-        return Bounded.connect(*args, **options)
-
-    return connect
+    return lambda dialect, record, args, options: Bounded.connect(*args, **options)
 
 
 def _write_ahead(connection: Any, record: object) -> None:
@@ -216,10 +191,20 @@ def unusable(why: str) -> SettingsError:
     return SettingsError(f"service_keys (LTIAAS_SERVICE_KEYS) {why}")
 
 
-def _why(error: SQLAlchemyError, password: object) -> str:
+def _why(error: SQLAlchemyError, url: sa.URL) -> str:
     """What the database says: its first line, since what follows may quote the row."""
     said = str(error.orig) if isinstance(error, DBAPIError) else ""
     line = said.strip().partition("\n")[0]
-    if password:
-        line = line.replace(str(password), "***")
+    for password in _passwords(url):
+        for form in (password, quote(password, safe=""), quote_plus(password)):
+            line = line.replace(form, "***")
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+def _passwords(url: sa.URL) -> list[str]:
+    """libpq also takes passwords as parameters (``password``, ``sslpassword``)."""
+    given = [str(url.password or "")]
+    for name, value in url.query.items():
+        if "password" in name.lower():
+            given += [value] if isinstance(value, str) else value
+    return [password for password in given if password]

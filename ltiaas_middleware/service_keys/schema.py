@@ -6,31 +6,18 @@ it (to SQL any two NULLs are different), and an LMS's ids may be of any length.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ..activity import ActivityKey
 from ..errors import ServiceKeyStoreError
-
-__all__ = [
-    "SCHEMA_VERSION",
-    "Place",
-    "Row",
-    "keys",
-    "migrate",
-    "newest_version",
-    "select",
-    "upsert",
-    "version_of",
-]
 
 metadata = sa.MetaData()
 
-#: Documented in docs/outside-a-launch.md; a change here needs an entry in ``_UPGRADES``.
+#: Documented in docs/reference/database.md; a change here needs an entry in ``_UPGRADES``.
 keys = sa.Table(
     "ltiaas_service_keys",
     metadata,
@@ -49,41 +36,16 @@ _schema = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
 )
 _PART = "service_keys"
-select = sa.select(
-    keys.c.digest,
-    keys.c.platform_id,
-    keys.c.context_id,
-    keys.c.resource_link_id,
-    keys.c.launched_at,
-    keys.c.sealed,
-)
 
 #: What brings the tables of version 1 to 2, of 2 to 3 and so on.
 _UPGRADES: tuple[Callable[[sa.Connection], None], ...] = ()
-
-#: The version of the schema that this release reads and writes.
-SCHEMA_VERSION = 1 + len(_UPGRADES)
 
 # Any number will do, as long as nothing else in the database locks the same one.
 _ADVISORY_LOCK = 5_844_117_231
 
 
-class Place(NamedTuple):
-    """What a service key is stored under (``wire.md``, "The service key")."""
-
-    platform_id: str
-    context_id: str | None
-    resource_link_id: str | None
-
-    @property
-    def digest(self) -> str:
-        """64 hexadecimal digits: SHA-256 of the three as a compact JSON list."""
-        text = json.dumps(list(self), separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
-
-
 class Row(NamedTuple):
-    """A row as it stands in the database."""
+    """A row of the database."""
 
     digest: str
     platform_id: str
@@ -93,30 +55,28 @@ class Row(NamedTuple):
     sealed: bytes
 
     @property
-    def place(self) -> Place:
-        return Place(self.platform_id, self.context_id, self.resource_link_id)
+    def activity_key(self) -> ActivityKey:
+        return ActivityKey(self.platform_id, self.context_id, self.resource_link_id)
 
 
-def upsert(dialect: str, place: Place, launched_at: int, sealed: bytes, latest: int) -> sa.Insert:
-    """The statement that stores a key unless a later launch's is stored already.
+select = sa.select(*(keys.c[name] for name in Row._fields))
+
+
+def upsert(
+    dialect: str, key: ActivityKey, launched_at: int, sealed: bytes, latest: int
+) -> sa.Insert:
+    """The statement that stores a ciphertext unless a later launch's is stored already.
 
     Args:
         dialect: ``"sqlite"`` or ``"postgresql"``.
-        place: what to store it under.
+        key: what to store it under.
         launched_at: microseconds since the epoch.
         sealed: the ciphertext.
-        latest: the latest launch time, in microseconds, that is believed. A row beyond it is
-            overwritten: a machine whose clock was ahead must not keep all later launches out.
+        latest: microseconds. A row beyond is overwritten: a machine whose clock was ahead must not
+            keep all later launches out.
     """
     insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    statement = insert(keys).values(
-        digest=place.digest,
-        platform_id=place.platform_id,
-        context_id=place.context_id,
-        resource_link_id=place.resource_link_id,
-        launched_at=launched_at,
-        sealed=sealed,
-    )
+    statement = insert(keys).values(Row(key.digest, *key, launched_at, sealed)._asdict())
     new = statement.excluded
     result: sa.Insert = statement.on_conflict_do_update(
         index_elements=[keys.c.digest],
@@ -125,11 +85,6 @@ def upsert(dialect: str, place: Place, launched_at: int, sealed: bytes, latest: 
         where=sa.or_(keys.c.launched_at <= new.launched_at, keys.c.launched_at > latest),
     )
     return result
-
-
-def newest_version() -> int:
-    """The version that ``migrate`` leads to."""
-    return 1 + len(_UPGRADES)
 
 
 def version_of(connection: sa.Connection) -> int | None:
@@ -148,15 +103,14 @@ def migrate(connection: sa.Connection) -> None:
     """
     _lock(connection)
     _schema.create(connection, checkfirst=True)
-    found = connection.scalar(sa.select(_schema.c.version).where(_schema.c.part == _PART))
-    newest = newest_version()
+    found, newest = version_of(connection), 1 + len(_UPGRADES)
     if found is None:
         keys.create(connection, checkfirst=True)
         connection.execute(_schema.insert().values(part=_PART, version=newest))
     elif found > newest:
         raise ServiceKeyStoreError(
-            f"the tables are of version {found}, made by a newer release of "
-            f"ltiaas-middleware; this one knows {newest}"
+            f"a newer release created the tables (version {found}); this release supports version "
+            f"{newest}, so upgrade it"
         )
     elif found < newest:
         for upgrade in _UPGRADES[found - 1 :]:

@@ -1,18 +1,17 @@
-"""One stored service key, as jobs get it."""
+"""A stored service key, for jobs."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NoReturn
 
+from ..activity import ActivityKey
 from ..api.session import ApiSession
 from ..credentials import ServiceKeyCredential
-from .schema import Place, Row
+from .schema import Row
 
 if TYPE_CHECKING:
     from .store import ServiceKeyStore
-
-__all__ = ["StoredServiceKey", "microseconds"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -29,58 +28,43 @@ def microseconds(moment: datetime) -> int:
 
 
 class StoredServiceKey:
-    """One stored service key. Its ``repr`` does not show it.
+    """A stored service key. Its ``repr`` does not show the key.
 
     Attributes:
-        platform_id: of the LMS registration.
-        context_id: of the course, or None.
-        resource_link_id: of the activity, or None (a deep-linking or course-level launch).
-        refreshed_at: when the launch began that brought it (aware, UTC).
+        activity_key: the activity under which the key is stored.
+        platform_id: the LMS registration's ID.
+        context_id: the course's ID, or None.
+        resource_link_id: the activity's ID, or None (a deep-linking or course-level launch).
+        refreshed_at: when the launch that stored the key began (aware, UTC).
     """
 
-    __slots__ = (
-        "_row",
-        "_store",
-        "context_id",
-        "platform_id",
-        "refreshed_at",
-        "resource_link_id",
-    )
-
     def __init__(self, store: ServiceKeyStore, row: Row) -> None:
-        self._store = store
-        self._row = row
-        self.platform_id = row.platform_id
-        self.context_id = row.context_id
-        self.resource_link_id = row.resource_link_id
+        self._store, self._row = store, row
+        self.activity_key: ActivityKey = row.activity_key
+        self.platform_id, self.context_id, self.resource_link_id = row.activity_key
         self.refreshed_at = _EPOCH + timedelta(microseconds=row.launched_at)
 
     @property
-    def place(self) -> Place:
-        """The three ids that it is stored under."""
-        return self._row.place
-
-    @property
     def credential(self) -> ServiceKeyCredential:
-        """Signs roster and grade calls.
+        """A credential that signs roster and grade calls.
 
         Raises:
-            ServiceKeyUnreadable: it was sealed under a secret that is not there any more, or the
-                row is not what was written.
+            ServiceKeyUnreadable: the key's secret is no longer in ``Settings.secrets``, or the row
+                was changed.
         """
         return self._store._credential(self._row)
 
     @property
     def api(self) -> ApiSession:
-        """Calls with this service key, on connections that all keys of the store share.
+        """An ``ApiSession`` for this service key. All keys of the store share its connections.
 
         Raises:
-            ServiceKeyUnreadable: as ``credential``.
+            ServiceKeyUnreadable: as for ``credential``.
         """
         return self._store._api(self.credential)
 
     def __repr__(self) -> str:
-        return f"<StoredServiceKey {self.place!r} of {self.refreshed_at.isoformat()}>"
+        return f"<StoredServiceKey {self.activity_key!r} of {self.refreshed_at.isoformat()}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a StoredServiceKey is not pickled; keep its place and read it again")
+        raise TypeError("a StoredServiceKey cannot be pickled; keep its activity_key instead")

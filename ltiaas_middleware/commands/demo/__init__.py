@@ -1,5 +1,1 @@
-"""A small tool to look at, and the sandbox that launches it: ``python -m ltiaas_middleware demo``.
-
-``tool`` is the tool, ``pages`` how it looks; ``run`` serves tool and sandbox, ``check`` launches
-the one from the other without a browser.
-"""
+"""The demo tool, the sandbox that launches it, and ``demo --check``."""

@@ -1,51 +1,77 @@
-"""What a step of the doctor found, and how it is told."""
+"""What doctor found, and how it is shown. The texts are in ``findings.toml``."""
 
 from __future__ import annotations
 
+import json
+import tomllib
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from typing import TextIO
 
-__all__ = ["FAILED", "OK", "SKIPPED", "WARNING", "Finding", "report", "verdict"]
+from ..printing import heading, line
 
-OK, WARNING, FAILED, SKIPPED = "ok", "warning", "FAILED", "skipped"
+__all__ = ["LEVELS", "TEXTS", "Finding", "find", "print_findings"]
+
+#: By code: group, check, level, seen and fix.
+TEXTS = tomllib.loads(files(__package__).joinpath("findings.toml").read_text("utf-8"))
+_DOCS = "https://github.com/ltiaas-middleware/ltiaas-middleware/blob/main/docs/reference/doctor.md"
+#: A note is fine here, and not in production.
+LEVELS = ("ok", "note", "warning", "failed", "skipped")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one step found.
+    """What one check found, without secrets; ``level`` is one of ``LEVELS``."""
 
-    Attributes:
-        step: its name, such as ``"API key"``.
-        level: ``"ok"``, ``"warning"``, ``"FAILED"``, or ``"skipped"``: not looked at.
-        seen: what was found.
-        fix: what to do about it; "" where there is nothing to do.
-    """
-
-    step: str
+    code: str
+    group: str
+    check: str
     level: str
     seen: str
-    fix: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether launches can work in spite of it."""
-        return self.level != FAILED
+    fix: str
+    link: str
 
 
-def report(finding: Finding) -> str:
-    """A finding as text: one line, and another where there is something to do."""
-    line = f"{finding.level:<7} {finding.step}: {finding.seen}"
-    return f"{line}\n        → {finding.fix}" if finding.fix else line
+def find(code: str, /, **values: object) -> Finding:
+    """The finding of a code, with the values that its texts name."""
+    text = TEXTS[code]
+    seen, fix = (text.get(part, "").format(**values) for part in ("seen", "fix"))
+    check = text.get("check", code.capitalize())
+    return Finding(code, text["group"], check, text["level"], seen, fix, f"{_DOCS}#{code}")
 
 
-def verdict(findings: Iterable[Finding]) -> str:
-    """The last line: never more than what was looked at."""
-    levels = {finding.level for finding in findings}
-    if FAILED in levels:
-        return "Fix the failed checks, then run this again."
-    parts = ["No check failed."]
-    if WARNING in levels:
-        parts.append("Read the warnings.")
-    if SKIPPED in levels:
-        parts.append("What was skipped is not known to work.")
-    return "All is well." if len(parts) == 1 else " ".join(parts)
+def print_findings(findings: Iterable[Finding], out: TextIO, *, as_json: bool) -> int:
+    """Print each finding as soon as it is there, then how many there are of each level. Gives the
+    exit status: 1 if a check failed."""
+    seen: list[Finding] = []
+    for finding in findings:
+        if not as_json:
+            _print(finding, out, begins=not seen or seen[-1].group != finding.group)
+        seen.append(finding)
+    levels = Counter(finding.level for finding in seen)
+    summary = {level: levels[level] for level in LEVELS}
+    if as_json:
+        document = {"findings": list(map(asdict, seen)), "summary": summary}
+        print(json.dumps(document, indent=2), file=out)
+    else:
+        counts = ", ".join(_counted(level, count) for level, count in summary.items() if count)
+        print(f"\n{counts}", file=out)
+        if levels["failed"]:
+            print("Next: fix the failed checks, then run this again.", file=out)
+    return 1 if levels["failed"] else 0
+
+
+def _counted(level: str, count: int) -> str:
+    plural = "s" if level in ("note", "warning") and count > 1 else ""
+    return f"{count} {'passed' if level == 'ok' else level}{plural}"
+
+
+def _print(finding: Finding, out: TextIO, begins: bool) -> None:
+    if begins:
+        print(heading(finding.group, out), file=out)
+    print(line(finding.level, finding.check, finding.seen, out=out), file=out)
+    if finding.fix:
+        print(f"        Next: {finding.fix}\n        {finding.link}", file=out)
+    out.flush()

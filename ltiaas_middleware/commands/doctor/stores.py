@@ -1,139 +1,68 @@
-"""Redis and the database: can they be reached, with the rights that are needed?
-
-Each is used as the middleware uses it, and left as it was. Without them launches go on, each worker
-alone and no service key stored, so that nobody may notice for weeks.
-"""
+"""Redis and the database: can they be used? Without them launches go on, each worker alone and no
+service key stored, so that nobody may notice for weeks. Each is left as it was."""
 
 from __future__ import annotations
 
 import contextlib
 import secrets
 from collections.abc import Iterator
-from typing import Any
+from urllib.parse import urlsplit
 
 from ... import _redis_clients
 from ...errors import ServiceKeyStoreError, SettingsError
 from ...settings import Settings
-from .finding import FAILED, OK, WARNING, Finding
+from .finding import Finding, find
 
 __all__ = ["stores"]
 
-_REDIS, _DATABASE = "Redis", "service keys"
-# Seconds; of one that works.
 _TIMEOUT = 2.0
-# What the middleware's scripts call (_verification/redis_scripts.py), on one key.
-_CALLS = """
-redis.call('SET', KEYS[1], '1', 'PX', 10000)
-redis.call('GETRANGE', KEYS[1], 0, 1)
-redis.call('PTTL', KEYS[1])
-return redis.call('DEL', KEYS[1])
-"""
+_EVICTS_ANY = "evicts entries that are in use, so that a used one-time link may open again"
+# What a full Redis does by a policy; docs/howto/redis.md says more.
+_IF_FULL = {
+    "noeviction": "stores no new launches, so that workers cannot share them",
+    "volatile-ttl": "evicts the oldest launches and the marks of used one-time links",
+}
 
 
 def stores(settings: Settings) -> Iterator[Finding]:
     """A finding for each that is configured."""
-    if isinstance(settings.cache, str) and settings.cache != "memory":
-        yield _redis(settings.cache, settings.cache_prefix, settings.cache_timeout)
+    if isinstance(settings.cache, str) and "://" in settings.cache:
+        yield from _redis(settings.cache, settings.cache_prefix)
     if isinstance(settings.service_keys, str):
         yield _database(settings.service_keys)
 
 
-def _redis(address: str, prefix: str, timeout: float) -> Finding:
-    from ..._verification.redis_trouble import reason
-
-    memory: dict[str, Any] | None = None
+def _redis(url: str, prefix: str) -> Iterator[Finding]:
+    memory: dict[str, object] | None = None
+    name = f"{prefix}:doctor-{secrets.token_hex(8)}"
     try:
-        client = _redis_clients.connect(_redis_clients.parse(address), max(timeout, _TIMEOUT))
-        try:
-            _use(client, prefix)
+        client = _redis_clients.connect(_redis_clients.parse(url), _TIMEOUT)
+        with contextlib.closing(client):
+            client.set(name, b"1", nx=True, px=10_000)
+            client.getrange(name, 0, 1)
+            client.eval("return redis.call('DEL', KEYS[1])", 1, name)
             # The middleware does without this right.
             with contextlib.suppress(Exception):
                 memory = client.info("memory")
-        finally:
-            client.close()
     except Exception as error:  # noqa: BLE001 - clusters and Sentinels raise beyond RedisError
-        return Finding(
-            _REDIS,
-            FAILED,
-            f"cannot be used: {reason(error)}.",
-            f"Check LTIAAS_CACHE, that Redis runs, and that its user may use ~{prefix}:* and "
-            f"&{prefix}:* with SET, GETRANGE, PTTL, DEL, EVAL, PUBLISH and SUBSCRIBE. Until then "
-            "every worker verifies each launch itself.",
-        )
-    return _policy(memory)
+        why = str(error).replace(urlsplit(url).password or "\0", "[hidden]").rstrip(".")
+        yield find("redis-fails", why=why, prefix=prefix)
+        return
+    yield find("redis")
+    if memory is None:
+        yield find("redis-memory-unknown")
+        return
+    policy = str(memory.get("maxmemory_policy", ""))
+    if memory.get("maxmemory") and not policy.endswith("lru"):
+        yield find("redis-eviction", policy=policy, then=_IF_FULL.get(policy, _EVICTS_ANY))
 
 
-def _use(client: Any, prefix: str) -> None:
-    """Each right that the middleware needs: scripts on a key, and a channel."""
-    name = f"{prefix}:{{doctor-{secrets.token_hex(8)}}}:lease"
-    client.eval(_CALLS, 1, name)
-    channel = f"{prefix}:doctor"
-    with contextlib.closing(client.pubsub()) as listening:
-        listening.subscribe(channel)
-        # A refusal to subscribe comes as the answer.
-        listening.get_message(timeout=_TIMEOUT)
-    client.publish(channel, b"")
-
-
-def _policy(memory: dict[str, Any] | None) -> Finding:
-    works = "reachable, with all rights that are needed"
-    policy = str((memory or {}).get("maxmemory_policy", ""))
-    if memory is None or not policy:
-        return Finding(
-            _REDIS,
-            OK,
-            f"{works}; it does not tell its maxmemory-policy, which should be allkeys-lru "
-            "(docs/deployment.md).",
-        )
-    if not memory.get("maxmemory"):
-        return Finding(_REDIS, OK, f"{works}; no maxmemory is set.")
-    advice = "Set maxmemory-policy to allkeys-lru (docs/deployment.md)."
-    if policy == "noeviction":
-        return Finding(
-            _REDIS,
-            WARNING,
-            f"{works}, but its maxmemory-policy is noeviction: once it is full, nothing new is "
-            "shared between workers, and handoffs do not open.",
-            advice,
-        )
-    if not policy.endswith("lru"):
-        what = (
-            "used handoffs and refused launches first"
-            if policy == "volatile-ttl"
-            else "some of what is in use"
-        )
-        return Finding(
-            _REDIS,
-            WARNING,
-            f"{works}, but its maxmemory-policy is {policy}: once it is full, it forgets {what}.",
-            advice,
-        )
-    return Finding(_REDIS, OK, f"{works}; its maxmemory-policy is {policy}.")
-
-
-def _database(address: str) -> Finding:
+def _database(url: str) -> Finding:
     from ...service_keys.inspection import inspect_database
 
     try:
-        found = inspect_database(address)
-    except SettingsError as error:
-        return Finding(_DATABASE, FAILED, f"{error}.", "Correct LTIAAS_SERVICE_KEYS.")
-    except ServiceKeyStoreError as error:
-        return Finding(
-            _DATABASE,
-            FAILED,
-            f"the database cannot be used: {str(error).rstrip('.')}.",
-            "Check LTIAAS_SERVICE_KEYS, that the database runs, and the rights of its user "
-            "(CREATE for the first launch, then SELECT, INSERT, UPDATE and DELETE). Until then no "
-            "service key is stored, and jobs find none.",
-        )
-    if found.version is None:
-        return Finding(_DATABASE, OK, "the database works; the first launch makes the tables.")
-    if found.version < found.newest:
-        return Finding(
-            _DATABASE,
-            OK,
-            f"the database works; the next launch brings its tables from version {found.version} "
-            f"to {found.newest}.",
-        )
-    return Finding(_DATABASE, OK, f"the database works, with tables of version {found.version}.")
+        version = inspect_database(url)
+    except (SettingsError, ServiceKeyStoreError) as error:
+        return find("service-keys-fail", why=str(error).rstrip("."))
+    tables = "the first launch creates the tables" if version is None else f"tables v{version}"
+    return find("service-keys", tables=tables)

@@ -2,144 +2,119 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from werkzeug import Response
 
 from .. import errors
+from ..bodies import Rules, checked, optional
 from ..call import Call
 from ..errors import json_response
-from ..platforms import Document, Platforms
-from ..registrations import Registration, Registrations
+from ..platforms import Document
+from ..registrations import CLOSE
 
-_TEXTS = ("url", "clientId", "name", "authenticationEndpoint", "accesstokenEndpoint")
+_Row = TypeVar("_Row")
 _METHODS = ("JWK_SET", "JWK_KEY", "RSA_KEY")
 
 
-class AccountEndpoints:
-    """The endpoints that take the API key alone."""
-
-    def __init__(self, platforms: Platforms, registrations: Registrations) -> None:
-        self._platforms = platforms
-        self._registrations = registrations
-
-    def registration(self, call: Call) -> Response:
-        """`GET /api/registrations/<id>`."""
-        found = self._pending(call)
-        return json_response(found.raw() if call.raw else found.document())
-
-    def complete_registration(self, call: Call) -> Response:
-        """`POST /api/registrations/<id>/complete`."""
-        self._pending(call)
-        body = call.body
-        options = body if isinstance(body, dict) else {}
-        problems = [] if body is None or isinstance(body, dict) else [_error("", "is no object")]
-        for name, kind, words in (
-            ("platformName", str, "text"),
-            ("autoActivate", bool, "true or false"),
-        ):
-            if not isinstance(options.get(name), (kind, type(None))):
-                problems.append(_error(name, f"must be {words}"))
-        if not _messages(options.get("messages")):
-            problems.append(_error("messages", "must be a list of {type, placements}"))
-        if problems:
-            raise errors.invalid_body(problems, body)
-        completed = self._registrations.complete(
-            call.path_id,
-            name=options.get("platformName"),
-            active=bool(options.get("autoActivate")),
-        )
-        if completed is None:
-            raise errors.not_found("There is no such registration.")
-        html, platform = completed
-        return json_response({"html": html, "platformId": platform["id"]})
-
-    def platforms(self, call: Call) -> Response:
-        """`GET /api/platforms`."""
-        filters = {
-            name: call.query[name] for name in ("id", "url", "clientId") if name in call.query
-        }
-        rows = [
-            document
-            for document in self._platforms.documents()
-            if all(document.get(name) == value for name, value in filters.items())
-        ]
-        return json_response({"platforms": rows})
-
-    def create_platform(self, call: Call) -> Response:
-        """`POST /api/platforms`."""
-        body = call.body
-        return json_response(self._platforms.add({**_fields(body, required=True), "active": True}))
-
-    def platform(self, call: Call) -> Response:
-        """`GET /api/platforms/<id>`."""
-        return json_response(_found(self._platforms.get(call.path_id)))
-
-    def update_platform(self, call: Call) -> Response:
-        """`PUT /api/platforms/<id>`."""
-        _found(self._platforms.get(call.path_id))
-        fields = _fields(call.body, required=False)
-        return json_response(_found(self._platforms.change(call.path_id, fields)))
-
-    def delete_platform(self, call: Call) -> Response:
-        """`DELETE /api/platforms/<id>`."""
-        _found(self._platforms.remove(call.path_id))
-        return Response(status=204)
-
-    def activate_platform(self, call: Call) -> Response:
-        """`POST /api/platforms/<id>/activate`."""
-        return json_response(_found(self._platforms.change(call.path_id, {"active": True})))
-
-    def deactivate_platform(self, call: Call) -> Response:
-        """`POST /api/platforms/<id>/deactivate`."""
-        return json_response(_found(self._platforms.change(call.path_id, {"active": False})))
-
-    def _pending(self, call: Call) -> Registration:
-        found = self._registrations.get(call.path_id)
-        if found is None:
-            raise errors.not_found("There is no such registration.")
-        return found
+def registration(call: Call) -> Response:
+    found = _found(call.sandbox.registrations.get(call.path_id), "registration")
+    return json_response(found.raw() if call.raw else found.document())
 
 
-def _found(document: Document | None) -> Document:
-    if document is None:
-        raise errors.not_found("There is no such platform.")
-    return document
+def complete_registration(call: Call) -> Response:
+    body = call.body
+    options = checked({} if body is None else body, _COMPLETION)
+    made = call.sandbox.registrations.complete(
+        call.path_id, name=options.get("platformName"), active=bool(options.get("autoActivate"))
+    )
+    return json_response({"html": CLOSE, "platformId": _found(made, "registration")["id"]})
 
 
-def _fields(body: Any, *, required: bool) -> dict[str, Any]:
-    """The fields that a caller may set, checked. LTIAAS's documentation requires all of them."""
-    if not isinstance(body, dict):
-        raise errors.invalid_body([_error("", "must be an object")], body)
-    given = {name: value for name, value in body.items() if value is not None}
-    problems = [
-        _error(name, "is required: text")
-        for name in _TEXTS
-        if not isinstance(given.get(name, None if required else ""), str)
+def platforms(call: Call) -> Response:
+    filters = {name: call.query[name] for name in ("id", "url", "clientId") if name in call.query}
+    rows = [
+        document
+        for document in call.sandbox.platforms.documents()
+        if all(document.get(name) == value for name, value in filters.items())
     ]
-    config = given.get("authConfig", None if required else {"method": "JWK_SET", "key": ""})
-    if (
-        not isinstance(config, dict)
-        or config.get("method") not in _METHODS
-        or not isinstance(config.get("key"), str)
-    ):
-        allowed = ", ".join(_METHODS)
-        problems.append(_error("authConfig", f"is required: a key, and a method of {allowed}"))
-    if problems:
-        raise errors.invalid_body(problems, body)
-    return {name: given[name] for name in (*_TEXTS, "authConfig") if name in given}
+    return json_response({"platforms": rows})
 
 
-def _messages(messages: Any) -> bool:
-    if messages is None:
-        return True
-    return isinstance(messages, list) and all(
-        isinstance(message, dict)
-        and isinstance(message.get("type"), str)
-        and isinstance(message.get("placements", []), list)
-        for message in messages
+def create_platform(call: Call) -> Response:
+    """`POST /api/platforms`. LTIAAS's documentation requires all fields but two."""
+    fields = _known(checked(call.body, _PLATFORM))
+    return json_response(call.sandbox.platforms.add({"active": True, **fields}))
+
+
+def platform(call: Call) -> Response:
+    return json_response(_found(call.sandbox.platforms.get(call.path_id)))
+
+
+def update_platform(call: Call) -> Response:
+    platform(call)
+    body = call.body
+    given = body if isinstance(body, dict) else {}
+    rules = {name: rule for name, rule in _PLATFORM.items() if given.get(name) is not None}
+    return _changed(call, _known(checked(body, rules)))
+
+
+def delete_platform(call: Call) -> Response:
+    _found(call.sandbox.platforms.remove(call.path_id))
+    return Response(status=204)
+
+
+def activate_platform(call: Call) -> Response:
+    return _changed(call, {"active": True})
+
+
+def deactivate_platform(call: Call) -> Response:
+    return _changed(call, {"active": False})
+
+
+def _changed(call: Call, fields: Document) -> Response:
+    return json_response(_found(call.sandbox.platforms.change(call.path_id, fields)))
+
+
+def _found(row: _Row | None, what: str = "platform") -> _Row:
+    if row is None:
+        raise errors.not_found(f"There is no such {what}.")
+    return row
+
+
+def _known(fields: Document) -> Document:
+    return {name: fields[name] for name in _PLATFORM if name in fields}
+
+
+def _config(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.get("method") in _METHODS
+        and isinstance(value.get("key"), str)
     )
 
 
-def _error(field: str, message: str) -> dict[str, str]:
-    return {"field": field, "message": message}
+def _messages(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, list)
+        and all(
+            isinstance(message, dict)
+            and isinstance(message.get("type"), str)
+            and isinstance(message.get("placements", []), list)
+            for message in value
+        )
+    )
+
+
+_COMPLETION: Rules = {
+    "platformName": (optional(str), "must be text"),
+    "autoActivate": (optional(bool), "must be true or false"),
+    "messages": (_messages, "must be a list of {type, placements}"),
+}
+_TEXTS = ("url", "clientId", "name", "authenticationEndpoint", "accesstokenEndpoint")
+_PLATFORM: Rules = {
+    **dict.fromkeys(_TEXTS, (lambda value: isinstance(value, str), "is required: text")),
+    "authConfig": (_config, f"is required: a key, and a method of {', '.join(_METHODS)}"),
+    "active": (optional(bool), "must be true or false"),
+    "authorizationServer": (optional(str), "must be text"),
+}

@@ -1,0 +1,149 @@
+"""What an ASGI app sends in a launch, on its way to the server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from ._gate.decisions import Serve
+from ._gate.frame import AppAnswers
+from ._gate.insertion import Insertion, Insertions
+from ._gate.jar import Jar
+from ._gate.request import Variables
+from .responses import Response
+from .scrubbing import scrub_request
+
+__all__ = ["may_send", "saving", "send_response", "sending", "without_shortcuts"]
+
+_STARTS = ("http.response.start", "websocket.http.response.start")
+_BEGINNINGS = (*_STARTS, "websocket.accept")
+# The server reads the file by itself, so that nothing could be inserted.
+_SHORTCUTS = ("http.response.pathsend", "http.response.zerocopysend")
+
+
+def sending(
+    send: Any,
+    serve: Serve,
+    request: Variables,
+    answers: AppAnswers[bytes],
+    insertions: Insertions[bytes],
+) -> Any:
+    """``send`` with the headers that the app's response needs in a launch. A document's are held
+    back until the script's tag has its place."""
+    document: _Document | None = None
+
+    # A coroutine function, because asgiref warns of one that is not. What is sent is kept in no
+    # variable: the server may raise, and a cookie may be the launch's.
+    async def send_in_launch(message: Any) -> None:
+        nonlocal document
+        kind = message["type"]
+        if kind == "http.response.body":
+            await (send if document is None else document.body)(message)
+        elif kind in _STARTS:
+            given = message.get("headers") or ()
+            if not serve.may_have_script or kind != "http.response.start":
+                await send({**message, "headers": answers.headers(given, serve, request)})
+                return
+            document = _Document(send)
+            document.start = {**message, "headers": answers.headers(given, serve, request)}
+            document.insertion = insertions.of(
+                message["status"], document.start["headers"], serve, request
+            )
+            if document.insertion is None:
+                await send(document.start)
+                document = None
+        elif kind == "websocket.accept" and message.get("headers"):
+            given, handshake = message["headers"], answers.handshake_headers
+            await send(dict(message, headers=handshake(given, serve, request)))
+        else:
+            await send(message)
+
+    return send_in_launch
+
+
+def saving(send: Any, jar: Jar, run: Callable[[Callable[[], None]], Awaitable[None]]) -> Any:
+    """``send`` that keeps the app's cookies before a response begins.
+
+    Args:
+        send: the server's.
+        jar: of the launch.
+        run: runs what may wait in a thread.
+    """
+
+    async def send_when_saved(message: Any) -> None:
+        if jar.changed and message["type"] in _BEGINNINGS:
+            await run(jar.save)
+        await send(message)
+
+    return send_when_saved
+
+
+class _Document:
+    """A response that may be held back.
+
+    Attributes:
+        start: the message that begins it.
+        insertion: the tag on its way into it, if it is a document.
+    """
+
+    __slots__ = ("_send", "insertion", "start")
+
+    def __init__(self, send: Any) -> None:
+        self._send = send
+        self.insertion: Insertion[bytes] | None = None
+        self.start: Any = None
+
+    async def body(self, message: Any) -> None:
+        """Send a part of the body, and what was held back before it."""
+        insertion = self.insertion
+        if insertion is None or not insertion.waiting:
+            await self._send(message)
+            return
+        more = message.get("more_body", False)
+        chunk = insertion.feed(bytes(message.get("body") or b""), last=not more)
+        if not insertion.waiting:
+            self.start["headers"] = insertion.headers
+            await self._send(self.start)
+            await self._send(dict(message, body=chunk))
+
+
+def without_shortcuts(scope: Any) -> None:
+    """Have the app send its files as bodies."""
+    extensions = scope.get("extensions")
+    if extensions and any(name in extensions for name in _SHORTCUTS):
+        kept = {name: each for name, each in extensions.items() if name not in _SHORTCUTS}
+        scope["extensions"] = kept
+
+
+async def send_response(answer: Response, scope: Any, send: Any) -> None:
+    """Send a whole answer; to a websocket's handshake as far as the server can."""
+    scrub_request(scope)
+    prefix = ""
+    if scope["type"] == "websocket":
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            # Closing before accepting makes the server answer 403; 1008 is "policy violation".
+            await send({"type": "websocket.close", "code": 1008, "reason": ""})
+            return
+        prefix = "websocket."
+    await send(
+        {
+            "type": f"{prefix}http.response.start",
+            "status": answer.status,
+            "headers": _encode(answer.all_headers),
+        }
+    )
+    body = b"" if scope.get("method") == "HEAD" else answer.body
+    await send({"type": f"{prefix}http.response.body", "body": body})
+
+
+async def may_send(answer: Response, scope: Any, send: Any) -> bool:
+    """Send an answer if none has begun; the server alone knows, and says so by raising."""
+    try:
+        await send_response(answer, scope, send)
+    except Exception:  # noqa: BLE001 - each server has an exception of its own for it
+        return False
+    return True
+
+
+def _encode(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]

@@ -1,0 +1,105 @@
+"""Signing in elsewhere (OAuth): a provider accepts one fixed redirect URL, which names no launch.
+
+So the launch travels in ``state``, which every provider returns unchanged (RFC 6749 section 4.1.2).
+It is encrypted on the way out, because a launch path opens a launch that is not cookie-bound. On
+the way back it is exchanged for what the app put there. It authenticates nothing: the redirect
+leads to the launch path, which asks for authentication as always.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, unquote_plus
+
+from .._crypto.keys import LAUNCH_ID_LENGTH
+from ..responses import Response
+from ..settings import Settings
+from .launch_path import LaunchPath
+from .paths import Paths
+from .redirects import start_of_path
+from .request import Request
+
+if TYPE_CHECKING:
+    from .._crypto.encryption import Encryptor
+
+__all__ = ["Callbacks"]
+
+_STATE = re.compile(r"(?<![^&])state=([^&]*)")
+_REDIRECT_URI = re.compile(r"(?<![^&])redirect_uri=([^&]*)")
+
+
+class Callbacks:
+    """Carries launches to a provider and back.
+
+    Args:
+        settings: ``callbacks``, and the secrets. What is excluded is never part of a launch.
+
+    Attributes:
+        paths: the callbacks, decoded, below the mount point.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        excluded = Paths(settings.exclude).any
+        callbacks = settings.callbacks if settings.launch_path else ()
+        self.paths = frozenset(path for path in callbacks if not excluded(path))
+        self._secrets = settings.signing_secrets
+        self._launch_path = LaunchPath(settings)
+
+    @cached_property
+    def _encryptor(self) -> Encryptor:
+        # Here: cryptography takes its time, and most tools have no callbacks.
+        from .._crypto.encryption import Encryptor
+
+        return Encryptor(self._secrets, "oauth-state")
+
+    def outward(self, location: str, launch_id: str, mount: str, host: str) -> str | None:
+        """A ``Location`` header with an encrypted ``state``; None unless it leads to another origin
+        that is to redirect to one of the callbacks.
+
+        Args:
+            location: as the app sent it.
+            launch_id: of the launch that the app redirects from.
+            mount: the mount point, percent-encoded, without a slash at its end.
+            host: the request's ``Host``.
+        """
+        is_absolute = location[:8].lower().startswith(("https://", "http://"))
+        if not self.paths or not is_absolute or start_of_path(location, host) is not None:
+            return None
+        address, mark, fragment = location.partition("#")
+        address, _, query = address.partition("?")
+        states, redirect_uris = _STATE.findall(query), _REDIRECT_URI.findall(query)
+        if not len(states) == len(redirect_uris) == 1:
+            return None
+        if not self._is_callback(unquote_plus(redirect_uris[0]), mount, host):
+            return None
+        ciphertext = self._encryptor.encrypt(f"{launch_id}{states[0]}".encode(), b"")
+        ours = urlsafe_b64encode(ciphertext).decode().rstrip("=")
+        return f"{address}?{_STATE.sub(f'state={ours}', query)}{mark}{fragment}"
+
+    def into_launch(self, request: Request) -> Response | None:
+        """The redirect of a provider's response into its launch, or None."""
+        if request.path not in self.paths or request.get("REQUEST_METHOD") != "GET":
+            return None
+        states = _STATE.findall(request.query)
+        ours = unquote(states[0]) if len(states) == 1 else ""
+        try:
+            ciphertext = urlsafe_b64decode(ours + "=" * (-len(ours) % 4))
+        except ValueError:
+            return None
+        found = self._encryptor.decrypt(ciphertext, b"")
+        if found is None:
+            return None
+        text = found.content.decode()
+        launch_id, state = text[:LAUNCH_ID_LENGTH], text[LAUNCH_ID_LENGTH:]
+        query = _STATE.sub(lambda _: f"state={state}", request.query)
+        return Response(303, (("Location", self._launch_path.address(request, launch_id, query)),))
+
+    def _is_callback(self, url: str, mount: str, host: str) -> bool:
+        start = start_of_path(url, host)
+        if start is None or not url.startswith(f"{mount}/", start):
+            return False
+        path = url[start + len(mount) :].partition("#")[0].partition("?")[0]
+        return unquote(path) in self.paths

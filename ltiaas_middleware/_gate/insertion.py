@@ -1,0 +1,288 @@
+"""Inserts the tag of the script (``launch_script``) into the HTML documents that an app sends in a
+launch, and its first part into the scripts of workers; and into nothing else: no fragments,
+downloads, encoded or partial responses.
+
+Both adapters hold a document's head back until ``Insertion`` has found its place, which is in the
+first bytes of the body.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from html import escape
+from typing import AnyStr, Generic, TypeAlias
+
+from ..settings import Settings
+from .adapter_text import AdapterText
+from .decisions import Serve
+from .launch_script import NAME, LaunchScript
+from .once import Once
+from .request import Variables
+from .script_policy import NO_NONCE, nonce_for
+
+__all__ = ["SHOWN", "Insertion", "Insertions"]
+
+_log = logging.getLogger("ltiaas_middleware")
+
+# What a browser shows as a page of its own (``Sec-Fetch-Dest``).
+_DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object"})
+_WORKERS = frozenset({"worker", "sharedworker"})
+#: ``Sec-Fetch-Dest`` of the requests whose responses may be documents, or scripts of workers.
+SHOWN = _DOCUMENTS | _WORKERS
+_WITHOUT_BODY = frozenset({204, 205, 206})
+_WIDE = re.compile(r"charset\s*=\s*[\"']?(utf-?16|utf-?32|ucs-?2)", re.I)
+_TOLD = frozenset(
+    {
+        "content-disposition",
+        "content-encoding",
+        "content-range",
+        "content-security-policy",
+        "content-type",
+        "ltiaas-error",
+    }
+)
+# Checksums of the app's own bytes, and the offer to send parts of them.
+_UNTRUE = frozenset({"accept-ranges", "content-digest", "content-md5", "digest", "repr-digest"})
+# What lets a browser show a document with cookies that are none any more.
+_KEPT_BY = frozenset({"cache-control", "etag", "expires", "last-modified"})
+# The most that is held back of a body.
+_BOUND = 8192
+
+_ATTRIBUTES = rb"""(?:[\s/](?:[^>"']|"[^"]*"|'[^']*')*)?"""
+_PIECE = re.compile(
+    rb"(?:\s|\xef\xbb\xbf)+|<!--.*?-->|<\?[^>]*>"
+    rb"|(?P<doctype><!doctype[^>\[]*(?:\[[^\]]*\]\s*)?>)"
+    rb"|(?P<html><html" + _ATTRIBUTES + rb">)|(?P<head><head" + _ATTRIBUTES + rb">)",
+    re.I | re.S,
+)
+_STARTS = (b"\xef\xbb\xbf", b"<!--", b"<?", b"<!doctype", b"<html", b"<head")
+_BEGUN = re.compile(rb"<!--|<\?|<!doctype|<(?:html|head)[\s/]", re.I)
+_XHTML = b"http://www.w3.org/1999/xhtml"
+_Headers: TypeAlias = list[tuple[AnyStr, AnyStr]]
+
+
+class Insertion(Generic[AnyStr]):
+    """The tag on its way into one document.
+
+    Attributes:
+        waiting: whether the head has to be held back still.
+        headers: the headers to send, as soon as it does not.
+
+    Args:
+        tag: what to insert.
+        headers: as they are without it.
+        longer: makes the headers of a document with the tag.
+        is_page: whether the browser says that it shows this as a page, which then needs neither
+            ``<html>`` nor a doctype to be one.
+        is_xml: whether it is XHTML.
+    """
+
+    def __init__(
+        self,
+        tag: bytes,
+        headers: _Headers[AnyStr],
+        longer: Callable[[_Headers[AnyStr]], _Headers[AnyStr]],
+        *,
+        is_page: bool,
+        is_xml: bool,
+    ) -> None:
+        self.waiting = True
+        self.headers: _Headers[AnyStr] = headers
+        self._tag = tag
+        self._longer: Callable[[_Headers[AnyStr]], _Headers[AnyStr]] = longer
+        self._is_page = is_page
+        self._is_xml = is_xml
+        self._buffer = b""
+
+    def feed(self, chunk: bytes, *, last: bool = False) -> bytes:
+        """What to send after the next bytes of the body: nothing while ``waiting``.
+
+        Args:
+            chunk: what the app sent.
+            last: whether it is the end of the body.
+        """
+        if not self.waiting:
+            return chunk
+        buffer = self._buffer = self._buffer + chunk if self._buffer else chunk
+        at = self._place(buffer[:_BOUND], last=last or len(buffer) > _BOUND)
+        if at is None:
+            return b""
+        self.waiting, self._buffer = False, b""
+        if at < 0:
+            return buffer
+        self.headers = self._longer(self.headers)
+        return b"".join((buffer[:at], self._tag, buffer[at:]))
+
+    def _place(self, start: bytes, *, last: bool) -> int | None:
+        """Where the tag belongs, -1 if nowhere, None if that cannot be known yet."""
+        at, after = 0, -1
+        while (piece := _PIECE.match(start, at)) is not None:
+            at = piece.end()
+            if piece["head"]:
+                return at
+            if piece["html"]:
+                # Without a default namespace the tag would be no HTML.
+                after = at if not self._is_xml or _XHTML in piece["html"] else -1
+            elif piece["doctype"] and not self._is_xml:
+                after = at
+        rest = start[at : at + 16].lower()
+        unfinished = _BEGUN.match(rest) or any(each.startswith(rest) for each in _STARTS)
+        if unfinished and not last:
+            return None
+        if after < 0 and self._is_page and not self._is_xml and re.match(rb"<[a-z]", rest):
+            return at
+        return after
+
+
+class _IntoWorker(Insertion[AnyStr]):
+    def _place(self, start: bytes, *, last: bool) -> int:
+        return 0
+
+
+class Insertions(AdapterText[AnyStr]):
+    """Finds the documents among an app's responses.
+
+    Args:
+        kind: ``str`` or ``bytes``, whichever the adapter's headers are.
+        settings: whether the script is inserted at all, and where it is served.
+    """
+
+    def __init__(self, kind: type[AnyStr], settings: Settings) -> None:
+        super().__init__(kind)
+        self._source = f"{settings.launch_path}/{NAME}"
+        self._content_type: AnyStr = self._encode("content-type")
+        self._html: AnyStr = self._encode("html")
+        self._javascript: AnyStr = self._encode("javascript")
+        self._for_workers = LaunchScript(settings).for_workers
+        self._not_stored: tuple[AnyStr, AnyStr] = (
+            self._encode("cache-control"),
+            self._encode("no-store"),
+        )
+        self._once = Once()
+
+    def of(
+        self, status: int, headers: _Headers[AnyStr], serve: Serve, request: Variables
+    ) -> Insertion[AnyStr] | None:
+        """The insertion for a response to a request that ``may_have_script``; None if it is no
+        document that can have one.
+
+        Args:
+            status: of the response.
+            headers: of the response, as they are about to be sent.
+            serve: what the app was handed.
+            request: its CGI variables.
+        """
+        for name, value in headers:
+            if name.lower() == self._content_type:
+                kind = value.lower()
+                # For bytes, ``in`` takes longer.
+                if kind.find(self._html) < 0 and kind.find(self._javascript) < 0:
+                    return None
+                break
+        else:
+            return None
+        told = self._told(headers)
+        destination = request.get("HTTP_SEC_FETCH_DEST")
+        if destination in _WORKERS:
+            is_whole = status == 200 and request.get("REQUEST_METHOD") != "HEAD"
+            return self._into_worker(told, headers) if is_whole else None
+        if not (_wants_document(request) and self._is_document(status, told, request)):
+            return None
+        nonce = nonce_for(told.get("content-security-policy", ""), request)
+        if nonce is None:
+            self._warn(
+                "the Content-Security-Policy of %.200r does not allow %s, so that page's links "
+                "and requests may leave the launch. Add 'self' to its script-src, or set "
+                "insert_script=False. (Logged once per path pattern.)",
+                request,
+            )
+            return None
+        is_xml = told["content-type"].lower().startswith("application/xhtml+xml")
+        is_page = bool(destination)
+        tag = self._tag(serve, nonce)
+        longer = partial(self._longer, len(tag), has_cookies=serve.jar is not None)
+        return Insertion(tag, headers, longer, is_page=is_page, is_xml=is_xml)
+
+    def _into_worker(
+        self, told: Mapping[str, str], headers: _Headers[AnyStr]
+    ) -> Insertion[AnyStr] | None:
+        """A worker loads no scripts of the page's, and its ``Referer`` is cut like the page's."""
+        kind = told["content-type"].partition(";")[0]
+        if "javascript" not in kind.lower() or "content-encoding" in told:
+            return None
+        code = self._for_workers
+        longer = partial(self._longer, len(code))
+        return _IntoWorker(code, headers, longer, is_page=False, is_xml=False)
+
+    def _told(self, headers: _Headers[AnyStr]) -> dict[str, str]:
+        """What the headers say about the body, by lower-case name. No cookie is in it, which an
+        error tracker would show."""
+        told: dict[str, str] = {}
+        for name, value in headers:
+            key = self._decode(name).lower()
+            if key in _TOLD:
+                text = self._decode(value)
+                told[key] = f"{told[key]}, {text}" if key in told else text
+        return told
+
+    def _is_document(self, status: int, told: Mapping[str, str], variables: Variables) -> bool:
+        kind = told["content-type"].lower().lstrip()
+        if not kind.startswith(("text/html", "application/xhtml+xml")) or _WIDE.search(kind):
+            return False
+        # A browser shows neither these nor a redirect's body.
+        if status < 200 or status in _WITHOUT_BODY or status // 100 == 3:
+            return False
+        # The second one is the middleware's own.
+        if "content-range" in told or "ltiaas-error" in told:
+            return False
+        if told.get("content-disposition", "").lower().lstrip().startswith("attachment"):
+            return False
+        if told.get("content-encoding", "identity").strip().lower() != "identity":
+            self._warn(
+                "the app compresses %.200r, so the middleware cannot insert %s. Compress in the "
+                "proxy or in a middleware outside this one. (Logged once per path pattern.)",
+                variables,
+            )
+            return False
+        return True
+
+    def _warn(self, message: str, variables: Variables) -> None:
+        path: str = variables.get("PATH_INFO") or ""
+        if self._once.first_like(path):
+            _log.warning(message, path, NAME)
+
+    def _tag(self, serve: Serve, nonce: str) -> bytes:
+        source, launch = escape(serve.mount + self._source), escape(serve.launch_path)
+        attributes = f' nonce="{escape(nonce)}"' if nonce != NO_NONCE else ""
+        if serve.jar is not None:
+            attributes += f' data-cookies="{escape(serve.jar.for_scripts())}"'
+        tag = f'<script src="{source}" data-launch="{launch}"{attributes}></script>'
+        # Whatever the encoding of the document.
+        return tag.encode("ascii", "xmlcharrefreplace")
+
+    def _longer(
+        self, more: int, headers: _Headers[AnyStr], *, has_cookies: bool = False
+    ) -> _Headers[AnyStr]:
+        sent = [self._not_stored] if has_cookies else []
+        for name, value in headers:
+            key, text = self._decode(name).lower(), self._decode(value)
+            if key in _UNTRUE or (has_cookies and key in _KEPT_BY):
+                continue
+            if key == "content-length" and text.strip().isdigit():
+                value = self._encode(str(int(text) + more))
+            elif key == "etag" and text.startswith('"'):
+                # The app's bytes have that one; If-None-Match ignores the difference.
+                value = self._encode(f"W/{text}")
+            sent.append((name, value))
+        return sent
+
+
+def _wants_document(variables: Variables) -> bool:
+    """Whether a request may be for a whole page, as far as it says."""
+    # Android's web views send X-Requested-With, too, with the app's name.
+    by_script = variables.get("HTTP_X_REQUESTED_WITH") == "XMLHttpRequest"
+    by_script = by_script or bool(variables.get("HTTP_HX_REQUEST"))
+    return not by_script and variables.get("REQUEST_METHOD") != "HEAD"

@@ -1,0 +1,203 @@
+"""The app's cookies in a browser that keeps none: the middleware keeps them with the launch.
+
+A jar exists only while a launch is not cookie-bound, and only for requests that its URL alone
+opens. The app's ``Set-Cookie`` headers are sent all the same; what the app is given comes from the
+jar. Responses of one launch change its jar one after the other, each of them only the cookies that
+it sets, so that none loses another's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import NamedTuple, TypeAlias
+from urllib.parse import unquote
+
+from ..responses import Response
+from .cookies import SetCookie, ends_at, for_launch
+from .once import Once
+from .request import Request
+
+__all__ = ["COOKIES_PATH", "Change", "Jar"]
+
+#: Below a launch path: where scripts send the cookies that they set.
+COOKIES_PATH = "/ltiaas-cookies"
+
+_log = logging.getLogger("ltiaas_middleware")
+_once = Once()
+
+# Browsers ignore a cookie that holds one (RFC 6265bis section 5.6).
+_CONTROL = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
+# Bytes of a launch's cookies altogether, as JSON.
+_MOST = 8192
+# A launch lasts for a day: what lasts longer does so for good.
+_LONG = 2 * 86_400.0
+
+
+class _Kept(NamedTuple):
+    value: str
+    until: float | None
+    hidden: bool
+
+
+# By name and path below the launch path, decoded. None is a cookie to delete.
+_Cookies: TypeAlias = "dict[tuple[str, str], _Kept]"
+_Changes: TypeAlias = "dict[tuple[str, str], _Kept | None]"
+#: From a jar's content to what it becomes.
+Change: TypeAlias = "Callable[[bytes | None], bytes]"
+
+
+class Jar:
+    """The cookies of one launch, for one request.
+
+    Args:
+        content: as it is stored, or None.
+        launch_id: of the launch.
+        path: of the request, decoded, below the launch path.
+        keep: makes a change in the store; it may wait.
+        shared: the names of the setting ``shared_cookies``, which are no launch's own.
+    """
+
+    __slots__ = ("_changes", "_cookies", "_keep", "_launch_id", "_path", "_shared")
+
+    def __init__(
+        self,
+        content: bytes | None,
+        launch_id: str,
+        path: str,
+        keep: Callable[[Change], None],
+        shared: Collection[str],
+    ) -> None:
+        self._cookies = _loads(content)
+        self._launch_id = launch_id
+        self._path = f"{path}/"
+        self._keep = keep
+        self._shared = shared
+        self._changes: _Changes = {}
+
+    def __repr__(self) -> str:
+        return "<Jar>"
+
+    def for_app(self, others: str | None) -> str:
+        """The ``Cookie`` header for the app.
+
+        Args:
+            others: the launch's cookies that the browser sent after all, and shared ones.
+        """
+        pairs = self._pairs(self._cookies)
+        if others:
+            names = {pair.partition("=")[0] for pair in pairs}
+            sent = others.split("; ")
+            pairs += [pair for pair in sent if pair.partition("=")[0] not in names]
+        return "; ".join(pairs)
+
+    def for_scripts(self) -> str:
+        """What ``document.cookie`` is to show: what is not ``HttpOnly``."""
+        readable = {key: kept for key, kept in self._cookies.items() if not kept.hidden}
+        # Browsers decode it as UTF-8.
+        return "; ".join(self._pairs(readable)).encode("latin-1").decode("utf-8", "replace")
+
+    def _pairs(self, cookies: _Cookies) -> list[str]:
+        """Those that the request's path is sent, the first of each name; longer paths come first
+        (RFC 6265 section 5.4)."""
+        found: dict[str, str] = {}
+        for (name, path), kept in sorted(cookies.items(), key=lambda item: -len(item[0][1])):
+            if not path or self._path.startswith(f"{path}/"):
+                found.setdefault(name, f"{name}={kept.value}" if name else kept.value)
+        return list(found.values())
+
+    def note(self, cookie: SetCookie, path: str, *, by_script: bool = False) -> None:
+        """Note a cookie that the app sets, or a script by ``document.cookie``.
+
+        Args:
+            cookie: the cookie.
+            path: below the launch path, with it, percent-encoded.
+            by_script: a script sees and sets nothing that is ``HttpOnly``.
+        """
+        below = path.partition(self._launch_id)[2].rstrip("/")
+        if below:
+            below = unquote(below, "latin-1").encode("latin-1").decode("utf-8", "replace")
+        key, hidden = (cookie.name, below), "httponly" in cookie.found
+        before = self._cookies.get(key)
+        if by_script and (hidden or (before is not None and before.hidden)):
+            return
+        kept = _kept(cookie, hidden=hidden)
+        if before != kept and not _CONTROL.search(cookie.name + cookie.value):
+            _change(self._cookies, key, kept)
+            self._changes[key] = kept
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is something to ``save``."""
+        return bool(self._changes)
+
+    def save(self) -> None:
+        """Keep what was noted. May wait."""
+        if self._changes:
+            self._keep(self._merged)
+
+    def _merged(self, content: bytes | None) -> bytes:
+        cookies = _loads(content)
+        for key, kept in self._changes.items():
+            before = dict(cookies)
+            _change(cookies, key, kept)
+            if len(_dumps(cookies)) > _MOST:
+                # As browsers do with what is too long.
+                cookies = before
+                if _once.first(key):
+                    _log.warning(
+                        "a browser blocks cookies, and the app's cookies exceed %s bytes in one "
+                        "launch, so the middleware dropped %.100r. Keep sessions on the server. "
+                        "(Logged once per cookie.)",
+                        _MOST,
+                        key[0],
+                    )
+        return _dumps(cookies)
+
+    def response(self, request: Request, launch_path: str) -> Response:
+        """Note what a script has set; ``save`` follows.
+
+        Args:
+            request: to ``COOKIES_PATH``, of the launch.
+            launch_path: the launch's path, percent-encoded, with the mount point.
+        """
+        if request.get("REQUEST_METHOD") != "POST":
+            return Response(405, (("Allow", "POST"),))
+        header = unquote(request.get("HTTP_LTIAAS_COOKIE") or "")
+        text = header.encode("utf-8", "replace").decode("latin-1")
+        note = partial(self.note, by_script=True)
+        for_launch(text, request.mount, launch_path, shared=self._shared, note=note)
+        return Response(204)
+
+
+def _kept(cookie: SetCookie, *, hidden: bool) -> _Kept | None:
+    until, now = ends_at(cookie.found), time.time()
+    if until is not None and until <= now:
+        return None
+    return _Kept(cookie.value, None if until is None or until > now + _LONG else until, hidden)
+
+
+def _change(cookies: _Cookies, key: tuple[str, str], kept: _Kept | None) -> None:
+    if kept is None:
+        cookies.pop(key, None)
+    else:
+        cookies[key] = kept
+
+
+def _loads(content: bytes | None) -> _Cookies:
+    if content is None:
+        return {}
+    now = time.time()
+    return {
+        (name, path): _Kept(value, until, hidden)
+        for name, path, value, until, hidden in json.loads(content)
+        if until is None or until > now
+    }
+
+
+def _dumps(cookies: _Cookies) -> bytes:
+    return json.dumps([(*key, *kept) for key, kept in cookies.items()]).encode()

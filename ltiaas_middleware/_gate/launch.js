@@ -1,0 +1,294 @@
+// ltiaas-launch.js: what headers cannot do for an app in an LMS's iframe. docs/reference/script.md.
+(() => {
+  "use strict";
+  const { launches, exclude, shared } = /*settings*/ {};
+  const found = new RegExp(`^(.*?)${launches}/([\\w-]{22})(?=/|$)`).exec(location.pathname);
+  const { launch: named, cookies: given } = self.document?.currentScript?.dataset ?? {};
+  if (!found || self.ltiaas || (named && !named.endsWith(found[2]))) return;
+  const [base, mount, id] = found;
+  // Other launches, the middleware's own paths, and what is never part of a launch.
+  const outside = new RegExp(`^(${launches}/([\\w-]{22}(/|$)|ltiaas-)|(${exclude})(/|$))`, "i");
+  const schemes = [location.protocol, location.protocol.replace("http", "ws")];
+  const send = self.fetch.bind(self);
+
+  // -- inside the launch: the part that workers get, too -----------------------------------------
+
+  const baseURI = () => self.document?.baseURI ?? location.href;
+
+  // The URL that an address of the launch's page means, or null if it is none of this launch.
+  const inLaunch = (to) => {
+    let url;
+    try {
+      url = new URL(to, baseURI());
+    } catch {
+      return null;
+    }
+    const path = url.pathname;
+    if (url.host !== location.host || !schemes.includes(url.protocol)) return null;
+    if (path.startsWith(`${base}/`)) return url;
+    const below = path.slice(mount.length);
+    if (!path.startsWith(`${mount}/`) || outside.test(below)) return null;
+    url.pathname = base + below;
+    return url;
+  };
+
+  const stay = (to) => {
+    if (typeof to !== "string" && !(to instanceof URL)) return to;
+    const url = inLaunch(to);
+    return url && url.href !== new URL(to, baseURI()).href ? url.href : to;
+  };
+
+  const wrap = (owner, name, at) => {
+    if (!owner?.[name]) return;
+    const kept = (values) => values.map((value, index) => (index === at ? stay(value) : value));
+    owner[name] = new Proxy(owner[name], {
+      apply: (was, self, values) => Reflect.apply(was, self, kept(values)),
+      construct: (was, values, target) => Reflect.construct(was, kept(values), target),
+    });
+  };
+  for (const name of ["fetch", "Request", "WebSocket", "EventSource", "Worker", "SharedWorker"]) wrap(self, name, 0);
+  wrap(self.XMLHttpRequest?.prototype, "open", 1);
+  wrap(self.Navigator?.prototype, "sendBeacon", 0);
+  for (const name of ["pushState", "replaceState"]) wrap(self.History?.prototype, name, 2);
+
+  // -- in pages alone ---------------------------------------------------------------------------
+
+  // A service worker of the whole site would answer every later launch of this browser.
+  const workers = window.ServiceWorkerContainer?.prototype;
+  if (workers) {
+    const { register } = workers;
+    workers.register = async function (to, options) {
+      if (stay(to) === to) return register.call(this, to, options);
+      throw new DOMException("outside the launch", "SecurityError");
+    };
+  }
+
+  // -- links, forms and windows -----------------------------------------------------------------
+
+  const openWindow = window.open.bind(window);
+
+  const isForeign = (other) => {
+    try {
+      return other.location.origin !== location.origin;
+    } catch {
+      return true;
+    }
+  };
+  const framed = isForeign(top);
+
+  // Whether a target leads to where the iframe's cookies are not sent.
+  const leaves = (target) => {
+    if (!framed || !target || /^_self$/i.test(target) || target === window.name) return false;
+    if (/^_parent$/i.test(target)) return isForeign(parent);
+    return /^_/.test(target) || !document.getElementsByName(target).length;
+  };
+
+  const oneTime = async (url) => {
+    try {
+      const to = encodeURIComponent(url.pathname.slice(base.length) + url.search + url.hash);
+      const answer = await send(`${base}/ltiaas-one-time-link?to=${to}`, { method: "POST" });
+      if (answer.ok) return new URL((await answer.json()).url, location.href).href;
+    } catch {}
+    // The plain URL then: its page says how to come back.
+    return url.href;
+  };
+
+  let following = false;
+  // From a link of its own, so that rel, referrerpolicy and download hold as for the original.
+  const follow = (page, href, link, target) => {
+    const copy = page.createElement("a");
+    copy.href = href;
+    copy.target = target;
+    for (const name of ["rel", "referrerpolicy", "download"])
+      if (link?.hasAttribute(name)) copy.setAttribute(name, link.getAttribute(name));
+    page.documentElement.append(copy);
+    following = true;
+    copy.click();
+    following = false;
+    copy.remove();
+  };
+
+  // Opens a URL of the launch by a one-time link; false if the browser blocks the new tab.
+  const lead = (url, target, link) => {
+    if (link?.hasAttribute("download") || /^_(top|parent)$/i.test(target)) {
+      oneTime(url).then((href) => follow(document, href, link, target));
+      return true;
+    }
+    // Now, in the click: later the browser would block it.
+    const tab = openWindow("", target);
+    if (!tab) return false;
+    oneTime(url).then((href) => {
+      try {
+        if (/^_blank$/i.test(target)) tab.opener = null;
+        follow(tab.document, href, link, "");
+      } catch {
+        // A tab of that name that shows another site.
+        tab.location.replace(href);
+      }
+    });
+    return true;
+  };
+
+  // For as long as the browser needs to read it: what the app finds is its own.
+  const briefly = (element, name, value) => {
+    const before = element.getAttribute(name);
+    element.setAttribute(name, value);
+    setTimeout(() => element.setAttribute(name, before));
+  };
+
+  const targetOf = (target) => target || document.querySelector("base[target]")?.target || "";
+
+  const onClick = (event) => {
+    const auxiliary = event.type === "auxclick";
+    if (event.defaultPrevented || following || event.button !== (auxiliary ? 1 : 0)) return;
+    const link = event.composedPath().find((node) => /^(a|area)$/i.test(node.localName) && node.href);
+    const to = link && (link.href.baseVal ?? link.href);
+    const url = link && inLaunch(to);
+    if (!url) return;
+    const newTab = auxiliary || ((event.ctrlKey || event.metaKey || event.shiftKey) && !event.altKey);
+    const target = newTab ? "_blank" : targetOf(link.getAttribute("target"));
+    if (leaves(target) || (framed && link.hasAttribute("download"))) {
+      if (lead(url, target, link)) event.preventDefault();
+    } else if (stay(to) !== to) briefly(link, link.hasAttribute("href") ? "href" : "xlink:href", url.href);
+  };
+
+  // Whether a form was opened by a one-time link; else its action is inside the launch now.
+  const submitted = (form, how) => {
+    const where = (name) => (how?.hasAttribute(`form${name}`) ? [how, `form${name}`] : [form, name]);
+    const read = (name) => Element.prototype.getAttribute.call(...where(name)) ?? "";
+    const method = read("method").toLowerCase();
+    const url = inLaunch(read("action") || location.href);
+    if (!url || method === "dialog") return false;
+    const target = targetOf(read("target"));
+    if (method !== "post" && leaves(target)) {
+      const fields = [...new FormData(form, how ?? null)].map(([name, value]) => [name, value.name ?? value]);
+      url.search = new URLSearchParams(fields);
+      return lead(url, target);
+    }
+    if (stay(read("action")) !== read("action")) briefly(...where("action"), url.href);
+    return false;
+  };
+
+  addEventListener("click", onClick);
+  addEventListener("auxclick", onClick);
+  addEventListener("submit", (event) => {
+    if (!event.defaultPrevented && submitted(event.target, event.submitter)) event.preventDefault();
+  });
+  const submit = HTMLFormElement.prototype.submit;
+  HTMLFormElement.prototype.submit = function () {
+    if (!submitted(this)) submit.call(this);
+  };
+
+  // location = "/x", and links whose clicks never arrive here.
+  window.navigation?.addEventListener("navigate", (event) => {
+    const { destination, navigationType: type } = event;
+    const to = stay(destination.url);
+    if (!event.cancelable || event.formData || event.downloadRequest !== null || destination.sameDocument) return;
+    if (!/^(push|replace)$/.test(type) || to === destination.url) return;
+    event.preventDefault();
+    location[type === "push" ? "assign" : "replace"](to);
+  });
+
+  window.open = function (to = "", target = "_blank", features = "") {
+    const url = to === "" ? null : inLaunch(to);
+    if (!url || !leaves(target || "_blank")) return openWindow(stay(to), target, features);
+    const quiet = /\bno(opener|referrer)\b/i;
+    const tab = openWindow("", target, features.split(",").filter((part) => !quiet.test(part)).join());
+    if (tab && quiet.test(features)) tab.opener = null;
+    if (tab) oneTime(url).then((href) => tab.location.replace(href));
+    return quiet.test(features) ? null : tab;
+  };
+
+  // -- cookies: a launch's scripts see and set those of this launch ------------------------------
+
+  const tag = `${id.slice(0, 8)}.`;
+  const pathInLaunch = (path) => {
+    if (`${path}/`.startsWith(`${base}/`)) return path;
+    if (`${base}/`.startsWith(`${path.replace(/\/$/, "")}/`)) return base;
+    return path.startsWith(`${mount}/`) ? base + path.slice(mount.length) : path;
+  };
+  const nameOf = (pair) => pair.split("=")[0].trim();
+  const isShared = (pair) => shared.includes(nameOf(pair));
+
+  const shown = (pair) => (pair.startsWith(tag) ? pair.slice(tag.length) : isShared(pair) ? pair : undefined);
+  const forLaunch = (text) => {
+    const [pair, ...attributes] = text.split(";");
+    if (isShared(pair)) return text;
+    const kept = attributes.filter((one) => !/^\s*(domain|path|secure|samesite|partitioned)\s*(=|$)/i.test(one));
+    const path = attributes.findLast((one) => /^\s*path\s*=\s*\//i.test(one));
+    if (path) kept.push(`Path=${pathInLaunch(path.slice(path.indexOf("/")).trim())}`);
+    if (isSecureContext) kept.push("Secure", "SameSite=None", "Partitioned");
+    return [tag + pair.trim(), ...kept].join("; ");
+  };
+
+  // By name, in a browser that keeps none: the middleware does.
+  const jar = given === undefined ? null : new Map(given.split("; ").map((pair) => [nameOf(pair), pair]));
+  const keep = (text) => {
+    const pair = text.split(";")[0].trim();
+    const expires = /; *expires *=([^;]*)/i.exec(text)?.[1];
+    const over = /; *max-age *= *[-0]/i.test(text) || Date.parse(expires) <= Date.now();
+    jar[over ? "delete" : "set"](nameOf(pair), pair);
+    const headers = { "LTIAAS-Cookie": encodeURIComponent(text) };
+    send(`${base}/ltiaas-cookies`, { method: "POST", keepalive: true, headers }).catch(() => {});
+  };
+
+  const cookie = Object.getOwnPropertyDescriptor(Document.prototype, "cookie");
+  Object.defineProperty(Document.prototype, "cookie", {
+    ...cookie,
+    get() {
+      if (jar) return [...jar.values()].filter(Boolean).join("; ");
+      return cookie.get.call(this).split("; ").map(shown).filter(Boolean).join("; ");
+    },
+    set(text) {
+      if (jar) keep(String(text));
+      else cookie.set.call(this, forLaunch(String(text)));
+    },
+  });
+
+  const store = window.CookieStore?.prototype;
+  if (store) {
+    const { getAll, set } = store;
+    const put = (self, what) => {
+      if (isShared(what.name)) return set.call(self, what);
+      const forced = { name: tag + what.name, path: pathInLaunch(what.path ?? "/"), domain: null };
+      return set.call(self, { ...what, ...forced, sameSite: "none", partitioned: true });
+    };
+    store.getAll = async function (what) {
+      const wanted = typeof what === "object" ? what?.name : what;
+      const all = (await getAll.call(this)).map((one) => ({ ...one, name: shown(one.name) }));
+      return all.filter(({ name }) => name !== undefined && (wanted ?? name) === name);
+    };
+    store.get = async function (what) {
+      return (await this.getAll(what))[0] ?? null;
+    };
+    store.set = function (what, value) {
+      return put(this, typeof what === "object" ? what : { name: what, value });
+    };
+    store.delete = function (what) {
+      return put(this, { ...(typeof what === "object" ? what : { name: what }), value: "", expires: 0 });
+    };
+  }
+
+  // -- the LMS around the iframe ----------------------------------------------------------------
+
+  // Canvas and Brightspace read objects, others texts; Moodle and 1EdTech have the longer names.
+  const tell = (name, more) => {
+    const lms = parent === window ? window.opener : parent;
+    const message = { subject: `lti.${name}`, ...more };
+    for (const form of [message, { ...message, subject: `org.imsglobal.lti.${name}` }, JSON.stringify(message)])
+      lms?.postMessage(form, "*");
+  };
+  window.ltiaas = {
+    path: base,
+    resize: (height) => {
+      const { offsetHeight, scrollHeight, clientHeight } = document.documentElement;
+      tell("frameResize", { height: height ?? Math.max(offsetHeight, scrollHeight > clientHeight ? scrollHeight : 0) });
+    },
+    scrollToTop: () => tell("scrollToTop"),
+    close: () => tell("close"),
+  };
+  addEventListener("DOMContentLoaded", () => {
+    if (framed && document.querySelector("[data-auto-resize]"))
+      new ResizeObserver(() => ltiaas.resize()).observe(document.documentElement);
+  });
+})();

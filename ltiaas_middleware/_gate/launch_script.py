@@ -1,0 +1,91 @@
+"""The script that keeps what a page does inside its launch, and the one-time links it asks for.
+
+What it does is documented in docs/reference/script.md; ``insertion`` puts its tag into
+the app's pages.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from hashlib import sha256
+from importlib.resources import files
+from urllib.parse import quote
+
+from ..responses import Response
+from ..settings import Settings
+from .request import Request, without_parameters
+
+__all__ = ["NAME", "ONE_TIME_PATH", "LaunchScript", "one_time_answer"]
+
+#: The script's file name, directly below the setting ``launch_path``.
+NAME = "ltiaas-launch.js"
+ONE_TIME_PATH = "/ltiaas-one-time-link"
+
+_SOURCE = files(__package__).joinpath("launch.js").read_text("utf-8")
+_PAGES_ALONE = "// -- in pages alone"
+# A regular expression that matches nothing.
+_NONE = "(?!)"
+
+
+class LaunchScript:
+    """The script as it is served: the same for every launch, and without secrets.
+
+    Args:
+        settings: the launch path, what is excluded, and the cookies that launches share. The
+            script cannot know what a function excludes; the middleware redirects those requests.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        exclude = () if callable(settings.exclude) else settings.exclude or ()
+        prefixes = [re.escape(quote(prefix.rstrip("/"))) for prefix in exclude]
+        known = {
+            "launches": re.escape(settings.launch_path or "\0"),
+            "exclude": "|".join(prefixes) or _NONE,
+            "shared": list(settings.shared_cookies),
+        }
+        source = _SOURCE.replace("/*settings*/ {}", json.dumps(known))
+        for_workers = f"{source.partition(_PAGES_ALONE)[0]}}})();"
+        #: What keeps a worker's requests inside, as classic and as module code.
+        self.for_workers = _shortened(for_workers).replace("\n", "").encode() + b"\n"
+        self._body = _shortened(source).encode()
+        self._etag = f'"{sha256(self._body).hexdigest()[:16]}"'
+
+    def response(self, request: Request) -> Response:
+        """The script, or 304 if the browser has it."""
+        headers = (
+            ("Cache-Control", "public, max-age=3600"),
+            ("ETag", self._etag),
+            ("X-Content-Type-Options", "nosniff"),
+        )
+        if request.get("REQUEST_METHOD") not in ("GET", "HEAD"):
+            return Response(405, (("Allow", "GET, HEAD"),))
+        if self._etag in (request.get("HTTP_IF_NONE_MATCH") or ""):
+            return Response(304, headers)
+        content_type = ("Content-Type", "text/javascript; charset=utf-8")
+        return Response(200, (content_type, *headers), self._body)
+
+
+def _shortened(source: str) -> str:
+    """Without indentation, comments and spaces around operators, which are for those who read the
+    source."""
+    source = re.sub(r"(?m)^(\s+|//.*\n)+", "", source)
+    return re.sub(r" ([=!<>?:&|]+) ", r"\1", source)
+
+
+def one_time_answer(request: Request, one_time_url: Callable[[str], str]) -> Response:
+    """A one-time link to the path below the launch that the parameter ``to`` names.
+
+    Args:
+        request: one that has authenticated for its launch.
+        one_time_url: ``Launch.one_time_url``.
+    """
+    if request.get("REQUEST_METHOD") != "POST":
+        return Response(405, (("Allow", "POST"),))
+    found, _ = without_parameters(request.query, ("to",))
+    to = found[0][1] if len(found) == 1 else ""
+    if not to.startswith("/") or not to.isprintable():
+        return Response(400)
+    headers = (("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff"))
+    return Response(200, headers, json.dumps({"url": one_time_url(to)}).encode())

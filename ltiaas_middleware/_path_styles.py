@@ -1,0 +1,134 @@
+"""How an app is shown the path of a launch.
+
+An app that guards ``/staff`` by the path that it sees must not be bypassed by
+``/lti/<launch id>/staff``. So it sees the path that it would see outside a launch, wherever its
+framework can still route and build URLs. Only the launch prefix is ever taken out, never the outer
+mount point: under ``--root-path /api`` a guard on ``/api/staff`` has to hold, too.
+
+==========  =============================  ===================================================
+style       ``scope["path"]``              ``root_path``
+==========  =============================  ===================================================
+``bare``    as outside a launch            as outside a launch; ``app_root_path`` has the launch
+                                           prefix, and frameworks build their URLs from it
+``below``   as outside a launch            ends with the launch prefix
+``full``    contains the launch prefix     ends with the launch prefix (the ASGI specification)
+==========  =============================  ===================================================
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias
+
+__all__ = ["PathStyle", "parts_of", "show_django_its_paths", "style_of"]
+
+PathStyle: TypeAlias = Literal["bare", "below", "full"]
+
+# By the module and the name of an app's class; no framework is imported. An app of another class is
+# "bare": whatever its own code compares the path with, it compares with what it knows.
+_STYLES: dict[tuple[str, str], PathStyle] = {
+    ("starlette.applications", "Starlette"): "bare",
+    ("starlette.routing", "Router"): "bare",
+    ("litestar.app", "Litestar"): "bare",
+    ("connexion.apps.abstract", "AbstractApp"): "bare",
+    ("engineio.async_drivers.asgi", "ASGIApp"): "bare",
+    ("falcon.asgi.app", "App"): "below",
+    ("sanic.app", "Sanic"): "below",
+    ("microdot.microdot", "Microdot"): "below",
+    ("emmett.app", "App"): "below",
+    ("datasette.app", "DatasetteRouter"): "below",
+    # Django over HTTP sees the path without the prefix by ``show_django_its_paths``.
+    ("django.core.handlers.asgi", "ASGIHandler"): "full",
+    ("channels.routing", "ProtocolTypeRouter"): "full",
+    ("channels.routing", "URLRouter"): "full",
+    ("quart.app", "Quart"): "full",
+    ("nicegui.app.app", "App"): "full",
+    ("gradio.routes", "App"): "full",
+    ("a2wsgi.wsgi", "WSGIMiddleware"): "full",
+    ("asgiref.wsgi", "WsgiToAsgi"): "full",
+    ("starlette.middleware.wsgi", "WSGIMiddleware"): "full",
+}
+_DJANGO = {
+    ("django.core.handlers.asgi", "ASGIHandler"),
+    ("django.core.handlers.wsgi", "WSGIHandler"),
+}
+# Where middleware keeps the app that it wraps.
+_WRAPPED = (
+    "app", "asgi_app", "wsgi_app", "application", "other_asgi_app", "application_mapping",
+    "wrapped", "inner", "handler", "_app", "__wrapped__",
+)  # fmt: skip
+_MOST = 100
+
+
+def style_of(app: Any, scope: Any) -> PathStyle:
+    """The style for an app, by what it wraps or, if that is unknown, by what it is part of
+    (``scope["app"]``, as Starlette sets it)."""
+    for one in (*parts_of(app), scope.get("app")):
+        for kind in type(one).__mro__:
+            style = _STYLES.get((kind.__module__, kind.__name__))
+            if style is not None:
+                return style
+    return "bare"
+
+
+def parts_of(app: Any) -> Iterator[Any]:
+    """An app and what it wraps, from the outside in: attributes, partials, methods, closures."""
+    seen: set[int] = set()
+    waiting = deque([app])
+    while waiting and len(seen) < _MOST:
+        one = waiting.popleft()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += _inside(one)
+
+
+def _inside(one: Any) -> Iterator[Any]:
+    if isinstance(one, functools.partial):
+        yield from (one.func, *one.args, *one.keywords.values())
+    elif isinstance(one, types.MethodType):
+        yield one.__self__
+    elif isinstance(one, types.FunctionType):
+        for cell in one.__closure__ or ():
+            try:
+                yield cell.cell_contents
+            except ValueError:  # It is not filled yet.
+                continue
+    elif isinstance(one, dict):
+        yield from one.values()
+    held = getattr(one, "__dict__", None) or {}
+    yield from (held[name] for name in _WRAPPED if name in held)
+
+
+def show_django_its_paths(app: Any, launch_path: str) -> None:
+    """Have Django's ``request.path`` show the path without the launch prefix. ``reverse()`` goes by
+    the script name and keeps it.
+
+    Args:
+        app: a WSGI or ASGI app; any other than Django's stays as it is.
+        launch_path: the setting.
+    """
+    for handler in parts_of(app):
+        names = {(kind.__module__, kind.__name__) for kind in type(handler).__mro__}
+        if names & _DJANGO:
+            handler.request_class = in_launch(handler.request_class, launch_path)
+
+
+@functools.cache
+def in_launch(base: Any, launch_path: str) -> Any:
+    class LaunchRequest(base):  # type: ignore[misc]
+        def __init__(self, source: Any, *arguments: Any) -> None:
+            super().__init__(source, *arguments)
+            launch = source.get("ltiaas.launch")
+            mount = source.get("SCRIPT_NAME") or source.get("root_path") or ""
+            prefix = f"{launch_path}/{launch.id}" if launch is not None else ""
+            if prefix and mount.endswith(prefix):
+                shown: str = vars(self)["path"]
+                self.path = shown.replace(prefix, "", 1)
+
+    LaunchRequest.__name__, LaunchRequest.__qualname__ = base.__name__, base.__qualname__
+    return LaunchRequest

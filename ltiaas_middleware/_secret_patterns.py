@@ -1,0 +1,130 @@
+"""What a secret looks like, and texts and trees without any. ``scrubbing`` puts it to use."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+__all__ = ["HIDDEN", "is_secret", "know", "scrub", "scrub_tree"]
+
+HIDDEN = "[hidden]"
+# Shorter ones would be found in the middle of words. LTIAAS's API keys have 36 characters.
+_SHORTEST_SECRET = 12
+
+# What holds a secret, in lower case and with underscores: variables, headers, cookies, claims.
+_names = {
+    "ltik", "ltiaas_one_time", "ltiaas_launch", "ltiaas_launch_tab", "api_key", "ltiaas_api_key",
+    "ltiaas_secret", "servicekey", "service_key", "legacyservicekey",
+}  # fmt: skip
+# A token's dot and a line break, as they are and percent-encoded, once or more often.
+_DOT = r"(?:\.|%(?:25)*2E)"
+_BREAK = r"(?:[\r\n]+|(?:\\+[rn])+|(?:%(?:25)*0[AD])+)[ \t]*"
+# What follows a line break in the middle of a token: longer than a word, or cut at a dot.
+_REST = (
+    rf"(?:{_BREAK}(?:[\w-]*{_DOT}[\w-]{{8,}}|[\w-]{{16,}})(?:{_DOT}[\w-]*)*"
+    rf"|(?:(?<=\.)|(?<=2E)){_BREAK}[\w-]{{8,}}{_DOT}?)*"
+)
+_secrets: set[str] = set()
+
+
+def _compiled() -> re.Pattern[str]:
+    # The longest first, so that no name hides behind a shorter one.
+    names = "|".join(
+        re.escape(name).replace("_", "[-_]") for name in sorted(_names, key=len, reverse=True)
+    )
+    alternatives = [
+        # A parameter, also inside another parameter's value (…%3Fltik%3D…), or a cookie.
+        rf"(?P<parameter>(?:{names})(?:=|%(?:25)*3D))[^&\s\"'#;,<>]+{_REST}",
+        # A header or a variable, as JSON or a repr shows it.
+        rf"(?P<variable>(?:{names})['\"]?[ ]?[:=,][ ]?b?)(?:'[^'\s]*'?|\"[^\"\s]*\"?)",
+        rf"(?P<header>(?:{names}):[ ]?)[^\s\"'#;,<>]+{_REST}",
+        # The authorization schemes (wire.md).
+        r"(?P<scheme>LTIK-AUTH-V[12]|SERVICE-AUTH-V1)\s+[^\s\"']+"
+        r"(?:\s*(?:,\s*)?Additional=Bearer\s+[^\s\"']+)?",
+        r"(?P<bearer>Bearer\s)\s*[\w.~+/=-]{8,}",
+        # A compact JWS (RFC 7515 section 7.1), whole or cut off: it begins with JSON in base64.
+        rf"(?:(?<![\w-])|(?<=%[0-9a-f]{{2}})|(?<=%25[0-9a-f]{{2}}))eyJ[\w-]{{16,}}(?:{_DOT}[\w-]*){{0,2}}{_REST}",
+        *(f"(?-i:{re.escape(one)})" for one in sorted(_secrets, key=len, reverse=True)),
+    ]
+    return re.compile("|".join(alternatives), re.IGNORECASE)
+
+
+def _endings() -> tuple[str, ...]:
+    """How the names of what holds a secret end."""
+    return tuple(end for name in _names for end in (f"_{name}", f".{name}", f"{{{name}}}i"))
+
+
+_pattern, _ends = _compiled(), _endings()
+
+
+def know(settings: Settings) -> None:
+    """Hide what these settings name, too: their cookie, parameters and headers, and the secrets'
+    values."""
+    global _pattern, _ends
+    cookie = _normal(settings.cookie_name)
+    _names.update((cookie, f"{cookie}_tab"))
+    _names.update(map(_normal, settings.ltik_parameters))
+    # Authorization has patterns of its own, for each scheme.
+    _names.update({_normal(name) for name in settings.ltik_headers} - {"authorization"})
+    secrets = {settings.api_key, *settings.signing_secrets}
+    for address in (settings.cache, settings.service_keys):
+        if isinstance(address, str):
+            password = urlsplit(address).password or ""
+            secrets |= {password, unquote(password)}
+    _secrets.update(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
+    _pattern, _ends = _compiled(), _endings()
+    _is_secret.cache_clear()
+
+
+def scrub(text: str) -> str:
+    """``text`` with every ltik, every LTIAAS credential and every known secret taken out."""
+    return _pattern.sub(_hide, text)
+
+
+def _hide(found: re.Match[str]) -> str:
+    if found.lastgroup == "variable":
+        return f"{found['variable']}'{HIDDEN}'"
+    kept = found[found.lastgroup] if found.lastgroup else ""
+    return f"{kept}{HIDDEN}"
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def is_secret(name: object) -> bool:
+    """Whether what has this name is a secret: a variable's, a header's or a cookie's, whatever is
+    put before it (``HTTP_X_LTIK``, ``__Secure-…``, ``http.request.header.x-ltik``)."""
+    if not isinstance(name, str):
+        return False
+    return _is_secret(name) if len(name) < 100 else _is_secret.__wrapped__(name)
+
+
+@functools.lru_cache(500)
+def _is_secret(name: str) -> bool:
+    return f"_{_normal(name)}".endswith(_ends)
+
+
+def scrub_tree(value: Any) -> Any:
+    """A tree of mappings, lists and texts without what ``scrub`` hides."""
+    if isinstance(value, Mapping):
+        return {
+            key: HIDDEN if is_secret(key) and each else scrub_tree(each)
+            for key, each in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        # Headers and query parameters come as pairs, too.
+        if len(value) == 2 and is_secret(value[0]) and value[1]:
+            return [value[0], HIDDEN]
+        return [scrub_tree(each) for each in value]
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, (bytes, bytearray)):
+        return scrub(bytes(value).decode("latin-1")).encode("latin-1")
+    return value

@@ -1,0 +1,208 @@
+"""A browser in an LMS's iframe, for the tests of tools; see ``testing``."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from io import BytesIO
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from werkzeug.datastructures import Headers
+from werkzeug.test import Client as WerkzeugClient
+from werkzeug.test import EnvironBuilder, TestResponse
+
+from ._asgi_in_wsgi import AsgiInWsgi
+
+if TYPE_CHECKING:
+    from .sandbox import Sandbox
+
+__all__ = [
+    "FROM_ELSEWHERE",
+    "MOST",
+    "REDIRECTS",
+    "Client",
+    "base_of",
+    "is_elsewhere",
+    "launched_url",
+    "marks_of",
+    "within",
+]
+
+REDIRECTS = (301, 302, 303, 307, 308)
+# Redirects and reloads that a browser follows for one request.
+MOST = 20
+_CALLS = 2
+_NAVIGATION = {
+    "Accept": "text/html,application/xhtml+xml,*/*;q=0.8",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "iframe",
+}
+FROM_ELSEWHERE = {**_NAVIGATION, "Sec-Fetch-Site": "cross-site"}
+_FETCH = {"Accept": "*/*", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+
+
+class Client(WerkzeugClient):
+    """A browser in an LMS's iframe, for a WSGI or ASGI app: a Werkzeug test client that launches.
+
+    Requests are made as a page of the latest launch makes them: below its path, with its
+    ``Referer`` and cookies, and ``json=`` as a script's ``fetch``, all else as a link or a form.
+    The middleware's redirects out of the launch (308) are followed, the app's own only with
+    ``follow_redirects=True``.
+
+    Attributes:
+        sandbox: what launched; has the gradebook (``scores()``) and faults.
+    """
+
+    def __init__(self, app: Any, sandbox: Sandbox, url: str, base_url: str) -> None:
+        self.sandbox = sandbox
+        self._url = url
+        self._base_url = base_url
+        self._page: str | None = None
+        self._base = ""
+        self._closing = ExitStack()
+        if _is_async(app):
+            app = self._closing.enter_context(AsgiInWsgi(app))
+        super().__init__(app)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closing.close()
+
+    def launch(self, path: str = "/launch", **seat: Any) -> TestResponse:
+        """Launch into the app as LTIAAS's redirect does, and follow where that leads.
+
+        Args:
+            path: of the app's launch URL; may have a query.
+            seat: who launches what: the arguments of ``Sandbox.issue`` (``user``, ``roles``,
+                ``custom``, ``course``, ``activity``, ``deep_linking``, ``claims``).
+
+        Returns:
+            the page that the user sees at last; an error page has the header ``LTIAAS-Error``.
+
+        Raises:
+            AssertionError: the app takes no notice of launches.
+        """
+        ltik = self.sandbox.issue(**seat)
+        before = self._asked()
+        url = launched_url(path, self.sandbox.launch_url(ltik))
+        self._page, self._base = None, ""
+        for _ in range(MOST):
+            # A verification is a call and one repeat: where both have failed, more will.
+            is_last = self._asked(answered=True) - before >= _CALLS
+            response = self.open(url, headers=FROM_ELSEWHERE)
+            if is_last or response.headers.get("LTIAAS-Error") != "launch_waiting":
+                break
+            time.sleep(float(response.headers["Refresh"]))
+        if self._asked() == before:
+            raise AssertionError(
+                "the app ignored the launch: wrap it in LTIAASMiddleware, and let it read its "
+                f"settings from the environment (this test sets LTIAAS_URL={self._url})"
+            )
+        for _ in range(MOST):
+            if response.status_code not in REDIRECTS:
+                break
+            if self._page is None:
+                self._page = urljoin(self._base_url, response.location or "")
+                self._base = base_of(self._page, path)
+            response = self.resolve_redirect(response)
+        return response
+
+    def open(
+        self, *args: Any, buffered: bool = False, follow_redirects: bool = False, **kwargs: Any
+    ) -> TestResponse:
+        """Make a request; the arguments are those of Werkzeug's client. A path is the app's own: it
+        is asked for within the latest launch. A URL outside of it, such as the one that an OAuth
+        provider redirects to, is opened as another site's redirect opens it."""
+        if args and not isinstance(args[0], str):
+            return super().open(
+                *args, buffered=buffered, follow_redirects=follow_redirects, **kwargs
+            )
+        path = args[0] if args else kwargs.pop("path", "/")
+        marks = marks_of(self._page, is_fetch="json" in kwargs)
+        if is_elsewhere(self._base, path):
+            marks = FROM_ELSEWHERE
+        headers = Headers(kwargs.pop("headers", None))
+        for name, value in marks.items():
+            headers.setdefault(name, value)
+        kwargs.setdefault("base_url", self._base_url)
+        kwargs["headers"] = headers
+        path = within(self._base, path)
+        builder = EnvironBuilder(path, *args[1:], **kwargs)
+        environ = builder.get_environ()
+        body = environ["wsgi.input"].read()
+        builder.close()
+        for _ in range(MOST):
+            # The middleware changes what it is given, and the app may have read the body.
+            response = super().open({**environ, "wsgi.input": BytesIO(body)}, buffered=buffered)
+            if response.status_code not in (307, 308):
+                break
+            to = urlsplit(urljoin(response.request.url, response.location or ""))
+            moved = EnvironBuilder.from_environ(
+                {**environ, "wsgi.input": BytesIO(body)}, path=to.path, query_string=to.query
+            )
+            environ = moved.get_environ()
+        while follow_redirects and response.status_code in REDIRECTS:
+            response = self.resolve_redirect(response)
+        return response
+
+    def _asked(self, *, answered: bool = False) -> int:
+        calls = self.sandbox.api_log.entries("/api/idtoken")
+        return sum(call.answered or not answered for call in calls)
+
+
+def marks_of(page: str | None, *, is_fetch: bool) -> dict[str, str]:
+    """The headers with which a browser marks a request of a launch's page; none without a page.
+
+    Args:
+        page: its URL.
+        is_fetch: whether a script's ``fetch`` makes it; else a link or a form.
+    """
+    if page is None:
+        return {}
+    own = {"Referer": page, "Sec-Fetch-Site": "same-origin"}
+    return own | (_FETCH if is_fetch else _NAVIGATION)
+
+
+def launched_url(path: str, url: str) -> str:
+    """A path of the app's with the query of a launch: its content item's own, and the ltik."""
+    return f"{path}{'&' if '?' in path else '?'}{urlsplit(url).query}"
+
+
+def base_of(page: str, path: str) -> str:
+    """The path of a launch, without a slash at its end, or "" if there is none.
+
+    Args:
+        page: the URL that the middleware redirected to.
+        path: of the app's launch URL, which the launch's path stands before.
+    """
+    shown, own = urlsplit(page).path, urlsplit(path).path
+    return shown.removesuffix(own) if shown.endswith(own) else ""
+
+
+def within(base: str, path: str) -> str:
+    """The app's own path as a path of a launch; one of any launch stays as it is."""
+    launches = base.rpartition("/")[0]
+    is_own = path.startswith("/") and not (base and path.startswith(f"{launches}/"))
+    return base + path if is_own else path
+
+
+def is_elsewhere(base: str, url: str) -> bool:
+    """Whether it is a whole URL, and not of the launch."""
+    whole = urlsplit(url)
+    return bool(whole.netloc) and not (base and whole.path.startswith(f"{base}/"))
+
+
+def _is_async(app: Any) -> bool:
+    call: Callable[..., Any] = getattr(app, "__call__", app)  # noqa: B004
+    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call)

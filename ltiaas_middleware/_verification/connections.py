@@ -1,0 +1,200 @@
+"""Connections to LTIAAS that are kept, but not for too long.
+
+One that was idle for longer than a minute may have been forgotten by a firewall, and one of any age
+may lead to where LTIAAS no longer is. So each ends after 50 s without use or 5 minutes of age, and
+all of them end when one fails: a repeat connects anew. A connection whose other end has vanished is
+given up by the kernel after a few seconds, not after as long as LTIAAS may take to answer.
+
+urllib3's pool is used as it is, without ``requests.Session``: that takes as much again for each
+call as the pool itself, and loads the certificate authorities for each connection.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
+from urllib3 import HTTPConnectionPool, PoolManager, Timeout
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import (
+    HTTPError,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+    SSLError,
+    TimeoutError,
+)
+from urllib3.util import create_urllib3_context
+
+from .._forking import in_child
+from ..api.exchange import HEADERS, Answer, Failure, RetryPolicy, Send
+from ..api.transport import read_answer
+
+__all__ = ["Connections"]
+
+# Seconds.
+_IDLE = 50.0
+_AGE = 300.0
+# Milliseconds without an acknowledgement from the other end's kernel (RFC 5482).
+_VANISHED = 3000
+
+
+class _Ages:
+    """Mixed into urllib3's connections, which ask ``is_connected`` before they are used again."""
+
+    monotonic: Callable[[], float]
+    _connected_at = _used_at = 0.0
+
+    def connect(self) -> None:
+        self._connected_at = self._used_at = self.monotonic()
+        super().connect()  # type: ignore[misc]
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        self._used_at = self.monotonic()
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+    @property
+    def is_connected(self) -> bool:
+        now = self.monotonic()
+        is_fresh = now - self._connected_at < _AGE and now - self._used_at < _IDLE
+        return is_fresh and super().is_connected  # type: ignore[misc]
+
+
+class Connections:
+    """Sends what ``exchange`` asks for to one origin. Safe to use from many threads.
+
+    Proxies and certificate authorities are those of the environment, as for requests. The proxies
+    are looked up by the first call and after one that failed, the authorities are loaded once.
+
+    Args:
+        origin: where they lead.
+        size: how many are kept.
+        policy: timeouts, the longest answer and the certificate authorities.
+    """
+
+    def __init__(
+        self, origin: str, size: int, policy: RetryPolicy, monotonic: Callable[[], float]
+    ) -> None:
+        self._origin = origin
+        self._size = size
+        self._policy = policy
+        self._monotonic = monotonic
+        self._context: ssl.SSLContext | None = None
+        self._start_over()
+        in_child(self, Connections._start_over)
+
+    def _start_over(self) -> None:
+        self._lock = threading.Lock()
+        self._pool: HTTPConnectionPool | None = None
+
+    def close(self, only: HTTPConnectionPool | None = None) -> None:
+        """Close those that are idle, unless there are others than ``only`` by now. A call that
+        follows opens new ones."""
+        with self._lock:
+            if only is not None and only is not self._pool:
+                return
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def send(self, step: Send, authorization: str) -> Answer | Failure:
+        """Send it once. Whatever goes wrong is a ``Failure``."""
+        if step.left <= 0:
+            return Failure("no time left", passing=False)
+        policy = self._policy
+        timeout = Timeout(
+            connect=min(policy.connect_timeout, step.left), read=min(policy.read_timeout, step.left)
+        )
+        pool = None
+        try:
+            pool = self._fresh()
+            response = pool.urlopen(
+                step.method,
+                step.url[len(self._origin) :],
+                headers={**HEADERS, "Authorization": authorization},
+                # A redirect would carry the call, and with it the header, somewhere else.
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                timeout=timeout,
+                preload_content=False,
+                decode_content=False,
+            )
+        except (HTTPError, ValueError, OSError) as error:
+            # Neither the message nor the chain: both hold the request, and that the header.
+            outcome: Answer | Failure = _failure(error)
+        except BaseException:
+            self.close(pool)
+            raise
+        else:
+            outcome = read_answer(response, policy.max_response_size, step, self._monotonic)
+            if isinstance(outcome, Answer):
+                # Not closed: the connection goes back to the pool.
+                response.release_conn()
+                if outcome.status < 500:
+                    return outcome
+            else:
+                response.close()
+        self.close(pool)
+        return outcome
+
+    def _fresh(self) -> HTTPConnectionPool:
+        with self._lock:
+            if self._pool is None:
+                self._pool = self._opened()
+            return self._pool
+
+    def _opened(self) -> HTTPConnectionPool:
+        options: list[Any] = [*HTTPConnection.default_socket_options]
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _VANISHED))
+        about: dict[str, Any] = {"socket_options": options}
+        proxy = None
+        if self._origin.startswith("https:"):
+            if self._context is None:
+                self._context = _trusting(self._policy.ca_bundle)
+            about["ssl_context"] = self._context
+            proxy = select_proxy(self._origin, get_environ_proxies(self._origin))
+        # Plain http is for this machine only (``Settings.url``): no proxy gets to see it.
+        if proxy is None:
+            manager: Any = PoolManager(maxsize=self._size, **about)
+        else:
+            if "://" not in proxy:
+                proxy = f"http://{proxy}"
+            if urlsplit(proxy).scheme == "https":
+                about["proxy_ssl_context"] = self._context
+            # It knows of SOCKS and of passwords.
+            manager = HTTPAdapter(pool_maxsize=self._size).proxy_manager_for(proxy, **about)
+        pool: HTTPConnectionPool = manager.connection_from_url(self._origin)
+        clock = {"monotonic": staticmethod(self._monotonic)}
+        pool.ConnectionCls = type("Connection", (_Ages, pool.ConnectionCls), clock)
+        return pool
+
+
+def _trusting(ca_bundle: str | None) -> ssl.SSLContext:
+    """A context for all connections: to load the authorities takes some 10 ms of the processor."""
+    named = map(os.environ.get, ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
+    found = ca_bundle or next(filter(None, named), DEFAULT_CA_BUNDLE_PATH)
+    context = create_urllib3_context()
+    if os.path.isdir(found):
+        context.load_verify_locations(capath=found)
+    else:
+        context.load_verify_locations(cafile=found)
+    return context
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, (SSLError, ssl.SSLError)):
+        return Failure("TLS: the certificate was rejected", passing=False)
+    if isinstance(error, (NewConnectionError, ProtocolError, ProxyError)):
+        return Failure("no connection")
+    if isinstance(error, TimeoutError):
+        return Failure("no response in time")
+    return Failure(f"the request failed ({type(error).__name__})")

@@ -1,0 +1,220 @@
+"""What the workers of one machine share: small files in a private folder, on a tmpfs if there is
+one.
+
+Two workers of one machine then serve a browser that keeps no cookies without any configuration. A
+file's modification time is when it expires. Whoever changes something holds a lock of the kernel's,
+which a killed worker gives back; whoever reads holds none, because a file appears whole, by a
+rename or a link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from .rare_log import RareLog
+from .stats import Stats
+from .stores import MARKS, SMALL, StoreUnavailable, is_small
+
+__all__ = ["HostStore", "private_folder"]
+
+# Bytes of all files together, as the file system counts them. A launch has 4,096.
+_MOST = 48_000_000
+# Seconds between two looks for what has expired.
+_SWEEP_EVERY = 30.0
+# Seconds to wait for another worker that changes something.
+_PATIENCE = 1.0
+# What has no expiry of its own is kept for so long (seconds).
+_FOR_GOOD = 10 * 365 * 86_400.0
+
+
+def private_folder(name: str, bases: tuple[str, ...] | None = None) -> Path | None:
+    """A folder that nobody but this user can look into, made if need be; None if none can be had.
+
+    Args:
+        name: of what is kept in it.
+        bases: folders to make it in, the best first; ``TMPDIR`` if it is set, ``/dev/shm`` and the
+            one for temporary files by default.
+    """
+    user = os.getuid()
+    usual = (os.environ.get("TMPDIR"), "/dev/shm", tempfile.gettempdir())  # noqa: S108 - see below
+    for base in bases or filter(None, usual):
+        folder = Path(base, f"ltiaas-{user}-{sha256(name.encode()).hexdigest()[:16]}")
+        with contextlib.suppress(OSError):
+            _make_private(folder)
+            return folder
+    return None
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder, unless it is there. Raises ``OSError`` if it is not this user's alone."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    is_private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
+    if not (is_private and found.st_uid == os.getuid() and os.access(folder, os.W_OK | os.X_OK)):
+        raise OSError(errno.EACCES, "the folder is not private")
+
+
+class HostStore:
+    """A ``stores.Store`` in files.
+
+    Args:
+        folder: as ``private_folder`` gives it.
+        stats: ``store_errors`` are counted there.
+        longest: bytes of the longest value.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stats: Stats,
+        longest: int,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._stats = stats
+        self._longest = longest
+        self._clock = clock
+        self._monotonic = monotonic
+        self._rare_log = RareLog(1, monotonic)
+        self._swept = float("-inf")
+        self._bytes = 0
+
+    def get(self, *names: str) -> list[bytes | None]:
+        with self._trouble():
+            return [self._get(name) for name in names]
+
+    def put(self, name: str, value: bytes, seconds: float) -> None:
+        with self._writing(name) as path, self._file(value, seconds) as new:
+            os.rename(new, path)
+
+    def put_if_absent(self, name: str, value: bytes, seconds: float | None) -> bool:
+        with self._writing(name) as path:
+            if self._get(name) is not None:
+                return False
+            # Expired, and replaced by nobody: that would take the lock.
+            path.unlink(missing_ok=True)
+            with self._file(value, _FOR_GOOD if seconds is None else seconds) as new:
+                try:
+                    # As O_EXCL, but with its content and its expiry from the first moment.
+                    os.link(new, path)
+                except FileExistsError:
+                    return False
+            return True
+
+    def delete(self, name: str) -> None:
+        with self._writing(name) as path:
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _get(self, name: str) -> bytes | None:
+        longest = SMALL if is_small(name) else self._longest
+        try:
+            descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        with open(descriptor, "rb", buffering=0) as file:
+            if os.fstat(descriptor).st_mtime <= self._clock():
+                return None
+            return file.read(longest)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / name.replace(":", ".")
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[Path]:
+        with self._trouble(), self._locked():
+            now = self._monotonic()
+            if now - self._swept >= _SWEEP_EVERY or self._bytes > _MOST:
+                self._swept = now
+                self._sweep()
+            if self._bytes > _MOST:
+                raise OSError(errno.ENOSPC, "it has reached its maximum size")
+            yield self._path(name)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        # One that was taken away, as systemd does with old ones in /tmp, is made anew.
+        _make_private(self._folder)
+        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            until = time.monotonic() + _PATIENCE
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= until:
+                        raise
+                    time.sleep(0.001)
+            yield
+        finally:
+            # Closing is not enough: a child that was forked meanwhile has the descriptor, too.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _file(self, value: bytes, seconds: float) -> Iterator[str]:
+        """A file that nobody sees yet."""
+        descriptor, path = tempfile.mkstemp(prefix="new-", dir=self._folder)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(value)
+            until = self._clock() + seconds
+            os.utime(path, (until, until))
+            self._bytes += max(4096, len(value))
+            yield path
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def _sweep(self) -> None:
+        """Remove what has expired and, if that is not enough, the launches that end soonest."""
+        now, kept = self._clock(), []
+        for entry in os.scandir(self._folder):
+            found = entry.stat(follow_symlinks=False)
+            if entry.name == "lock":
+                continue
+            # One that a killed worker was making is made by nobody: we have the lock.
+            if found.st_mtime <= now or entry.name.startswith("new-"):
+                os.unlink(entry.path)
+            else:
+                kept.append((found.st_mtime, entry.path, max(4096, found.st_blocks * 512)))
+        self._bytes = sum(size for _, _, size in kept)
+        for _, path, size in sorted(kept):
+            if self._bytes <= _MOST * 3 // 4:
+                break
+            if path.rpartition(".")[2] not in MARKS:
+                os.unlink(path)
+                self._bytes -= size
+
+    @contextlib.contextmanager
+    def _trouble(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+        else:
+            return
+        self._stats.count("store_errors")
+        self._rare_log.warning(
+            why,
+            "cannot use the folder %s (%s), so workers on this machine do not share launches. Fix "
+            "the folder, or set cache (LTIAAS_CACHE) to a Redis URL",
+            self._folder,
+            why,
+        )
+        raise StoreUnavailable(read_only=True)

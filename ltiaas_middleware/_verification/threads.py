@@ -1,0 +1,194 @@
+"""Threads that end with the process, however long what they do takes, and waiting for their work in
+a task of asyncio or trio.
+
+Python waits at its end for the threads of a ``ThreadPoolExecutor``, and LTIAAS may take its time.
+And where a thread cannot be started (a limit of process ids), ``ThreadPoolExecutor.submit`` raises
+and keeps the job all the same; here a job is either accepted and done once, or refused and never
+done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+__all__ = ["Threads", "Ticker", "run_in", "wait_for"]
+
+_T = TypeVar("_T")
+_Job = tuple[Future[Any], Callable[[], Any]]
+# Seconds that ``shutdown`` waits for jobs under way.
+_END = 2.0
+
+
+class Threads(Executor):
+    """At most so many daemon threads, each started when it is needed: a server may fork before.
+
+    Args:
+        most: threads.
+        name: of the threads.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
+        self._name = name
+        self._lock = threading.Lock()
+        # Looked up here: gevent may have replaced it since this was imported.
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        # Threads without a job, less jobs without a thread.
+        self._idle = 0
+        self._closed = False
+
+    def submit(self, job: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
+        """See ``Executor.submit``.
+
+        Raises:
+            RuntimeError: it is shut down, or has no thread and cannot start one; the job is not
+                done.
+        """
+        future: Future[_T] = Future()
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("shut down")
+            if self._idle > 0 or len(self._threads) >= self._most or not self._start():
+                self._idle -= 1
+            self._jobs.put((future, lambda: job(*args, **kwargs)))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Do no more jobs.
+
+        Args:
+            wait: for jobs under way, for two seconds at most.
+            cancel_futures: whether those that wait are cancelled.
+        """
+        with self._lock:
+            self._closed = True
+            with contextlib.suppress(queue.Empty):
+                while cancel_futures:
+                    if (job := self._jobs.get_nowait()) is not None:
+                        job[0].cancel()
+            for _ in self._threads:
+                self._jobs.put(None)
+        until = time.monotonic() + _END
+        for thread in self._threads if wait else ():
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, until - time.monotonic()))
+
+    def _start(self) -> bool:
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # Those there are will get to it, unless there are none.
+            if not self._threads:
+                raise
+            return False
+        self._threads.append(thread)
+        return True
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            future, call = job
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call())
+                except BaseException as error:  # noqa: BLE001 - raised by the future
+                    future.set_exception(error)
+            # Nothing is kept alive until the next one.
+            del job, future, call
+            with self._lock:
+                self._idle += 1
+
+
+class Ticker:
+    """Calls something again and again for as long as it is needed, in a daemon thread that then
+    ends.
+
+    Args:
+        seconds: between two calls.
+        tick: must not raise; returns whether it is to be called again.
+        name: of the thread.
+    """
+
+    def __init__(self, seconds: float, tick: Callable[[], bool], name: str) -> None:
+        self._seconds = seconds
+        self._tick = tick
+        self._name = name
+        self._lock = threading.Lock()
+        self._wanted = self._runs = False
+
+    def wake(self) -> None:
+        """Have it called, from now on. Raises ``RuntimeError`` if no thread can be started."""
+        with self._lock:
+            self._wanted = True
+            if not self._runs:
+                threading.Thread(target=self._run, name=self._name, daemon=True).start()
+                self._runs = True
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(self._seconds)
+            with self._lock:
+                self._wanted = False
+            again = self._tick()
+            with self._lock:
+                if not (again or self._wanted):
+                    self._runs = False
+                    return
+
+
+async def run_in(threads: Executor, call: Callable[[], _T]) -> _T:
+    """Run a call in a thread, in a copy of the task's context."""
+    future = threads.submit(copy_context().run, call)
+    await wait_for(future, None)
+    return future.result()
+
+
+async def wait_for(future: Future[Any], seconds: float | None) -> bool:
+    """Wait until a future is done, at most so long. A cancelled waiter cancels nobody.
+
+    Returns:
+        Whether it is done.
+    """
+    if future.done():
+        return True
+    # trio runs only where something has imported it.
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        token, done = trio.lowlevel.current_trio_token(), trio.Event()
+
+        def tell(_: object) -> None:
+            # A run that is over has nobody left to be told.
+            with contextlib.suppress(trio.RunFinishedError):
+                token.run_sync_soon(done.set)
+
+        future.add_done_callback(tell)
+        with trio.move_on_after(float("inf") if seconds is None else seconds):
+            await done.wait()
+        return future.done()
+    # Here: an app under WSGI has no use for it.
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    waiter = loop.create_future()
+
+    def wake() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def call_soon(_: object) -> None:
+        # A loop that is closed has nobody left to be told.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(wake)
+
+    future.add_done_callback(call_soon)
+    await asyncio.wait([waiter], timeout=seconds)
+    return future.done()

@@ -1,0 +1,247 @@
+"""Reads and writes the documents of LTIAAS, each of which is a dataclass.
+
+A field's annotation says how its value is read and written. Its name on the wire is its own in
+camelCase or, in older documents, its own; ``wire`` gives it others. A value that cannot be read is
+as good as missing.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import field as dataclass_field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ..errors import InvalidRequest
+from .values import (
+    flag,
+    frozen,
+    json_object,
+    mapping,
+    moment,
+    number,
+    pixels,
+    text,
+    texts,
+    wire_moment,
+    wire_number,
+)  # fmt: skip
+
+D = TypeVar("D", bound="Document")
+
+# No fields on the wire: what came, and what has no field.
+_BESIDE = {"raw", "extra"}
+
+
+def _object(value: object) -> Mapping[str, Any] | None:
+    return frozen(mapping(value)) or None
+
+
+_READERS: dict[Any, Callable[[object], Any]] = {
+    tuple[str, ...]: texts, bool: flag, float: number, int: pixels, datetime: moment,
+    Mapping[str, Any]: _object, Mapping[str, str]: _object,
+}  # fmt: skip
+
+
+def wire(*names: str, **options: Any) -> Any:
+    """A dataclass field that has other names on the wire. All are read, until one can be; the first
+    is written. A dot leads into an object (``"outcomes.available"``)."""
+    return dataclass_field(metadata={"wire": names}, **options)
+
+
+class Document:
+    """What LTIAAS answers."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls: type[D], raw: object, known: Mapping[str, Any] | None = None) -> D:
+        """Read decoded JSON; ``known`` fills in fields that are missing or cannot be read, under
+        their wire names.
+
+        Raises:
+            ValueError: a field that it is nothing without is missing.
+        """
+        own = mapping(raw) if known else json_object(raw)
+        found = read_fields(cls, own, known or {})
+        if "raw" in cls.__dataclass_fields__:  # type: ignore[attr-defined]
+            found["raw"] = own
+        return cls(**found)
+
+
+class Sendable(Document):
+    """What LTIAAS is sent."""
+
+    __slots__ = ()
+
+    def body(self) -> dict[str, Any]:
+        """As it is sent.
+
+        Raises:
+            InvalidRequest: it breaks a rule that is known here.
+        """
+        kind: Any = type(self)
+        values = {
+            field.names[0]: _written(field, getattr(self, field.name)) for field in _plan(kind)
+        }
+        return write_fields(getattr(self, "extra", None), values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    names: tuple[str, ...]
+    kind: Any
+    read: Callable[[object], Any]
+    required: bool
+    #: Whether the value is a document, and whether that has fields that it is nothing without.
+    nested: bool
+    whole: bool
+
+
+@functools.cache
+def _plan(cls: Any, /) -> tuple[_Field, ...]:
+    kinds = typing.get_type_hints(cls)
+    found = []
+    for field in fields(cls):
+        if field.name in _BESIDE:
+            continue
+        kind = kinds[field.name]
+        if isinstance(kind, types.UnionType):
+            kind = typing.get_args(kind)[0]
+        names = field.metadata.get("wire") or tuple({_camel(field.name): 1, field.name: 1})
+        required = field.default is MISSING and field.default_factory is MISSING
+        nested = is_dataclass(kind)
+        whole = nested and any(inner.required for inner in _plan(kind))
+        read = _READERS.get(kind, text)
+        if typing.get_origin(kind) is tuple and kind not in _READERS:
+            read = functools.partial(_rows, typing.get_args(kind)[0])
+        found.append(_Field(field.name, names, kind, read, required, nested, whole))
+    return tuple(found)
+
+
+@functools.cache
+def _index(
+    cls: Any, /
+) -> tuple[tuple[_Field, ...], dict[str, tuple[int, ...]], tuple[_Field, ...]]:
+    """The plan; which of it a document with such a name may fill; and what is required."""
+    plan, heads = _plan(cls), dict[str, tuple[int, ...]]()
+    for index, field in enumerate(plan):
+        for name in field.names:
+            for head in {name, name.partition(".")[0]}:
+                heads[head] = (*heads.get(head, ()), index)
+    return plan, heads, tuple(field for field in plan if field.required)
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+def read_fields(cls: type, *documents: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of ``cls``, each from the first of ``documents`` in which it can be read.
+
+    Raises:
+        ValueError: a field without a default is in none of them.
+    """
+    fields, heads, required = _index(cls)
+    # Most of what a document may have, most documents lack.
+    present: set[int] = set()
+    for document in documents:
+        for name in heads.keys() & document.keys():
+            present.update(heads[name])
+    found: dict[str, Any] = {}
+    for index in sorted(present):
+        field = fields[index]
+        value = (_part if field.nested else _value)(field, documents)
+        if value is not None:
+            found[field.name] = value
+    for field in required:
+        if field.name not in found:
+            raise ValueError(f"a {cls.__name__} has no {field.names[0]}")
+    return found
+
+
+def _value(field: _Field, documents: tuple[Mapping[str, Any], ...]) -> Any:
+    for document in documents:
+        for name in field.names:
+            raw = document.get(name)
+            if raw is None and "." in name:
+                outer, _, inner = name.partition(".")
+                raw = mapping(document.get(outer)).get(inner)
+            if raw is not None:
+                value = field.read(raw)
+                if value is not None:
+                    return value
+    return None
+
+
+def _part(field: _Field, documents: tuple[Mapping[str, Any], ...]) -> Any:
+    parts = [
+        part
+        for document in documents
+        for name in field.names
+        if name in document and (part := mapping(document[name]))
+    ]
+    if field.whole:
+        # Its fields belong together: a key is nothing without its own method.
+        return next(iter(_rows(field.kind, parts)), None)
+    return field.kind(**read_fields(field.kind, *parts)) if parts else None
+
+
+def _rows(cls: Any, value: object) -> tuple[Any, ...]:
+    found = []
+    for row in value if isinstance(value, (list, tuple)) else ():
+        try:
+            found.append(cls.parse(row))
+        except ValueError:
+            continue
+    return tuple(found)
+
+
+def unread(cls: type, document: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """What none of the fields that were ``found`` holds: unknown keys, and known ones whose value
+    cannot be read, so that an update sends back what it was given."""
+    rest = dict(document)
+    for field in _plan(cls):
+        for name in field.names:
+            if field.name in found or rest.get(name) is None:
+                rest.pop(name, None)
+    return rest
+
+
+def write_fields(extra: Mapping[str, Any] | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``values`` that are set, by their wire names or their names here, and what goes along
+    with them (``extra``). Raises ``InvalidRequest`` if that has one of them.
+
+    An empty list is not sent: it would ask for nothing at all (wire.md, "Dynamic registration").
+    """
+    body: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Sendable):
+            value = value.body()
+        elif isinstance(value, (list, tuple)):
+            value = [one.body() if isinstance(one, Sendable) else one for one in value] or None
+        if value is not None:
+            outer, dot, inner = _camel(name).partition(".")
+            body = {**body, outer: {**body.get(outer, {}), inner: value} if dot else value}
+    for name in extra or ():
+        if name in body:
+            raise InvalidRequest(f"extra cannot contain {name}: use the field of that name")
+    return {**body, **(extra or {})}
+
+
+def _written(field: _Field, value: Any) -> Any:
+    if field.required and field.kind is str and not (isinstance(value, str) and value):
+        raise InvalidRequest(f"{field.name} must be a string")
+    if value is None and not field.required:
+        return None
+    if field.kind is datetime:
+        return wire_moment(value, field.name)
+    if field.kind in (float, int):
+        return wire_number(value, field.name, positive=field.name == "score_maximum")
+    return dict(value) if isinstance(value, Mapping) else value

@@ -1,0 +1,204 @@
+"""A browser that shows the tool in an iframe of another site, with third-party cookies blocked."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+
+from ..credentials import Credential
+
+__all__ = ["Browser", "NoReply", "Reply", "SetCookie", "fetch"]
+
+_TIMEOUT = (5.0, 15.0)
+_MAX_SIZE = 1_048_576
+# How often, and at most after how many seconds, a page that reloads itself is asked for again.
+_RELOADS, _LONGEST_WAIT = 10, 2.0
+
+
+class NoReply(Exception):
+    """There was no usable response. The text says why, and ``fix`` what to do."""
+
+    def __init__(self, why: str, fix: str) -> None:
+        super().__init__(why)
+        self.fix = fix
+
+
+class SetCookie(NamedTuple):
+    """One ``Set-Cookie`` (RFC 6265 section 5.2); ``attributes`` by their names in lower case."""
+
+    name: str
+    value: str
+    attributes: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, header: str) -> SetCookie:
+        pair, *rest = (part.strip().partition("=") for part in header.split(";"))
+        return cls(pair[0], pair[2], {name.lower(): value for name, _, value in rest})
+
+    @property
+    def kept(self) -> bool:
+        """Whether browsers keep it in an iframe of another site."""
+        same_site = self.attributes.get("samesite", "").lower()
+        return same_site == "none" and {"secure", "partitioned"} <= self.attributes.keys()
+
+    @property
+    def deletes(self) -> bool:
+        expires = self.attributes.get("expires", "")
+        return self.attributes.get("max-age") in ("0", "-1") or "1970" in expires
+
+    def reaches(self, path: str) -> bool:
+        """Whether it is sent to a path (RFC 6265 section 5.1.4)."""
+        return f"{path}/".startswith(self.attributes.get("path", "/").rstrip("/") + "/")
+
+
+class Reply(NamedTuple):
+    """One response; ``headers`` in any case."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    cookies: list[SetCookie]
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.url).path or "/"
+
+    @property
+    def location(self) -> str | None:
+        """Where it redirects to, as a whole URL."""
+        target = self.headers.get("Location")
+        return urljoin(self.url, target) if 300 <= self.status < 400 and target else None
+
+    @property
+    def error_code(self) -> str | None:
+        """The code of the middleware's own error responses; None for all others."""
+        code = self.headers.get("LTIAAS-Error", "")
+        return code if re.fullmatch(r"[a-z0-9_]{1,64}", code) else None
+
+    def document(self) -> Any:
+        """The body as JSON; None if it is not JSON."""
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError):
+            return None
+
+
+def fetch(
+    url: str,
+    headers: Mapping[str, str],
+    auth: Credential | None = None,
+    *,
+    data: Mapping[str, str] | str | None = None,
+    ca_bundle: str | None = None,
+) -> Reply:
+    """One request, bounded in size: a GET, or a POST if there is ``data``. It follows no redirect.
+    Raises ``NoReply``."""
+    try:
+        with requests.request(
+            "GET" if data is None else "POST",
+            url,
+            headers={"Accept-Encoding": "identity", **headers},
+            data=data,
+            # Not None, for which requests would look into ~/.netrc.
+            auth=auth or (lambda request: request),
+            # Plain http is for this machine: no proxy gets to see it.
+            proxies={"http": ""},
+            timeout=_TIMEOUT,
+            allow_redirects=False,
+            stream=True,
+            verify=ca_bundle or True,
+        ) as response:
+            text = response.raw.read(_MAX_SIZE).decode("utf-8", "replace")
+            cookies = list(map(SetCookie.parse, response.raw.headers.getlist("Set-Cookie")))
+            return Reply(url, response.status_code, response.headers, text, cookies)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        why = _why(error, urlsplit(url).netloc)
+    # Outside the ``except``: the error holds the request with its header.
+    raise why
+
+
+def _why(error: Exception, host: str) -> NoReply:
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(error, requests.exceptions.SSLError):
+        found = re.search(r"verify failed: ([^(]+)", str(cause))
+        return NoReply(
+            f"the TLS certificate was rejected: {found[1].strip()}"
+            if found
+            else "the server does not speak TLS",
+            "Check the host, the port and this machine's clock. If your own proxy intercepts TLS "
+            "connections, set LTIAAS_CA_BUNDLE to the file with its certificate authority.",
+        )
+    if isinstance(error, requests.exceptions.ProxyError):
+        return NoReply("the proxy does not respond", "Check HTTPS_PROXY and NO_PROXY.")
+    if isinstance(cause, urllib3.exceptions.NameResolutionError):
+        return NoReply(f"DNS cannot resolve {host}", "Check the spelling of the URL.")
+    if isinstance(error, requests.Timeout):
+        return NoReply(
+            "no response in time", "Check the firewalls between here and there, and try again."
+        )
+    if "refused" in str(cause):
+        return NoReply(f"nothing is listening at {host}", "Start the server, or check the port.")
+    return NoReply(
+        "the connection closed without a response", "Try again, and read the server's log."
+    )
+
+
+class Browser:
+    """Follows redirects and reloads within an origin, and keeps what cookies an iframe keeps.
+    ``lms`` is the origin of the page around the iframe."""
+
+    def __init__(self, lms: str, ca_bundle: str | None = None) -> None:
+        self._lms = lms
+        self._ca_bundle = ca_bundle
+        self._jar: dict[tuple[str, str], SetCookie] = {}
+
+    def open(
+        self, url: str, data: Mapping[str, str] | None = None, *, hops: int = 12
+    ) -> list[Reply]:
+        """Navigate, with a POST if there is ``data``: every response on the way, the page last. It
+        ends early if a redirect leads to another origin, and after so many ``hops``. May raise
+        ``NoReply``."""
+        # Of the whole chain of redirects (Fetch Metadata, 2.3): a launch begins on the LMS's page.
+        site = "cross-site" if data is None else "same-origin"
+        replies: list[Reply] = []
+        while True:
+            for _ in range(_RELOADS):
+                reply = fetch(url, self._headers(url, site), data=data, ca_bundle=self._ca_bundle)
+                wait = reply.headers.get("Refresh", "")
+                if reply.status != 503 or not wait.isdigit():
+                    break
+                time.sleep(min(_LONGEST_WAIT, float(wait)))
+            replies.append(reply)
+            self._keep(reply)
+            target = reply.location
+            if not target or len(replies) > hops or urlsplit(target)[:2] != urlsplit(url)[:2]:
+                return replies
+            url, data = target, None
+
+    def _headers(self, url: str, site: str) -> dict[str, str]:
+        path = urlsplit(url).path or "/"
+        sent = [f"{one.name}={one.value}" for one in self._jar.values() if one.reaches(path)]
+        headers = {
+            "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8",
+            "Sec-Fetch-Mode": "navigate",
+            "Sec-Fetch-Dest": "iframe",
+            "Sec-Fetch-Site": site,
+            "Referer": f"{self._lms}/",
+        }
+        return headers | ({"Cookie": "; ".join(sent)} if sent else {})
+
+    def _keep(self, reply: Reply) -> None:
+        for cookie in reply.cookies:
+            key = cookie.name, cookie.attributes.get("path", "")
+            if cookie.deletes:
+                self._jar.pop(key, None)
+            elif cookie.kept:
+                self._jar[key] = cookie

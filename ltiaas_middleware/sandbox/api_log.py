@@ -1,0 +1,165 @@
+"""What was asked of the API, for tests and for the curious. It never contains a secret.
+
+A request is entered when it arrives and completed when its answer is decided, so that a test can
+wait for a request which the sandbox is still holding up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import quote
+
+_logger = logging.getLogger("ltiaas_middleware.sandbox")
+REDACTED = "[redacted]"
+# Whatever looks like a JWS or a service key is taken for one, whoever made it.
+_TOKENS = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*|sk-[\w-]{20,}")
+
+
+@dataclass(frozen=True)
+class ApiLogEntry:
+    """One request to the API.
+
+    `at` is in seconds by the sandbox's clock. `path` and `query` are as received, percent-encoding
+    and all (secrets excepted). `scheme` is the first word of `Authorization` where it is one that
+    `wire.md` knows, and `well_formed` says whether the whole header was, byte for byte, what
+    `wire.md` prescribes for that scheme. `ltik_id` is a digest of the ltik or service key that came
+    along (see `token_digest`). `body` is the JSON received, if any. `status` is None while the
+    request is unanswered, and stays None for a connection that was reset. `fault` names the
+    faults that it met, joined with `+`.
+    """
+
+    at: float
+    method: str
+    path: str
+    query: str
+    scheme: str | None
+    well_formed: bool
+    ltik_id: str | None
+    user_agent: str | None
+    body: Any
+    fault: str | None = None
+    status: int | None = None
+    answered: bool = False
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def time(self) -> str:
+        return datetime.fromtimestamp(self.at, timezone.utc).strftime("%H:%M:%S")
+
+
+def token_digest(token: str) -> str:
+    """Twelve hexadecimal digits that tell tokens apart and give nothing of them away."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()[:12]
+
+
+class ApiLog:
+    """All requests to the API since the start or the last `clear`, oldest first. Thread-safe."""
+
+    def __init__(self, api_key: str) -> None:
+        self._secrets = tuple({api_key, quote(api_key, safe="")})
+        self._changed = threading.Condition()
+        self._entries: dict[int, ApiLogEntry] = {}
+        self._next = 0
+
+    def __iter__(self) -> Iterator[ApiLogEntry]:
+        return iter(self._snapshot())
+
+    def __len__(self) -> int:
+        return len(self._snapshot())
+
+    def __getitem__(self, index: int) -> ApiLogEntry:
+        return self._snapshot()[index]
+
+    def entries(self, path: str | None = None, method: str | None = None) -> list[ApiLogEntry]:
+        """The entries for exactly that path (as received; doubled leading slashes count as one)."""
+        return [entry for entry in self._snapshot() if _matches(entry, path, method)]
+
+    def count(self, path: str | None = None, method: str | None = None) -> int:
+        """How many requests came for exactly that path; without one, how many came at all."""
+        return len(self.entries(path, method))
+
+    def clear(self) -> None:
+        with self._changed:
+            self._entries.clear()
+            self._changed.notify_all()
+
+    def wait_for(
+        self, n: int, path: str | None = None, timeout: float = 5.0, *, answered: bool = False
+    ) -> list[ApiLogEntry]:
+        """Wait until at least `n` requests for `path` have arrived (or, if told so, have been
+        answered).
+
+        Gives their entries back. Raises `TimeoutError` after `timeout` seconds, saying how many
+        there were.
+        """
+
+        def there() -> list[ApiLogEntry]:
+            return [
+                entry
+                for entry in self._entries.values()
+                if _matches(entry, path, None) and (entry.answered or not answered)
+            ]
+
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(there()) >= n, timeout):
+                raise TimeoutError(
+                    f"{len(there())} of {n} requests for {path or 'the API'} after {timeout} s"
+                )
+            return there()
+
+    def arrived(self, entry: ApiLogEntry) -> Callable[[int | None], None]:
+        """Enter a request. The function given back completes it with the status answered."""
+        clean = replace(
+            entry,
+            path=self._redact(entry.path),
+            query=self._redact(entry.query),
+            user_agent=self._redact(entry.user_agent),
+            body=self._redact(entry.body),
+        )
+        with self._changed:
+            number = self._next
+            self._next += 1
+            self._entries[number] = clean
+            self._changed.notify_all()
+
+        def answered(status: int | None) -> None:
+            credential = " ".join(filter(None, (clean.scheme, clean.ltik_id))) or "no credential"
+            fault = f" ({clean.fault})" if clean.fault else ""
+            result = status or "cut off"
+            _logger.info("%s %s %s, %s%s", clean.method, clean.path, result, credential, fault)
+            with self._changed:
+                if number in self._entries:
+                    self._entries[number] = replace(clean, status=status, answered=True)
+                    self._changed.notify_all()
+
+        return answered
+
+    def _snapshot(self) -> list[ApiLogEntry]:
+        with self._changed:
+            return list(self._entries.values())
+
+    def _redact(self, value: Any) -> Any:
+        if isinstance(value, str):
+            for secret in self._secrets:
+                value = value.replace(secret, REDACTED)
+            return _TOKENS.sub(REDACTED, value)
+        if isinstance(value, list):
+            return [self._redact(item) for item in value]
+        if isinstance(value, dict):
+            return {self._redact(key): self._redact(item) for key, item in value.items()}
+        return value
+
+
+def _matches(entry: ApiLogEntry, path: str | None, method: str | None) -> bool:
+    if method is not None and entry.method != method:
+        return False
+    return path is None or "/" + entry.path.lstrip("/") == path

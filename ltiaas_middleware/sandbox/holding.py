@@ -1,0 +1,64 @@
+"""Holds a request up for as long as somebody waits for its answer."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import struct
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_TICK = 0.05
+"""Seconds between two looks at whether a held request is still wanted."""
+
+
+class Gone(ConnectionAbortedError):
+    """The connection ended while a request was being held up, at either of its ends."""
+
+
+@dataclass(frozen=True)
+class Holding:
+    """Holds one request up, while its connection is open.
+
+    A stopping server cuts its connections: it needs no word of its own here.
+    """
+
+    connection: socket.socket | None
+
+    @classmethod
+    def of(cls, environ: Mapping[str, Any]) -> Holding:
+        """For a request that this sandbox's server, or a plain WSGI caller, hands over."""
+        return cls(environ.get("werkzeug.socket"))
+
+    def wait(self, seconds: float, ended: threading.Event) -> None:
+        """Hold up until the time is over or `ended` is set. Raises `Gone`."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._hung_up():
+                raise Gone("the client closed the connection")
+            if ended.wait(min(left, _TICK)):
+                return
+
+    def reset(self) -> None:
+        """End the connection with RST, as a machine that crashed would."""
+        if self.connection is not None:
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.connection.close()
+
+    def _hung_up(self) -> bool:
+        connection = self.connection
+        if connection is None:
+            return False
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(connection, selectors.EVENT_READ)
+                if not selector.select(0):
+                    return False
+            # The plain socket's: TLS cannot be peeked into.
+            return not socket.socket.recv(connection, 1, socket.MSG_PEEK)
+        except (OSError, ValueError):
+            return True
