@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 from ltiaas_middleware import ApiKeyCredential, LtikCredential, ServiceKeyCredential
 from ltiaas_middleware.api.async_session import AsyncApiSession
-from ltiaas_middleware.api.exchange import Limits
+from ltiaas_middleware.api.exchange import RetryPolicy
 from ltiaas_middleware.api.session import ApiSession
 from ltiaas_middleware.credentials import Credential
 from ltiaas_middleware.sandbox import Sandbox
+
+_TESTS = f"{Path(__file__).parent}/"
 
 #: Values that must stand nowhere in clear.
 SECRET = {
@@ -21,8 +25,8 @@ SECRET = {
     "password": "database-password-77e1",
 }
 
-#: Quick to give up: for tests in which nothing is to be waited for.
-QUICK = Limits(connect_timeout=2, read_timeout=2, deadline=10)
+#: Gives up late, however busy the machine is, and before a ``Retry-After`` of 30 seconds.
+PATIENT = RetryPolicy(connect_timeout=20, read_timeout=20, timeout=25)
 
 
 class Account:
@@ -40,7 +44,7 @@ class Account:
         with ApiSession(self.launch(**seat)) as api:
             key = api.id_token().services.service_key
         assert key is not None
-        self.sandbox.journal.clear()
+        self.sandbox.api_log.clear()
         return ServiceKeyCredential(self.url, self.key, key)
 
     def api_key(self) -> ApiKeyCredential:
@@ -66,24 +70,51 @@ class Caller:
         /,
         *args: Any,
         with_: Credential | None = None,
-        limits: Limits = QUICK,
+        retry_policy: RetryPolicy = PATIENT,
         **kwargs: Any,
     ) -> Any:
         credential = with_ or self.account.launch()
         if self.asynchronous:
-            return asyncio.run(self._task(credential, limits, name, args, kwargs))
-        with ApiSession(credential, limits, sleep=self.pauses.append) as api:
+            return asyncio.run(self._task(credential, retry_policy, name, args, kwargs))
+        with ApiSession(credential, retry_policy, sleep=self.pauses.append) as api:
             result = getattr(api, name)(*args, **kwargs)
             return list(result) if isinstance(result, Iterator) else result
 
     async def _task(
-        self, credential: Credential, limits: Limits, name: str, args: Any, kwargs: Any
+        self, credential: Credential, retry_policy: RetryPolicy, name: str, args: Any, kwargs: Any
     ) -> Any:
         async def sleep(seconds: float) -> None:
             self.pauses.append(seconds)
 
-        async with AsyncApiSession(credential, limits, sleep=sleep) as api:
+        async with AsyncApiSession(credential, retry_policy, sleep=sleep) as api:
             result = getattr(api, name)(*args, **kwargs)
             if isinstance(result, AsyncIterator):
                 return [item async for item in result]
             return await result
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and everything that hangs on it, suppressed or not."""
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or one in seen:
+            continue
+        seen.append(one)
+        waiting += [one.__cause__, one.__context__]
+        waiting += [held for held in one.args if isinstance(held, BaseException)]
+        yield one
+
+
+def told(error: BaseException) -> str:
+    """All that a log or an error tracker could get out of an exception, locals included."""
+    parts = []
+    for one in _chain(error):
+        parts += [str(one), repr(one), repr(one.args), repr(vars(one))]
+        stack = traceback.StackSummary.extract(
+            traceback.walk_tb(one.__traceback__), capture_locals=True
+        )
+        # Less the test's own frames, which hold the secrets to compare with.
+        parts += [repr(frame.locals) for frame in stack if not frame.filename.startswith(_TESTS)]
+    return "\n".join(parts)

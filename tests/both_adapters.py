@@ -61,6 +61,8 @@ class Tool:
     def _wsgi_app(self, environ: Any, start_response: Any) -> list[bytes]:
         if environ["PATH_INFO"] == "/requires":
             require_launch()
+        if environ["PATH_INFO"] == "/log-out":
+            require_launch().end()
         headers = {
             key[5:].replace("_", "-").lower(): value
             for key, value in environ.items()
@@ -73,15 +75,17 @@ class Tool:
         return [seen]
 
     async def _asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
-        mount = scope.get("root_path", "")
+        mount = scope.get("app_root_path") or scope.get("root_path", "")
         path = scope["path"].removeprefix(mount)
         if path == "/requires":
             require_launch()
+        if path.endswith("/log-out"):
+            await asyncio.to_thread(require_launch().end)
         headers = {key.decode(): value.decode("latin-1") for key, value in scope["headers"]}
         seen = _seen(
             scope.get("ltiaas.launch"), mount, path, scope["query_string"].decode(), headers
         )
-        extra = [(k.encode(), v.encode()) for k, v in self.app_headers]
+        extra = [(k.encode(), v.encode("latin-1")) for k, v in self.app_headers]
         await send(
             {
                 "type": "http.response.start",
@@ -94,8 +98,10 @@ class Tool:
     def later(self, seconds: float) -> None:
         """Let time pass for the authenticator."""
         authenticator = self.middleware._authenticator
-        parts = ("_launches", "_freshness", "_flights", "_upstream", "_room")
-        for part in (authenticator, *(getattr(authenticator, name) for name in parts)):
+        names = ("_launches", "_flights", "_fetching", "_upstream", "_room", "_shared")
+        parts = [getattr(authenticator, name) for name in names]
+        parts += [authenticator, authenticator._upstream._limits]
+        for part in filter(None, parts):
             before = part._monotonic
             part._monotonic = lambda before=before: before() + seconds
 

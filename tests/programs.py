@@ -16,6 +16,8 @@ import pytest
 
 #: Program: the Debian package that brings it.
 PACKAGES = {
+    "WebKitWebDriver": "webkit2gtk-driver",
+    "Xvfb": "xvfb",
     "certutil": "libnss3-tools",
     "chromedriver": "chromium-driver",
     "chromium": "chromium",

@@ -53,7 +53,7 @@ class RedisCluster:
             self._meet(masters[0], node)
         for master, replica in zip(masters, replicas, strict=True):
             master_id = master.client.execute_command("CLUSTER", "MYID")
-            wait_until(lambda: _took(replica, "CLUSTER", "REPLICATE", master_id), 20)  # noqa: B023
+            wait_until(lambda: _took(replica, "CLUSTER", "REPLICATE", master_id))  # noqa: B023
         self.wait_until_whole()
         return self
 
@@ -72,7 +72,7 @@ class RedisCluster:
 
     def wait_until_whole(self) -> None:
         """Until every node agrees that all is well, and each replica has its master."""
-        wait_until(lambda: all(map(_is_well, self.nodes)), 40)
+        wait_until(lambda: all(map(_is_well, self.nodes)))
 
     def kill(self) -> None:
         for node in self.nodes:

@@ -38,10 +38,10 @@ class Sentinels:
             server.start()
         # What a Sentinel does not see at its start it looks for after ten seconds.
         master = self.servers[0].client
-        wait_until(lambda: master.info("replication")["connected_slaves"] == 2, 20)
+        wait_until(lambda: master.info("replication")["connected_slaves"] == 2)
         for sentinel in self.sentinels:
             sentinel.start()
-        wait_until(lambda: all(map(_knows_all, self.sentinels)), 40)
+        wait_until(lambda: all(map(_knows_all, self.sentinels)))
         return self
 
     def master(self) -> RedisServer | None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that `make test` shows, in order of how fast it fails. Extra words go to pytest.
+# What `make test` shows; `make check` has the slow proofs. Extra words go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
@@ -8,24 +8,36 @@ PYTHON=${PYTHON:-python3}
 
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
-"$PYTHON" -m mypy
 lint-imports
+"$PYTHON" -m tests.prose
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# Types; the site, with every link and every name of the reference; and the package as a user gets
+# it: the wheel, in an environment of its own, in an empty folder.
+beside_the_tests() {
+  set -e
+  "$PYTHON" -m mypy
+  NO_MKDOCS_2_WARNING=1 "$PYTHON" -m mkdocs build --strict --site-dir "$folder/site"
+  "$PYTHON" -m build --wheel --no-isolation --outdir "$folder" . >/dev/null
+  "$PYTHON" -m venv "$folder/venv"
+  wheel=("$folder"/*.whl)
+  "$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check "${wheel[0]}[sandbox]"
+  cd "$folder"
+  venv/bin/python -m ltiaas_middleware demo --check
+}
+(beside_the_tests) >"$folder/log" 2>&1 &
+beside=$!
 
 rm -f .coverage .coverage.*
-# By file: what one file starts (servers, browsers, databases) it shares.
-"$PYTHON" -m pytest --numprocesses 2 --dist loadfile --cov --cov-report= "$@"
+tests=0
+# More workers than processors: they wait for servers and browsers half of the time.
+"$PYTHON" -m pytest --numprocesses 3 --cov --cov-report= -m "not slow and not exhaustive" "$@" || tests=$?
+others=0
+wait "$beside" || others=$?
+cat "$folder/log"
+[ "$tests" -eq 0 ] || exit "$tests"
+[ "$others" -eq 0 ] || exit "$others"
 "$PYTHON" -m coverage report
-
-# The site: every link and every name of the reference is there.
-site=$(mktemp -d)
-trap 'rm -rf "$site"' EXIT
-NO_MKDOCS_2_WARNING=1 "$PYTHON" -m mkdocs build --strict --quiet --site-dir "$site"
-
-# As a user gets it: the wheel, in an environment of its own, in an empty folder.
-folder=$(mktemp -d)
-trap 'rm -rf "$site" "$folder"' EXIT
-"$PYTHON" -m build --wheel --no-isolation --outdir "$folder" . >/dev/null
-"$PYTHON" -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$folder"/*.whl
-(cd "$folder" && venv/bin/python -m ltiaas_middleware demo --check)
 echo "all is well"

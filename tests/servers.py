@@ -95,7 +95,7 @@ class Server:
         with self._changed:
             return self._output
 
-    def wait_for_output(self, text: str, times: int = 1, timeout: float = 20) -> str:
+    def wait_for_output(self, text: str, times: int = 1, timeout: float = 60) -> str:
         """Wait until `text` has been printed that often; gives everything printed back."""
         with self._changed:
             self._changed.wait_for(
@@ -169,7 +169,7 @@ def running(
     env: Mapping[str, str] | Callable[[int], Mapping[str, str]] | None = None,
     probe: str | None = "/",
     tls: bool = False,
-    timeout: float = 30,
+    timeout: float = 120,
 ) -> Iterator[Server]:
     """Run what `command` makes of a free port; on another one if that was taken meanwhile."""
     for attempt in range(3):
@@ -196,6 +196,7 @@ def gunicorn(
     options: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     tls: tuple[str, str] | None = None,
+    python: str = sys.executable,
     probe: str | None = "/",
 ) -> contextlib.AbstractContextManager[Server]:
     """`app` as gunicorn names it (``"module:name"``), with an access log on stdout.
@@ -207,7 +208,7 @@ def gunicorn(
     def command(port: int) -> list[str]:
         keys = ["--certfile", tls[0], "--keyfile", tls[1]] if tls else []
         return [
-            *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"),
+            *(python, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"),
             *("--workers", str(workers), "--threads", str(threads)),
             *("--access-logfile", "-", "--graceful-timeout", "2"),
             *_NO_CONTROL_SOCKET,
@@ -226,6 +227,7 @@ def uvicorn(
     options: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     tls: tuple[str, str] | None = None,
+    python: str = sys.executable,
     probe: str | None = "/",
 ) -> contextlib.AbstractContextManager[Server]:
     """`app` as uvicorn names it, with its access log."""
@@ -233,7 +235,7 @@ def uvicorn(
     def command(port: int) -> list[str]:
         keys = ["--ssl-certfile", tls[0], "--ssl-keyfile", tls[1]] if tls else []
         return [
-            *(sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port)),
+            *(python, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port)),
             *("--timeout-graceful-shutdown", "2"),
             # --workers 1 is left away: it would be a supervisor and a worker all the same.
             *(("--workers", str(workers)) if workers > 1 else ()),

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,11 @@ from typing import Any
 import pytest
 
 from ltiaas_middleware import IdToken, Settings
-from ltiaas_middleware.api.exchange import Limits
+from ltiaas_middleware.api.exchange import RetryPolicy
 from ltiaas_middleware.api.gradebook import Score
 from ltiaas_middleware.errors import LTIAASError
-from ltiaas_middleware.service_keys import Place, ServiceKeyStore
-from tests.account import SECRET, Account, Caller
+from ltiaas_middleware.service_keys import ActivityKey, ServiceKeyStore
+from tests.account import SECRET, Account, Caller, told
 
 FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("delay", {"seconds": 30}),
@@ -36,32 +34,6 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and everything that hangs on it, suppressed or not."""
-    seen: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is None or one in seen:
-            continue
-        seen.append(one)
-        waiting += [one.__cause__, one.__context__]
-        yield one
-
-
-def told(error: BaseException) -> str:
-    """All that a log or an error tracker could get out of an exception, locals included."""
-    parts = []
-    for one in chain(error):
-        parts += [str(one), repr(one), repr(one.args), repr(vars(one))]
-        stack = traceback.StackSummary.extract(
-            traceback.walk_tb(one.__traceback__), capture_locals=True
-        )
-        # Less the test's own frames, which hold the secrets to compare with.
-        parts += [repr(frame.locals) for frame in stack if "/tests/" not in frame.filename]
-    return "\n".join(parts)
-
-
 @pytest.mark.parametrize(("fault", "options"), FAULTS, ids=lambda value: str(value)[:20])
 def test_nothing_that_a_failing_call_leaves_behind_holds_a_secret(
     api: Caller, caplog: pytest.LogCaptureFixture, fault: str, options: dict[str, Any]
@@ -70,8 +42,8 @@ def test_nothing_that_a_failing_call_leaves_behind_holds_a_secret(
     account = api.account
     launch, service = account.launch(), account.service_key()
     secrets = [account.key, *(c.authorization.rpartition(":")[2] for c in (launch, service))]
-    account.sandbox.misbehave(fault, **options)
-    limits = Limits(deadline=1, attempts=2, read_timeout=0.3, max_response_size=100_000)
+    account.sandbox.fault(fault, **options)
+    limits = RetryPolicy(timeout=1, attempts=2, read_timeout=0.3, max_response_size=100_000)
     failures = []
     for name, args, credential in (
         ("id_token", (), launch),
@@ -82,7 +54,7 @@ def test_nothing_that_a_failing_call_leaves_behind_holds_a_secret(
         ("request", ("GET", "https://elsewhere.example/"), launch),
     ):
         try:
-            api(name, *args, with_=credential, limits=limits)
+            api(name, *args, with_=credential, retry_policy=limits)
         except LTIAASError as error:
             failures.append(told(error))
     assert failures
@@ -94,7 +66,7 @@ def test_nothing_that_the_store_leaves_behind_holds_a_secret(
     caplog: pytest.LogCaptureFixture, tmp_path: Path, account: Account
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    settings = Settings(url=account.url, api_key=SECRET["api key"], secret=SECRET["secret"])
+    settings = Settings(url=account.url, api_key=SECRET["api key"], secrets=SECRET["secret"])
     now = datetime.now(timezone.utc)
     shown = []
     for database in (
@@ -114,7 +86,7 @@ def test_nothing_that_the_store_leaves_behind_holds_a_secret(
         store.flush(20)
         shown += [repr(store), repr(store.stats())]
         try:
-            store.put(Place("p", None, None), SECRET["service key"], now)
+            store.put(ActivityKey("p", None, None), SECRET["service key"], now)
             for key in store.all():
                 shown += [repr(key), repr(key.credential), repr(key.api), repr(vars(key.api))]
         except LTIAASError as error:

@@ -7,6 +7,8 @@ import json
 import threading
 from typing import Any
 
+from ltiaas_middleware import IdToken
+from ltiaas_middleware.api.decoded import Decoded
 from ltiaas_middleware.errors import ApiError
 
 
@@ -27,17 +29,14 @@ class Upstream:
         self.go_on.set()
         self.entered = threading.Semaphore(0)
 
-    def warm_up(self) -> None:
-        """There is nothing to open."""
-
     def close(self, *, wait: bool = True) -> None:
         """Nothing is open."""
 
-    def id_token(self, ltik: str) -> bytes:
+    def id_token(self, ltik: str) -> Decoded:
         self.asked.append(ltik)
         self.entered.release()
         assert self.go_on.wait(20), "the test never let the upstream answer"
         error = self.errors.get(ltik, self.error)
         if error is not None:
             raise error
-        return json.dumps(self.claims).encode()
+        return Decoded(json.dumps(self.claims).encode(), IdToken.parse(self.claims))

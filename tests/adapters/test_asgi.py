@@ -5,8 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from starlette.middleware.base import BaseHTTPMiddleware
 
-from ltiaas_middleware import LaunchRequired, current_launch, require_launch
+from ltiaas_middleware import (
+    LaunchRequired,
+    LTIAASError,
+    SettingsError,
+    asgi,
+    current_launch,
+    require_launch,
+)
 from ltiaas_middleware.asgi import LTIAASMiddleware
 from tests.fixtures.tools import API_KEY
 from tests.tokens import ltik
@@ -322,7 +330,7 @@ class TestLaunchRequired:
             begun.append(message)
 
         async def main():
-            with pytest.raises(LaunchRequired):
+            with pytest.raises(LTIAASError, match="after its response had begun"):
                 await wrap(app)(scope(), receive, send)
 
         asyncio.run(main())
@@ -384,7 +392,7 @@ class TestTheMountPoint:
     @pytest.fixture
     def app(self, seen):
         async def app(scope, receive, send):
-            seen.append((scope["root_path"], scope["path"]))
+            seen.append((scope["root_path"], scope["path"], scope.get("app_root_path")))
 
         return app
 
@@ -394,10 +402,10 @@ class TestTheMountPoint:
         location = dict(start["headers"])[b"location"].decode()
         return location, dict(start["headers"])[b"set-cookie"].split(b";")[0]
 
-    @pytest.mark.parametrize("includes", [True, False])
+    @pytest.mark.parametrize("style", ["bare", "below", "full", None])
     @pytest.mark.parametrize("server_includes", [True, False])
-    def test_is_given_as_the_app_wants_it(self, wrap, app, seen, includes, server_includes):
-        middleware = wrap(app, path_includes_root=includes)
+    def test_is_given_as_the_app_wants_it(self, wrap, app, seen, style, server_includes):
+        middleware = wrap(app, path_style=style)
         root = "/tool" if server_includes else ""
         location, cookie = self.launch_path(
             middleware, path=f"{root}/page", raw_path=f"{root}/page".encode(), root_path="/tool"
@@ -406,20 +414,20 @@ class TestTheMountPoint:
         assert prefix.startswith("/tool/lti/")
         path = location if server_includes else location.removeprefix("/tool")
         run(middleware, scope(path, root_path="/tool", headers=[(b"cookie", cookie)]))
-        assert seen == [(prefix, location if includes else "/page")]
+        assert seen == [
+            {
+                "below": (prefix, f"{root}/page", None),
+                "full": (prefix, location, None),
+            }.get(style, ("/tool", f"{root}/page", prefix))
+        ]
 
-    def test_falcon_is_known(self, wrap):
-        import falcon.asgi
-
-        class Mine(falcon.asgi.App):
-            pass
-
-        assert not wrap(Mine())._path_includes_root
-        assert wrap(lambda: None)._path_includes_root
+    def test_a_style_that_is_none_is_refused(self, wrap):
+        with pytest.raises(SettingsError, match="path_style"):
+            wrap(None, path_style="split")
 
     def test_is_not_a_mere_beginning_of_the_path(self, wrap, app, seen):
         run(wrap(app), launched(path="/toolbox", root_path="/tool"))
-        assert seen == [("/tool", "/tool/toolbox")]
+        assert seen == [("/tool", "/toolbox", None)]
 
 
 def test_cookies_in_pieces_are_read(wrap):
@@ -431,10 +439,11 @@ def test_cookies_in_pieces_are_read(wrap):
 
     middleware = wrap(app)
     location, cookie = TestTheMountPoint().launch_path(middleware, path="/x")
-    pieces = [(b"cookie", b"a=1"), (b"cookie", cookie), (b"cookie", b"b=2")]
+    tag = location.encode().split(b"/")[2][:8]
+    pieces = [(b"cookie", tag + b".a=1"), (b"cookie", cookie), (b"cookie", tag + b".b=2")]
     for _ in range(2):
         run(middleware, scope(location, headers=pieces))
-    assert seen[1] == [(b"cookie", b"a=1; b=2")]
+    assert [pair for pair in seen[1] if pair[0] == b"cookie"] == [(b"cookie", b"a=1; b=2")]
     assert run(middleware, scope(location))[0]["status"] == 401
 
 
@@ -444,5 +453,53 @@ def test_a_header_twice_is_not_taken_for_one(wrap, upstream):
 
     token = ltik().encode()
     headers = [(b"authorization", b"Bearer " + token)] * 2
-    assert run(wrap(app, bearer=True), scope(headers=headers))[0]["status"] == 400
+    assert (
+        run(wrap(app, ltik_headers=["Authorization"]), scope(headers=headers))[0]["status"] == 400
+    )
     assert upstream.asked == []
+
+
+def test_on_error_is_shown_whatever_names_headers_have_and_none_is_kept(wrap):
+    async def app(scope, receive, send):
+        raise AssertionError
+
+    seen = []
+    middleware = wrap(app, require=True, on_error=lambda info, request: seen.append(request))
+    for number in range(500):
+        headers = [(b"x-%d" % number, b"1"), ("x-µ".encode("latin-1"), b"1")]
+        assert run(middleware, scope(headers=headers))[0]["status"] == 401
+        assert dict(seen[-1].headers) == {f"x-{number}": "1"}
+    assert len(asgi._HEADERS) < 300
+
+
+def test_what_is_raised_in_a_task_group_is_answered_as_well(wrap):
+    async def app(scope, receive, send):
+        async def view():
+            require_launch()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(view())
+
+    start, _ = run(wrap(app), scope())
+    assert start["status"] == 401
+    assert (b"ltiaas-error", b"launch_required") in start["headers"]
+
+
+def test_a_role_that_is_missing_is_403(wrap):
+    async def app(scope, receive, send):
+        require_launch().require_role("Administrator")
+
+    start, body = run(wrap(app), launched())
+    assert start["status"] == 403
+    assert b"role_required" in body["body"]
+
+
+def test_starlettes_own_middleware_lets_it_through(wrap):
+    async def dispatch(request, call_next):
+        return await call_next(request)
+
+    async def app(scope, receive, send):
+        require_launch()
+
+    start, _ = run(wrap(BaseHTTPMiddleware(app, dispatch)), scope())
+    assert start["status"] == 401

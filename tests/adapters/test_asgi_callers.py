@@ -17,6 +17,7 @@ import falcon.testing
 import pytest
 from asgiref.testing import ApplicationCommunicator
 from asgiref.wsgi import WsgiToAsgi
+from fastapi import FastAPI
 from flask import Flask, session
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -166,7 +167,7 @@ def test_headers_that_can_be_read_only_once(wrap: Wrap, require: bool) -> None:
     seen: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        seen.append([(name, value) for name, value in scope["headers"]])
+        seen.append([pair for pair in scope["headers"] if pair[0] != b"ltiaas-launch"])
         await echo(scope, receive, send)
 
     middleware = wrap(app, require=lambda path: require and path == "/never")
@@ -230,7 +231,33 @@ class TestRootPath:
         in_place = ask(app, http(path, root_path="/api/", query_string=query))
         assert (in_place[0], in_place[2]) == (200, b"Ada")
 
-    @pytest.mark.parametrize("before", ["/api/", "/api", ""])
+    @pytest.mark.parametrize("root", ["/api", "/api/", "api"])
+    @pytest.mark.parametrize("path", ["/x/api/page", "/apipage", "/x/api"])
+    def test_a_path_that_frameworks_cut_differently_is_refused_if_paths_are_guarded(
+        self, wrap: Wrap, path: str, root: str
+    ) -> None:
+        guarding: list[dict[str, Any]] = [{"require": ["/page"]}, {"exclude": ["/page"]}]
+        for settings in guarding:
+            assert ask(wrap(echo, **settings), http(path, root_path=root))[0] == 400
+        assert ask(wrap(echo), http(path, root_path=root))[0] == 200
+
+    def test_fastapis_own_is_known(self, wrap: Wrap) -> None:
+        api = FastAPI()
+        api.root_path = "/api"  # As the argument of that name, which newer ones warn of.
+        api.get("/page")(lambda: "page")
+        app = wrap(api, require=["/page"])
+        for path in ("/page", "/api/page"):
+            assert ask(api, http(path))[0] == 200
+            assert ask(app, http(path))[0] == 401
+        path, proof = launch_at(app)
+        for before in ("", "/api"):
+            assert ask(app, http(f"{before}{path}/page", headers=proof))[0] == 200
+        # The browser is on the other side of a proxy that takes /api off.
+        query = f"ltik={ltik()}".encode()
+        _, headers, _ = ask(app, http("/page", query_string=query, headers=NAVIGATES))
+        assert headers["location"].startswith("/api/lti/")
+
+    @pytest.mark.parametrize("before", ["/api/", ""])
     def test_with_a_slash_at_its_end_launches_have_their_path(
         self, wrap: Wrap, before: str
     ) -> None:
@@ -239,31 +266,31 @@ class TestRootPath:
         scope = http(f"{before}{path}/page", headers=proof, root_path="/api/")
         reply = ask(app, scope)
         assert (reply[0], reply[2]) == (200, b"Ada")
-        assert scope["root_path"] == f"/api{path}"
+        assert (scope["root_path"], scope["app_root_path"]) == ("/api/", f"/api{path}")
 
 
 class TestRawPath:
     """Says the same as ``path``, since some apps route on it."""
 
-    @pytest.mark.parametrize("includes_root", [True, False])
+    @pytest.mark.parametrize("style", ["bare", "below", "full"])
     @pytest.mark.parametrize("root", ["", "/tools/quiz"])
-    @pytest.mark.parametrize("raw", [b"/a%2Fb/c", b"/%FF", b"/", b"/\xc3\xa4"])
-    def test_follows_path(self, wrap: Wrap, includes_root: bool, root: str, raw: bytes) -> None:
+    @pytest.mark.parametrize("raw", [b"/a%2Fb/c", b"/", b"/\xc3\xa4"])
+    def test_follows_path(self, wrap: Wrap, style: str, root: str, raw: bytes) -> None:
         from urllib.parse import unquote
 
-        app = wrap(echo, path_includes_root=includes_root)
+        app = wrap(echo, path_style=style)
         path, proof = launch_at(app, path=f"{root}/launch", root_path=root)
         arrived = f"{root}{path}".encode() + raw
         below = unquote(raw.decode("latin-1")) if raw.isascii() else raw.decode()
         scope = http(f"{root}{path}{below}", headers=proof, root_path=root, raw_path=arrived)
         user, mount, seen, seen_raw, _ = told(ask(app, scope))
-        assert (user, mount) == ("Ada", f"{root}{path}")
-        start = f"{root}{path}" if includes_root else ""
-        assert seen == start + (below or "/")
-        assert seen_raw == start.encode() + (raw or b"/")
+        assert (user, mount) == ("Ada", root if style == "bare" else f"{root}{path}")
+        start = f"{root}{path}" if style == "full" else root
+        assert seen == start + below
+        assert seen_raw == start.encode() + raw
 
     def test_is_not_made_up(self, wrap: Wrap) -> None:
-        app = wrap(echo, path_includes_root=False)
+        app = wrap(echo, path_style="below")
         path, proof = launch_at(app)
         scope = http(f"{path}/page", headers=proof)
         del scope["raw_path"]
@@ -272,19 +299,6 @@ class TestRawPath:
     def test_stays_where_nothing_moves(self, wrap: Wrap) -> None:
         scope = http("/a/b", raw_path=b"/a%2Fb", query_string=f"ltik={ltik()}".encode())
         assert told(ask(wrap(echo), scope))[2:4] == ("/a/b", b"/a%2Fb")
-
-    @pytest.mark.parametrize("root", ["", "/tools/quiz"])
-    def test_bytes_that_are_no_text_survive_the_redirect(self, wrap: Wrap, root: str) -> None:
-        for raw_root in (root, ""):
-            scope = http(
-                f"{root}/caf\ufffd/a/b",
-                headers=NAVIGATES,
-                root_path=root,
-                raw_path=f"{raw_root}/caf%E9/a%2Fb".encode(),
-                query_string=f"ltik={ltik()}".encode(),
-            )
-            location = ask(wrap(echo), scope)[1]["location"]
-            assert re.fullmatch(rf"{root}/lti/[\w-]{{22}}/caf%E9/a%2Fb", location)
 
 
 class TestTheScope:
@@ -297,7 +311,7 @@ class TestTheScope:
             copies.append(copied)
             assert copied["ltiaas.launch"] is scope["ltiaas.launch"]
             assert copy.copy(scope["ltiaas.launch"]) is scope["ltiaas.launch"]
-            with pytest.raises(TypeError, match="not pickled"):
+            with pytest.raises(TypeError, match="cannot be pickled"):
                 pickle.dumps(scope["ltiaas.launch"])
             await echo(copied, receive, send)
 
@@ -405,7 +419,7 @@ def test_the_app_may_be_given_by_name(upstream: Upstream) -> None:
 class TestTheAppsAnswer:
     """Rules in tests/gate/test_app_answers.py; here what only ASGI has."""
 
-    COOKIE = (b"set-cookie", b"session=x; Path=/; SameSite=Lax")
+    COOKIE = (b"set-cookie", b"session=x; Path=/; SameSite=Lax; HttpOnly")
 
     def sent(self, wrap: Wrap, messages: list[Any], **scope: Any) -> tuple[str, list[Any]]:
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -429,7 +443,8 @@ class TestTheAppsAnswer:
         return path, found
 
     def fitted(self, path: str) -> tuple[bytes, bytes]:
-        value = f"session=x; Path={path}; Secure; SameSite=None; Partitioned"
+        tag = path.split("/")[2][:8]
+        value = f"{tag}.session=x; Path={path}; HttpOnly; Secure; SameSite=None; Partitioned"
         return (b"set-cookie", value.encode())
 
     def test_early_hints_pass_and_the_answer_after_them_is_fitted(self, wrap: Wrap) -> None:
@@ -454,21 +469,44 @@ class TestTheAppsAnswer:
         assert b"x-frame-options" not in names
         assert self.fitted(path)[1] in [value for _, value in sent[0]["headers"]]
 
-    def test_a_websocket_that_is_accepted(self, wrap: Wrap) -> None:
+    @pytest.mark.parametrize("iframe_support", [True, False])
+    def test_a_websocket_that_is_accepted(self, wrap: Wrap, iframe_support: bool) -> None:
         accept = {"type": "websocket.accept", "subprotocol": "x", "headers": [self.COOKIE]}
-        path, sent = self.sent(wrap, [accept], type="websocket", scheme="wss")
+        path, sent = self.sent(
+            lambda app: wrap(app, iframe_support=iframe_support),
+            [accept],
+            type="websocket",
+            scheme="wss",
+        )
         assert sent == [{**accept, "headers": [self.fitted(path)]}]
         bare = {"type": "websocket.accept"}
         _, sent = self.sent(wrap, [bare], type="websocket", scheme="wss")
         assert sent == [bare]
 
-    def test_a_websocket_that_is_accepted_where_the_frame_is_the_apps(self, wrap: Wrap) -> None:
-        def leave_alone(app: Any) -> LTIAASMiddleware:
-            return wrap(app, fit_frame=False)
+    def test_a_websocket_at_the_launch_path_itself_sets_no_cookie_for_all_launches(
+        self, wrap: Wrap
+    ) -> None:
+        """The browser's default path there is the folder of all launches."""
 
-        accept = {"type": "websocket.accept", "headers": [self.COOKIE]}
-        _, sent = self.sent(leave_alone, [accept], type="websocket", scheme="wss")
-        assert sent == [accept]
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http":
+                await echo(scope, receive, send)
+                return
+            headers = [(b"set-cookie", b"a=b"), (b"set-cookie", b"session=x; HttpOnly")]
+            await send({"type": "websocket.accept", "headers": headers})
+
+        middleware = wrap(app)
+        path, proof = launch_at(middleware)
+        found: list[Any] = []
+
+        async def send(message: Any) -> None:
+            found.append(message)
+
+        scope = http(path, headers=proof, type="websocket", scheme="wss")
+        asyncio.run(middleware(scope, None, send))
+        values = [value.decode() for _, value in found[0]["headers"]]
+        assert len(values) == 3
+        assert all(f"; Path={path};" in value for value in values)
 
     def test_a_websocket_that_is_refused_with_a_page(self, wrap: Wrap) -> None:
         start = {

@@ -21,8 +21,8 @@ import {module}
 from ltiaas_middleware import *
 """
 EXTRAS = (
-    *("sqlalchemy", "cryptography", "redis", "httpx", "anyio", "psycopg"),
-    *("opentelemetry", "sentry_sdk", "typing_extensions", "pytest"),
+    *("sqlalchemy", "redis", "httpx", "httpx2", "anyio", "psycopg"),
+    *("jinja2", "opentelemetry", "sentry_sdk", "typing_extensions", "pytest"),
 )
 
 
@@ -33,7 +33,6 @@ EXTRAS = (
         "ltiaas_middleware.wsgi",
         "ltiaas_middleware.asgi",
         "ltiaas_middleware.scrubbing",
-        "ltiaas_middleware.sandbox",
         "ltiaas_middleware.commands.main",
     ],
 )

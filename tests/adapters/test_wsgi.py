@@ -12,7 +12,14 @@ from werkzeug.middleware.lint import LintMiddleware
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 from werkzeug.wrappers import Request, Response
 
-from ltiaas_middleware import LaunchRequired, current_launch, require_launch
+from ltiaas_middleware import (
+    LaunchRequired,
+    LTIAASError,
+    MiddlewareMissing,
+    RoleRequired,
+    current_launch,
+    require_launch,
+)
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 from tests.fixtures.tools import API_KEY
 from tests.tokens import ltik
@@ -301,7 +308,7 @@ class TestLaunchRequired:
 
         body = iter(wrap(app)(environ(), start_response))
         assert next(body) == b"begun"
-        with pytest.raises(LaunchRequired):
+        with pytest.raises(LTIAASError, match="after its response had begun"):
             next(body)
 
 
@@ -383,3 +390,27 @@ def test_from_the_environment(monkeypatch, upstream):
     monkeypatch.setenv("LTIAAS_API_KEY", "k")
     assert LTIAASMiddleware(None, ttl=5).settings.ttl == 5
     assert LTIAASMiddleware(None).stats()["fetches"] == 0
+
+
+def test_what_is_raised_in_a_group_is_answered_as_well(wrap):
+    def app(environ, start):
+        raise BaseExceptionGroup("tasks", [BaseExceptionGroup("more", [RoleRequired()])])
+
+    _, status, headers = run_wsgi_app(wrap(app), with_launch())
+    assert status.startswith("403")
+    assert headers["LTIAAS-Error"] == "role_required"
+
+
+@pytest.mark.parametrize("group", [[LaunchRequired(), KeyboardInterrupt()], [ValueError()]])
+def test_a_group_that_is_not_a_refusal_is_the_servers(wrap, group):
+    def app(environ, start):
+        raise BaseExceptionGroup("tasks", group)
+
+    with pytest.raises(BaseExceptionGroup):
+        run_wsgi_app(wrap(app), environ())
+
+
+def test_without_the_middleware_require_launch_says_so_in_an_ordinary_exception():
+    with pytest.raises(MiddlewareMissing, match="wrap the app"):
+        require_launch()
+    assert current_launch() is None

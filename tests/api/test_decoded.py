@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ltiaas_middleware.api.decoded import DecodedTokens
-from ltiaas_middleware.api.frozen import frozen
+from ltiaas_middleware.api.values import frozen
 
 CLAIMS = {
     "user": {"id": "u1", "name": "Ada", "roles": ["Instructor"], "roleScopeMentor": ["u2"]},

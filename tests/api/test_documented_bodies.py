@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from ltiaas_middleware import LineItem, NewLineItem, Score, UpstreamError
-from ltiaas_middleware.api.registrations import AuthConfig, SupportedMessage
+from ltiaas_middleware.api.registrations import AuthConfig, PlatformDetails, SupportedMessage
 from tests.account import Caller
 
 MEMBER = {
@@ -103,10 +103,11 @@ SINGLE = [
     Answer("platform", "/api/platforms/p1", PLATFORM, ("p1",), account=True),
     Answer(
         "create_platform", "/api/platforms", PLATFORM, needs=("id",), account=True,
-        kwargs={"url": "https://lms.example", "client_id": "c1"},
+        args=(PlatformDetails(url="https://lms.example", client_id="c1"),),
     ),
     Answer(
-        "update_platform", "/api/platforms/p1", PLATFORM, ("p1",), {"name": "x"}, account=True
+        "update_platform", "/api/platforms/p1", PLATFORM, ("p1", PlatformDetails(name="x")),
+        account=True,
     ),
     Answer("registration", "/api/registrations/r", REGISTRATION, ("r",), account=True),
     Answer(
@@ -160,7 +161,7 @@ def test_a_bare_array_is_a_list(api: Caller, world: Any, answer: Answer) -> None
 
 
 @every_list
-def test_an_odd_row_is_left_out_and_nobody_elses(
+def test_an_odd_row_is_skipped_and_nobody_elses(
     api: Caller, world: Any, answer: Answer, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = answer.document
@@ -198,7 +199,7 @@ def test_an_odd_row_alone_on_its_page_loses_no_other_page(world: Any) -> None:
     page("https://lms.example/3", [{"roles": []}, {}], None)
     with ApiSession(world.credential) as session:
         assert [member.user_id for member in session.members()] == ["u1"]
-        assert session.left_out == 3
+        assert session.skipped == 3
 
 
 @every_single
@@ -267,12 +268,12 @@ def test_a_created_line_item_may_come_back_with_its_id_alone(
 def test_a_created_platform_may_come_back_with_its_id_alone(api: Caller, world: Any) -> None:
     world("/api/platforms", {"id": "p9"}, status=201)
     config = AuthConfig("JWK_SET", "https://lms.example/jwks")
-    made = api(
-        "create_platform", url="https://lms.example", client_id="c1", name="School",
+    details = PlatformDetails(
+        url="https://lms.example", client_id="c1", name="School",
         authentication_endpoint="https://lms.example/auth",
-        accesstoken_endpoint="https://lms.example/token", auth_config=config,
-        extra={"active": True}, with_=world.account,
+        accesstoken_endpoint="https://lms.example/token", auth_config=config, active=True,
     )  # fmt: skip
+    made = api("create_platform", details, with_=world.account)
     assert world.asked[-1][2] == {
         name: value for name, value in PLATFORM.items() if name not in ("id", "publicKey", "active")
     } | {"active": True}
@@ -438,7 +439,7 @@ def test_further_keys_go_along_beside_the_items(api: Caller, world: Any, name: s
     api(name, [], extra=module, with_=world.credential)
     assert world.asked[-1][2] == {"contentItems": [], "options": {}, **module}
     for taken in ("contentItems", "options"):
-        with pytest.raises(InvalidRequest, match="field of its own"):
+        with pytest.raises(InvalidRequest, match="extra cannot contain"):
             api(name, [], extra={taken: []}, with_=world.credential)
 
 
@@ -457,7 +458,7 @@ def test_a_launch_leads_to_ltiaas_and_nowhere_else(api: Caller, world: Any, name
             ContentItem(url=url),  # type: ignore[arg-type]
             {"type": "ltiResourceLink", "url": url},
         ):
-            with pytest.raises(InvalidRequest, match=r"an address of LTIAAS"):
+            with pytest.raises(InvalidRequest, match=r"an LTIAAS URL"):
                 api(name, [item], with_=world.credential)
     assert world.asked == []
     good = f"{world.url}/lti/launch?resource=1"

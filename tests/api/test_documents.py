@@ -10,7 +10,12 @@ import pytest
 
 from ltiaas_middleware.api.content_items import ContentItem, DeepLinkingMessage
 from ltiaas_middleware.api.gradebook import LineItem, NewLineItem, Result, Score
-from ltiaas_middleware.api.registrations import AuthConfig, PlatformRegistration, Registration
+from ltiaas_middleware.api.registrations import (
+    AuthConfig,
+    PlatformDetails,
+    PlatformRegistration,
+    Registration,
+)
 from ltiaas_middleware.api.roster import Member
 from ltiaas_middleware.api.values import moment, number
 from ltiaas_middleware.errors import InvalidRequest, UpstreamError
@@ -37,7 +42,7 @@ def test_a_line_item_that_is_read_changed_and_sent_loses_nothing(api: Caller) ->
     assert read.start_date_time == datetime(2026, 3, 1, 12, 30, tzinfo=timezone.utc)
     assert (read.score_maximum, read.grades_released) == (12.5, False)
     api("update_line_item", replace(read, label="Long essay"))
-    sent = api.account.sandbox.journal[-1].body
+    sent = api.account.sandbox.api_log[-1].body
     assert sent == {
         "label": "Long essay",
         "scoreMaximum": 12.5,
@@ -68,8 +73,11 @@ def test_a_known_field_that_cannot_be_read_survives_an_update() -> None:
         ({"score_maximum": float("inf")}, "above 0"),
         ({"start_date_time": datetime(2026, 1, 1)}, "time zone"),
         ({"end_date_time": "2026-01-01T00:00:00Z"}, "time zone"),
-        ({"end_date_time": datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))}, "calendar"),
-        ({"extra": {"label": "another"}}, "field of its own"),
+        (
+            {"end_date_time": datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))},
+            "out of range",
+        ),
+        ({"extra": {"label": "another"}}, "extra cannot contain label"),
     ],
 )
 def test_a_line_item_that_cannot_be_sent_is_refused(
@@ -79,7 +87,7 @@ def test_a_line_item_that_cannot_be_sent_is_refused(
     for name in ("create_line_item", "update_line_item"):
         with pytest.raises(InvalidRequest, match=why):
             api(name, item)
-    assert api.account.sandbox.journal.count() == 0
+    assert api.account.sandbox.api_log.count() == 0
 
 
 def test_a_score_is_sent_with_what_the_tool_adds(api: Caller) -> None:
@@ -87,21 +95,21 @@ def test_a_score_is_sent_with_what_the_tool_adds(api: Caller) -> None:
     extension = {"https://canvas.instructure.com/lti/submission": {"new_submission": True}}
     score = Score(
         user_id="ben",
-        score_given=0,
+        score_given=1,
         score_maximum=5,
         activity_progress="Submitted",
-        grading_progress="PendingManual",
+        grading_progress="FullyGraded",
         timestamp=datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=timezone.utc),
         comment="Not yet",
         extra=extension,
     )
     api("submit_score", column, score)
-    assert api.account.sandbox.journal[-1].body == {
+    assert api.account.sandbox.api_log[-1].body == {
         "userId": "ben",
-        "scoreGiven": 0,
+        "scoreGiven": 1,
         "scoreMaximum": 5,
         "activityProgress": "Submitted",
-        "gradingProgress": "PendingManual",
+        "gradingProgress": "FullyGraded",
         "timestamp": "2026-03-01T12:00:00.123Z",
         "comment": "Not yet",
         **extension,
@@ -109,7 +117,7 @@ def test_a_score_is_sent_with_what_the_tool_adds(api: Caller) -> None:
     (result,) = api("scores", column, user_id="ben")
     assert (result.user_id, result.score, result.maximum, result.comment) == (
         "ben",
-        0,
+        2,
         10,
         "Not yet",
     )
@@ -120,7 +128,7 @@ def test_a_score_is_sent_with_what_the_tool_adds(api: Caller) -> None:
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"score_given": 1}, "score_maximum is required"),
+        ({"score_given": 1}, "score_given requires score_maximum"),
         ({"score_given": -1, "score_maximum": 1}, "from 0"),
         ({"score_given": float("nan"), "score_maximum": 1}, "from 0"),
         ({"score_given": True, "score_maximum": 1}, "from 0"),
@@ -131,7 +139,7 @@ def test_a_score_is_sent_with_what_the_tool_adds(api: Caller) -> None:
         ({"timestamp": datetime(2026, 1, 1)}, "time zone"),
         ({"user_id": ""}, "user_id"),
         ({"user_id": 7}, "user_id"),
-        ({"extra": {"userId": "another"}}, "field of its own"),
+        ({"extra": {"userId": "another"}}, "extra cannot contain userId"),
     ],
 )
 def test_a_score_that_breaks_a_rule_is_refused_where_it_is_made(
@@ -202,14 +210,14 @@ def test_deep_linking_hands_back_what_was_picked(api: Caller) -> None:
     ]
     form = api("deep_linking_form", items, with_=launch, message="Two", log="two items")
     assert form.startswith("<form")
-    sent = api.account.sandbox.journal[-1].body
+    sent = api.account.sandbox.api_log[-1].body
     assert sent["contentItems"][0]["lineItem"] == {"scoreMaximum": 5}
     assert sent["contentItems"][1] == items[1]
     assert sent["options"] == {"message": "Two", "log": "two items"}
     message = api("deep_linking_message", [], with_=launch, error_message="No", error_log="why")
     assert message.target.endswith("/lms/deep-linking/return")
     assert message.message not in repr(message)
-    sent = api.account.sandbox.journal[-1].body
+    sent = api.account.sandbox.api_log[-1].body
     assert sent == {"contentItems": [], "options": {"errMessage": "No", "errLog": "why"}}
 
 
@@ -228,7 +236,7 @@ def test_content_that_cannot_be_is_refused(
     for name in ("deep_linking_form", "deep_linking_message"):
         with pytest.raises(InvalidRequest):
             api(name, items, **options)
-    assert api.account.sandbox.journal.count() == 0
+    assert api.account.sandbox.api_log.count() == 0
 
 
 def test_registrations_and_platforms_are_read_with_all_that_is_in_them(api: Caller) -> None:
@@ -236,24 +244,26 @@ def test_registrations_and_platforms_are_read_with_all_that_is_in_them(api: Call
     pending = "5d0f6a1e7c9b4b0e"
     assert api("registration", pending, with_=account).raw
     api("complete_registration", pending, auto_activate=True, with_=account)
-    assert api.account.sandbox.journal[-1].body == {"autoActivate": True}
+    assert api.account.sandbox.api_log[-1].body == {"autoActivate": True}
     platform = next(p for p in api("platforms", with_=account) if "northfield" in (p.url or ""))
     assert (platform.name, platform.active) == ("Northfield University", True)
     assert platform.client_id == platform.raw["clientId"]
     api("deactivate_platform", platform.id, with_=account)
     assert api("platform", platform.id, with_=account).active is False
     api("activate_platform", platform.id, with_=account)
-    assert api("update_platform", platform.id, name="N", with_=account).name == "N"
-    made = api(
-        "create_platform",
+    assert api("update_platform", platform.id, PlatformDetails(name="N"), with_=account).name == "N"
+    details = PlatformDetails(
         url="https://n.example",
         name="n",
         client_id="c",
         authentication_endpoint="https://n.example/auth",
         accesstoken_endpoint="https://n.example/token",
         auth_config=AuthConfig("JWK_SET", "https://n.example/jwks"),
-        with_=account,
     )
+    made = api("create_platform", details, with_=account)
+    for incomplete in ({"url": "https://n.example"}, {"client_id": "c"}):
+        with pytest.raises(InvalidRequest, match="client_id"):
+            api("create_platform", PlatformDetails(**incomplete), with_=account)
     api("delete_platform", made.id, with_=account)
     assert made.id not in {one.id for one in api("platforms", with_=account)}
 
@@ -266,7 +276,7 @@ def test_answers_of_another_shape_are_upstream_errors(api: Caller, world: Any) -
     with pytest.raises(UpstreamError, match="no platforms"):
         api("platforms", with_=world.account)
     world("/api/idtoken", [1])
-    with pytest.raises(UpstreamError, match="no JSON object"):
+    with pytest.raises(UpstreamError, match="not a JSON object"):
         api("raw_id_token", with_=world.credential)
     world("/api/deeplinking/form", {"form": None})
     with pytest.raises(UpstreamError, match="no form"):

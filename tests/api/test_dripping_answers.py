@@ -1,4 +1,5 @@
-"""An answer that comes byte by byte, wherever in it, is given up at the deadline."""
+"""An answer that comes byte by byte is given up at the deadline: its body from threads, all of it
+from tasks."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from typing import Any
 import pytest
 
 from ltiaas_middleware import LtikCredential, UpstreamError
-from ltiaas_middleware.api.exchange import Limits
-from tests.account import Caller
+from ltiaas_middleware.api.exchange import RetryPolicy
+from tests.account import Account, Caller
 
 BODY = b'{"user": {"id": "u1"}}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -32,7 +33,7 @@ DRIPS: dict[str, tuple[bytes, bytes, bytes]] = {
 TIMES, EVERY = 100, 0.1
 
 
-@pytest.fixture(params=DRIPS)
+@pytest.fixture
 def address(request: pytest.FixtureRequest) -> Iterator[str]:
     first, again, last = DRIPS[request.param]
     over = threading.Event()
@@ -75,7 +76,21 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
     assert gave_up
 
 
-def test_a_call_ends_at_its_deadline(api: Caller, address: str) -> None:
+def ends_at_its_deadline(api: Caller, address: str) -> None:
     credential: Any = LtikCredential(address, "the-key", "a.b.c")
     with pytest.raises(UpstreamError, match=r"in time|deadline|no time"):
-        api("id_token", with_=credential, limits=Limits(deadline=0.5, read_timeout=5, attempts=1))
+        api(
+            "id_token",
+            with_=credential,
+            retry_policy=RetryPolicy(timeout=0.5, read_timeout=5, attempts=1),
+        )
+
+
+@pytest.mark.parametrize("address", ["body"], indirect=True)
+def test_a_body_ends_at_the_deadline(api: Caller, address: str) -> None:
+    ends_at_its_deadline(api, address)
+
+
+@pytest.mark.parametrize("address", sorted(DRIPS.keys() - {"body"}), indirect=True)
+def test_a_task_ends_at_the_deadline_wherever_it_waits(account: Account, address: str) -> None:
+    ends_at_its_deadline(Caller(account, asynchronous=True), address)

@@ -7,9 +7,10 @@ from datetime import datetime, timezone
 import pytest
 
 from ltiaas_middleware import IdToken, IdTokenError, InvalidRequest, ServiceKeyCredential, Settings
-from ltiaas_middleware._crypto.handoffs import Handoffs
+from ltiaas_middleware._crypto.one_time_tokens import OneTimeTokens
 from ltiaas_middleware._verification.launches import CachedLaunch
 from ltiaas_middleware.api.decoded import DecodedTokens
+from ltiaas_middleware.api.id_token import Lis
 from ltiaas_middleware.launch import Account, GlobalUserId, Launch
 
 FULL = {
@@ -87,7 +88,8 @@ def test_a_full_token():
     assert token.user.given_name == "Ada"
     assert token.user.role_scope_mentor == ("u-2",)
     assert token.platform.deployment_id == "1"
-    assert token.platform.lis == {"person_sourcedid": "x"}
+    assert token.platform.lis == token.lis
+    assert token.lis.person_sourcedid == "x"
     assert token.launch.type == "LtiResourceLinkRequest"
     assert token.launch.context.title == "Biology"
     assert token.launch.context.type == ("CourseSection",)
@@ -99,7 +101,7 @@ def test_a_full_token():
     assert token.services.assignment_and_grades.scopes == ("score",)
     assert token.services.service_key == "the-service-key"
     assert token.lti_version == "1.3.0"
-    assert token.raw is FULL
+    assert token.raw == FULL
     assert token.raw["user"]["somethingNew"] == 1
 
 
@@ -152,7 +154,7 @@ def test_a_launch_may_be_anonymous(id):
         ("user.roles", "Instructor, Learner", lambda t: t.user.roles, ("Instructor", "Learner")),
         ("user.roles", ["Learner", None, 1], lambda t: t.user.roles, ("Learner", "1")),
         ("platform.id", 12, lambda t: t.platform.id, "12"),
-        ("platform.lis", "x", lambda t: t.platform.lis, None),
+        ("platform.lis", "x", lambda t: t.platform.lis, Lis()),
         ("launch.context", [], lambda t: t.launch.context, None),
         ("launch.resourceLink", None, lambda t: t.launch.resource_link, None),
         (
@@ -212,7 +214,7 @@ class TestRoles:
                 True,
             ),
             ("Learner", "Instructor", False),
-            ("instructor", "Instructor", False),
+            ("instructor", "Instructor", True),
             # A teacher of the institution may be a learner in this course.
             (
                 "http://purl.imsglobal.org/vocab/lis/v2/institution/person#Instructor",
@@ -264,8 +266,8 @@ class TestLaunch:
     def launch(self):
         return self.make(FULL)
 
-    def make(self, claims):
-        settings = Settings(url="https://your.ltiaas.com", api_key="the-key")
+    def make(self, claims, url="https://your.ltiaas.com"):
+        settings = Settings(url=url, api_key="the-key")
         entry = CachedLaunch(
             id="A" * 22,
             ltik="aaa.bbb.ccc",
@@ -277,7 +279,7 @@ class TestLaunch:
         )
         return Launch(
             entry,
-            Account(settings, Handoffs(settings.secrets, lambda: 0), DecodedTokens()),
+            Account(settings, OneTimeTokens(settings.signing_secrets, lambda: 0), DecodedTokens()),
             "/lti/x",
         )
 
@@ -295,9 +297,9 @@ class TestLaunch:
         )
 
     def test_knows_ltiaass_addresses(self, launch):
-        assert launch.url_for("memberships") == "https://your.ltiaas.com/api/memberships"
+        assert launch.api_url("memberships") == "https://your.ltiaas.com/api/memberships"
         assert (
-            launch.url_for("/lineitems", "https://lms.example/li/1?a=b c", "scores")
+            launch.api_url("/lineitems", "https://lms.example/li/1?a=b c", "scores")
             == "https://your.ltiaas.com/api/lineitems/"
             "https%3A%2F%2Flms.example%2Fli%2F1%3Fa%3Db%20c/scores"
         )
@@ -331,5 +333,31 @@ class TestLaunch:
     def test_shows_its_id_alone_and_is_not_pickled(self, launch):
         assert repr(launch) == f"<Launch {'A' * 22}>"
         assert repr(launch._entry) == f"<CachedLaunch {'A' * 22}>"
-        with pytest.raises(TypeError, match="not pickled"):
+        with pytest.raises(TypeError, match="cannot be pickled"):
             pickle.dumps(launch)
+
+
+class TestAsJson:
+    @pytest.fixture
+    def token(self):
+        return IdToken.parse(json.loads(json.dumps(FULL)))
+
+    def test_no_repr_shows_the_service_key(self, token):
+        key = token.services.service_key
+        assert key == FULL["services"]["serviceKey"]
+        for shown in (token, token.services, token.raw, token.raw["services"]):
+            assert key not in repr(shown)
+        assert token.raw == FULL
+
+    def test_frameworks_take_a_token_and_show_no_secret(self, token):
+        import flask
+        from fastapi.encoders import jsonable_encoder
+
+        key = token.services.service_key
+        with flask.Flask("tool").app_context():
+            by_flask = flask.jsonify(token).get_data(as_text=True)
+        for text in (by_flask, json.dumps(token.to_dict()), json.dumps(jsonable_encoder(token))):
+            assert key not in text
+            found = json.loads(text)
+            assert found["user"]["name"] == token.user.name
+            assert found["launch"]["context"]["id"] == token.launch.context.id

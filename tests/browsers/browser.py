@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from selenium.common.exceptions import (
     JavascriptException,
@@ -26,6 +26,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from .marionette import MarionetteFirefox
+from .webkit import WebKit
 
 __all__ = ["PROGRAMS", "Browser", "Page", "start"]
 
@@ -35,9 +36,11 @@ T = TypeVar("T")
 PROGRAMS = {
     "chromium": ("chromium", "chromedriver", "certutil"),
     "firefox": ("firefox-esr", "certutil"),
+    "webkit": ("WebKitWebDriver", "Xvfb"),
 }
 
-_WAITS = 15.0
+# Only a failure waits for so long, however busy the machine is.
+_WAITS = 60.0
 # What a page that is being replaced by the next one answers.
 _UNDER_WAY = (
     JavascriptException,
@@ -85,6 +88,8 @@ _FIREFOX_PREFERENCES: dict[str, object] = {
     "browser.shell.checkDefaultBrowser": False,
     "browser.startup.page": 0,
     "browser.tabs.warnOnClose": False,
+    # JSON is shown as it is, not by a page of Firefox's own.
+    "devtools.jsonview.enabled": False,
     "datareporting.policy.dataSubmissionEnabled": False,
     "extensions.update.enabled": False,
     "network.captive-portal-service.enabled": False,
@@ -123,13 +128,15 @@ def start(kind: str, profile: str, directory: Path, ca_file: Path) -> Browser:
     """A browser that trusts our certificate authority.
 
     Args:
-        kind: ``chromium`` or ``firefox``.
+        kind: ``chromium``, ``firefox`` or ``webkit``.
         profile: ``usual``, ``other`` (the same, of another person), ``third-party-allowed``,
             ``third-party-blocked``, ``no-cookies``; of Firefox also ``strict`` and
-            ``third-party-refused``.
+            ``third-party-refused``. WebKit has others: see ``webkit.WebKit``.
         directory: empty, for the profile and the browser's home.
         ca_file: the authority's certificate, PEM.
     """
+    if kind == "webkit":
+        return Browser(kind, WebKit(profile, directory))
     if kind == "firefox":
         _trust(directory, ca_file)
         preferences = {**_FIREFOX_PREFERENCES, **_FIREFOX_PROFILES[profile]}
@@ -179,6 +186,12 @@ _READ = """return [
   location.href, document.referrer, document.cookie];"""
 
 
+# For a framework that watches the field (React), the value has to be set as the browser sets it.
+_TYPE = """const [field, text] = arguments;
+Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, text);
+field.dispatchEvent(new Event("input", {bubbles: true}));"""
+
+
 class Browser:
     """One browser with one profile, shared by tests; each begins with one empty tab."""
 
@@ -226,7 +239,7 @@ class Browser:
         last: list[object] = []
 
         def look() -> Page | None:
-            self._enter(framed)
+            self.enter(framed)
             read = self.driver.execute_script(_READ)
             if read is None:  # Firefox, in between two pages.
                 return None
@@ -240,25 +253,34 @@ class Browser:
         """Wait for an element."""
 
         def look() -> WebElement:
-            self._enter(framed)
+            self.enter(framed)
             return self.driver.find_element(By.CSS_SELECTOR, css)
 
         return self.wait(look, f"no element {css}")
 
     def click(self, css: str, *, framed: bool = True) -> None:
         """Click on an element."""
-        self.find(css, framed=framed).click()
+        element = self.find(css, framed=framed)
+        if self.kind == "webkit" and framed:
+            # WebKitWebDriver clicks beside what is in an iframe.
+            self.driver.execute_script("arguments[0].click()", element)
+        else:
+            element.click()
 
     def type(self, css: str, text: str, *, framed: bool = True) -> None:
         """Type into a field."""
-        self.find(css, framed=framed).send_keys(text)
+        element = self.find(css, framed=framed)
+        if self.kind == "webkit" and framed:
+            self.driver.execute_script(_TYPE, element, text)
+        else:
+            element.send_keys(text)
 
     def text(self, css: str, wanted: str, *, framed: bool = True, timeout: float = _WAITS) -> str:
         """Wait until an element says what it should, and return all that it says."""
         last: list[str] = []
 
         def look() -> tuple[str] | None:
-            self._enter(framed)
+            self.enter(framed)
             read = "return document.querySelector(arguments[0])?.innerText ?? null"
             said = self.driver.execute_script(read, css)
             last[:] = [str(said)]
@@ -289,15 +311,25 @@ class Browser:
 
     def reload_frame(self) -> None:
         """Reload the frame alone, as its context menu does, and wait until it is another page."""
-        self._enter(True)
-        self.driver.execute_script("window.stale = true; location.reload()")
+        self.leave_page("location.reload()")
 
-        def reloaded() -> bool:
-            self._enter(True)
+    def leave_page(self, script: str, *arguments: object, framed: bool = True) -> None:
+        """Run a script that replaces its page, and wait for the next page."""
+        self.enter(framed)
+        self.driver.execute_script(f"window.stale = true; {script}", *arguments)
+
+        def replaced() -> bool:
+            self.enter(framed)
             ready = "return !window.stale && document.readyState === 'complete'"
             return bool(self.driver.execute_script(ready))
 
-        self.wait(reloaded, "the frame was not reloaded")
+        self.wait(replaced, f"no page after {script}")
+
+    def run(self, script: str, *arguments: object, framed: bool = True) -> Any:
+        """What a script in the page resolves its ``done`` with."""
+        self.enter(framed)
+        wrapped = f"const done = arguments[arguments.length - 1]; {script}"
+        return self.driver.execute_async_script(wrapped, *arguments)
 
     def back(self) -> None:
         """The back button, which goes back in the frame where that is where the person went."""
@@ -305,7 +337,7 @@ class Browser:
         # Not driver.back(): Marionette's waits for the outer page to load, which it does not.
         self.driver.execute_script("history.back()")
 
-    def _enter(self, framed: bool) -> None:
+    def enter(self, framed: bool) -> None:
         self.driver.switch_to.default_content()
         if framed:
             self.driver.switch_to.frame(self.driver.find_element(By.ID, "tool-frame"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,9 +15,25 @@ from urllib3.exceptions import HTTPError
 from tests.programs import need
 
 from .browser import PROGRAMS, Browser, start
+from .running_apps import RunningApps, running_apps
 from .sites import Certificates, Clock, Sites, serving
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "browsers"
+
+KINDS = ("chromium", "firefox")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test` runs a case in one of the browsers, by turns; `make check` runs the rest."""
+    cases: dict[str, list[tuple[str, pytest.Item]]] = {}
+    for item in items:
+        kind = item.callspec.params.get("kind") if hasattr(item, "callspec") else None
+        if kind in KINDS and item.path.parent == Path(__file__).parent:
+            cases.setdefault(item.nodeid.replace(kind, "", 1), []).append((kind, item))
+    for turn, case in enumerate(sorted(cases)):
+        for kind, item in cases[case]:
+            if len(cases[case]) > 1 and kind != KINDS[turn % 2]:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +41,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
-@pytest.fixture(scope="session", params=["chromium", "firefox"])
+@pytest.fixture(scope="session", params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     """Which browser."""
     need(*PROGRAMS[request.param])
@@ -33,25 +50,26 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def running(
-    kind: str, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], Browser]]:
-    """Browsers by profile: starting one takes seconds, so that tests share them."""
-    started: dict[str, Browser] = {}
+    certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str, str], Browser]]:
+    """Browsers by kind and profile. Starting one takes seconds, so all tests share them."""
+    started: dict[tuple[str, str], Browser] = {}
 
-    def get(profile: str) -> Browser:
-        if profile in started:
+    def get(kind: str, profile: str) -> Browser:
+        key = kind, profile
+        if key in started:
             try:
-                started[profile].tidy()
+                started[key].tidy()
             except (HTTPError, WebDriverException, OSError) as error:
                 # ChromeDriver crashes now and then between two tests.
                 print(f"{kind} ({profile}) has died and is started anew: {error!r}")
                 with contextlib.suppress(HTTPError, WebDriverException, OSError):
-                    started[profile].driver.quit()
-                del started[profile]
-        if profile not in started:
+                    started[key].driver.quit()
+                del started[key]
+        if key not in started:
             directory = tmp_path_factory.mktemp(f"{kind}-{profile}")
-            started[profile] = start(kind, profile, directory, certificates.ca_file)
-        return started[profile]
+            started[key] = start(kind, profile, directory, certificates.ca_file)
+        return started[key]
 
     yield get
     for browser in started.values():
@@ -59,13 +77,30 @@ def running(
 
 
 @pytest.fixture
-def browser(running: Callable[[str], Browser]) -> Callable[[str], Browser]:
+def browser(kind: str, running: Callable[[str, str], Browser]) -> Callable[[str], Browser]:
     """A browser with one empty tab, by profile (``browser.start``)."""
 
     def get(profile: str = "usual") -> Browser:
-        return running(profile)
+        return running(kind, profile)
 
     return get
+
+
+@pytest.fixture(scope="session")
+def lms(certificates: Certificates) -> Iterator[Sites]:
+    """The LMS and its LTIAAS, for apps in processes of their own."""
+    with serving(certificates, Clock(time.time)) as sites:
+        yield sites
+
+
+@pytest.fixture(scope="session")
+def apps(lms: Sites, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApps]:
+    """Apps as their frameworks' tutorials make them, started when they are asked for."""
+    with running_apps(lms, tmp_path_factory.mktemp("apps")) as apps:
+        yield apps
+    for name, server in apps.servers.items():
+        complaints = re.findall(r".*(?:Traceback|\bltik=(?!\[hidden\])).*", server.output)
+        assert not complaints, f"{name}: {server.output}"
 
 
 @pytest.fixture

@@ -10,6 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests import servers
 
@@ -21,13 +24,57 @@ ADMIN, PASSWORD = "staff", "a password of the tests"
 _HERE = Path(__file__).parent / "apps"
 _MODULES = {
     "flask": "tests.browsers.apps.flask_notes:app",
+    "flask-host": "tests.browsers.apps.flask_notes:app",
+    "fastapi-without-script": "tests.browsers.apps.fastapi_notes:app",
     "fastapi": "tests.browsers.apps.fastapi_notes:app",
     "dash": "tests.browsers.apps.dash_board:server",
     "datasette": "tests.browsers.apps.datasette_site:app",
+    "absolute": "tests.browsers.apps.absolute:app",
+    "drf": "tests.browsers.apps.drf_groups:app",
+    "react": "tests.browsers.apps.react_spa:app",
+    "channels": "tests.browsers.apps.channels_chat:app",
+    "htmx-2": "tests.browsers.apps.htmx_notes:app",
+    "htmx-4": "tests.browsers.apps.htmx_notes:app",
+    "nicegui": "tests.browsers.apps.nicegui_page:app",
+    "gradio": "tests.browsers.apps.gradio_greeter:app",
+    "streamlit": "tests.browsers.apps.streamlit_app:app",
+    "panel": "tests.browsers.apps.panel_page:app",
+    "flask-socketio": "tests.browsers.apps.flask_socketio_chat:app",
+    "socketio": "tests.browsers.apps.socketio_chat:app",
     "django-wsgi": "mysite.wsgi:application",
     "django-asgi": "mysite.asgi:application",
 }
-_ASGI = {"fastapi", "datasette", "django-asgi"}
+_ASGI = {
+    "absolute",
+    "fastapi",
+    "fastapi-without-script",
+    "datasette",
+    "django-asgi",
+    "react",
+    "channels",
+    "nicegui",
+    "gradio",
+    "streamlit",
+    "panel",
+    "socketio",
+    "sessions starlette",
+    "sessions fastapi",
+}
+# Those that need the dependency group ``apps``, in an environment of its own (``make browsers``):
+# its packages and those of the tests do not agree.
+_IN_APPS_GROUP = {
+    "channels",
+    "htmx-2",
+    "htmx-4",
+    "nicegui",
+    "gradio",
+    "streamlit",
+    "panel",
+    "flask-socketio",
+    "socketio",
+}
+_APPS_PYTHON = Path(os.environ.get("APPS_PYTHON", servers.ROOT / ".venv-apps/bin/python"))
+_SESSIONS = "tests.frameworks.apps.sessions:app"
 
 
 class RunningApps:
@@ -41,25 +88,54 @@ class RunningApps:
         self._project: Path | None = None
         self.servers: dict[str, servers.Server] = {}
 
-    def url(self, name: str) -> str:
-        """The app's address, to which the LMS's launches go from now on."""
-        if name not in self.servers:
-            self.servers[name] = self._stack.enter_context(self._start(name))
-        url = f"https://{TOOL}:{self.servers[name].port}"
+    def url(self, name: str, prefix: str = "") -> str:
+        """The app's address, to which the LMS's launches go from now on.
+
+        Args:
+            name: the app's, or ``sessions`` and a tool's of ``tests/frameworks/apps/sessions.py``;
+                with `` x2`` at its end, in two workers.
+            prefix: what the names of such a tool's cookies begin with.
+        """
+        key = prefix + name
+        if key not in self.servers:
+            self.servers[key] = self._stack.enter_context(self._start(name, prefix))
+        url = f"https://{TOOL}:{self.servers[key].port}"
         home = "/notes" if name == "datasette" else "/launch"
         self._sites.sandbox.tool = url + home
         return url
 
-    def _start(self, name: str) -> contextlib.AbstractContextManager[servers.Server]:
+    def _start(self, name: str, prefix: str) -> contextlib.AbstractContextManager[servers.Server]:
         env = self._sites.account_env
+        name, _, workers = name.partition(" x")
+        serve: dict[str, Any] = {"workers": int(workers or 1)}
+        app = _MODULES.get(name, _SESSIONS)
         if name == "datasette":
             env = {**env, "NOTES_DATABASE": str(self._database())}
+        if name == "flask-host":
+            env = {**env, "SESSION_COOKIE_NAME": "__Host-session"}
+        if name == "fastapi-without-script":
+            env = {**env, "LTIAAS_INSERT_SCRIPT": "off"}
+        if app == _SESSIONS:
+            tool, _, variant = name.removeprefix("sessions ").partition("-")
+            database = self._directory / f"{prefix}{name}.db"
+            env = {**env, "TOOL": tool, "CSRF_IN_SESSION": variant, "PREFIX": prefix}
+            env["DATABASE"] = str(database)
         if name.startswith("django"):
             env = {**env, "PYTHONPATH": f"{self._django()}{os.pathsep}{servers.ROOT}"}
+        if name == "nicegui":
+            env = {**env, "NICEGUI_STORAGE_PATH": str(self._directory / "nicegui")}
+        if name.startswith("htmx"):
+            env = {**env, "HTMX": name[-1]}
+        if name == "drf":
+            env = {**env, "DATABASE": str(self._directory / "drf.db")}
+        if name in _IN_APPS_GROUP:
+            if not _APPS_PYTHON.exists():
+                pytest.skip(f"{name} needs the dependency group apps: make browsers")
+            serve["python"] = str(_APPS_PYTHON)
         tls = (self._sites.certificates.chain_file,) * 2
         if name in _ASGI:
-            return servers.uvicorn(_MODULES[name], env=env, tls=tls)
-        return servers.gunicorn(_MODULES[name], threads=16, env=env, tls=tls)
+            return servers.uvicorn(app, env=env, tls=tls, **serve)
+        return servers.gunicorn(app, threads=16, env=env, tls=tls, **serve)
 
     def _database(self) -> Path:
         path = self._directory / "notes.db"

@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, quote
 import trustme
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
-from ltiaas_middleware.sandbox import Sandbox, SandboxServer
+from ltiaas_middleware.sandbox import Sandbox, SandboxServer, World
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 
 from .tool import make_app
@@ -110,7 +110,7 @@ class Tool:
 
     Args:
         ltiaas: the sandbox's address and API key.
-        new_tabs: True loads the script for new tabs.
+        new_tabs: True inserts the script.
         partitioned: False takes ``Partitioned`` from every cookie, to see what it is good for.
         options: the middleware's settings.
     """
@@ -130,6 +130,9 @@ class Tool:
             "url": url,
             "api_key": api_key,
             "ca_bundle": str(certificates.ca_file),
+            # As on another machine: the next worker knows no launch.
+            "cache": "memory",
+            "insert_script": new_tabs,
             **options,
         }
         self._partitioned = partitioned
@@ -222,10 +225,12 @@ class Clock:
 class Sites:
     """The three sites of one test; tools are added as the test needs them."""
 
-    def __init__(self, certificates: Certificates, clock: Clock) -> None:
+    def __init__(
+        self, certificates: Certificates, clock: Clock, world: World | None = None
+    ) -> None:
         self.certificates = certificates
         self.clock = clock
-        self.sandbox = Sandbox(clock=clock)
+        self.sandbox = Sandbox(clock=clock, world=world)
         self._lms = SandboxServer(self.sandbox, ssl_context=certificates.context).start()
         # The browser comes by the LMS's name, the tool's back end by this machine's.
         self._ltiaas = f"https://localhost:{self._lms.port}"
@@ -269,9 +274,11 @@ class Sites:
 
 
 @contextmanager
-def serving(certificates: Certificates, clock: Clock) -> Iterator[Sites]:
+def serving(
+    certificates: Certificates, clock: Clock, world: World | None = None
+) -> Iterator[Sites]:
     """The three sites, for as long as a test needs them."""
-    sites = Sites(certificates, clock)
+    sites = Sites(certificates, clock, world)
     try:
         yield sites
     finally:

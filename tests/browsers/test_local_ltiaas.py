@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
-    with Demo(0, 0, patience=10.0) as running:
+    with Demo(0, 0) as running:
         yield running
 
 

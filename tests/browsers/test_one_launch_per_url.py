@@ -116,7 +116,7 @@ def test_with_third_party_cookies_blocked_the_partitioned_cookie_comes_back(
     assert [seen.has_launch_cookie for seen in tool.on("/one")] == [False]
     tool.replace_worker()
     person.click("#two")
-    person.page("This page opens from your course")
+    person.page("Open this from your course")
 
 
 @pytest.mark.parametrize("kind", ["firefox"], indirect=True, scope="session")
@@ -147,7 +147,7 @@ def test_with_all_cookies_refused_the_path_alone_carries_the_launch(
         assert sites.sandbox.scores("quiz-1")["ben"]["submissions"] == times
 
 
-def test_the_copied_address_of_a_confirmed_launch_opens_nothing_in_another_profile(
+def test_the_copied_address_of_a_cookie_bound_launch_opens_nothing_in_another_profile(
     browser: GetBrowser, sites: Sites
 ) -> None:
     tool, person, other = sites.tool(), browser(), browser("other")
@@ -158,107 +158,59 @@ def test_the_copied_address_of_a_confirmed_launch_opens_nothing_in_another_profi
     assert tool.on("/one")[0].has_launch_cookie
 
     other.open(copied)
-    assert other.page("This page opens from your course", framed=False).launch is None
+    assert other.page("Open this from your course", framed=False).launch is None
     # Nor in a frame, where the person whose launch it is had it.
     other.open(sites.elsewhere.page("frame", copied, lms_side=True))
-    assert other.page("This page opens from your course").launch is None
+    assert other.page("Open this from your course").launch is None
     assert [seen.status for seen in tool.on("/one")] == [200, 401, 401]
     # And the one who copied it has not ended anything.
     person.click("#two")
     person.page("Two")
 
 
-def test_a_new_tab_stays_in_the_launch_and_its_address_does_not(
-    browser: GetBrowser, sites: Sites
-) -> None:
-    tool, person, other = sites.tool(strict_launch_path=False), browser(), browser("other")
-    activity = person.open(sites.activity())
-    person.page("Launched")
-    person.click("#one")
-    launch = person.page("One").launch
-    address = person.link("#two")
-    refused = "This page opens from your course"
-
-    # The cookie is the LMS's partition's, so that in a tab of its own the same browser has none:
-    # what is not the tool's own link is refused even there.
-    person.open(sites.elsewhere.page("link", address), new_tab=True)
-    person.click("#go", framed=False)
-    assert person.page(refused, framed=False).launch is None
-    assert tool.on("/two")[-1].fetch_site == "cross-site"
-    other.open(address)
-    assert other.page(refused, framed=False).launch is None
-    assert tool.on("/two")[-1].fetch_site == "none"
-    other.open(sites.elsewhere.page("link", address))
-    other.click("#go", framed=False)
-    assert other.page(refused, framed=False).launch is None
-
-    person.show(activity)
-    person.new_tab_after(lambda: person.middle_click("#two"))
-    assert person.page("Two", framed=False).launch == launch
-    # From here on the tab has a cookie of its own, and needs no exception.
-    assert [tool.on("/two")[-1].has_launch_cookie, tool.on("/two")[-1].status] == [False, 200]
-    person.click("#one", framed=False)
-    assert person.page("One", framed=False).launch == launch
-    assert tool.on("/one")[-1].has_launch_cookie
-
-
-def test_a_new_tab_gets_its_cookie_when_the_launch_has_to_be_asked_for_again(
-    browser: GetBrowser, sites: Sites
-) -> None:
-    # With a ttl that is over at once, LTIAAS is asked before each page.
-    tool, person = sites.tool(ttl=0.001, strict_launch_path=False), browser()
-    person.open(sites.activity())
-    person.page("Launched")
-    person.click("#one")
-    launch = person.page("One").launch
-    person.new_tab_after(lambda: person.middle_click("#two"))
-    person.page("Two", framed=False)
-    person.click("#save", framed=False)  # A form has no exception: it needs the cookie.
-    assert person.page("Saved", framed=False).launch == launch
-    assert tool.on("/score")[0].has_launch_cookie
-
-
-def test_a_handoff_leaves_the_frame_once(browser: GetBrowser, sites: Sites) -> None:
+def test_a_one_time_link_leaves_the_frame_once(browser: GetBrowser, sites: Sites) -> None:
     tool, person, other = sites.tool(), browser(), browser("other")
     person.open(sites.activity())
     person.page("Launched")
     person.click("#one")
     launch = person.page("One").launch
-    handoff = person.link("#handoff")
+    one_time_link = person.link("#one-time-link")
 
-    person.new_tab_after(lambda: person.click("#handoff"))
+    person.new_tab_after(lambda: person.click("#one-time-link"))
     page = person.page("Two", framed=False)
     assert page.launch == launch
-    assert "ltiaas_handoff" not in page.url + page.referrer
+    assert "ltiaas_one_time" not in page.url + page.referrer
     assert tool.on("/two")[-1].has_launch_cookie
     person.click("#save", framed=False)
     assert person.page("Saved", framed=False).launch == launch
 
-    other.open(handoff)  # For the second time, and within its minute.
-    assert other.page("This page opens from your course", framed=False).launch is None
+    other.open(one_time_link)  # For the second time, and within its minute.
+    assert other.page("Open this from your course", framed=False).launch is None
 
 
-def test_a_handoff_is_used_up_by_a_tab_that_could_have_done_without(
+def test_a_one_time_link_is_used_up_by_a_tab_that_could_have_done_without(
     browser: GetBrowser, sites: Sites
 ) -> None:
-    tool, person, other = sites.tool(strict_launch_path=False), browser(), browser("other")
+    tool, person, other = sites.tool(), browser(), browser("other")
     activity = person.open(sites.activity())
     person.page("Launched")
     person.click("#one")
     person.page("One")
-    person.new_tab_after(lambda: person.middle_click("#two"))
+    person.new_tab_after(lambda: person.click("#one-time-link"))
     person.page("Two", framed=False)  # And with it a cookie for tabs of the tool's own.
 
     person.show(activity)
-    handoff = person.link("#handoff")
-    person.new_tab_after(lambda: person.click("#handoff"))
+    one_time_link = person.link("#one-time-link")
+    person.new_tab_after(lambda: person.click("#one-time-link"))
     person.page("Two", framed=False)
-    assert any(seen.has_launch_cookie for seen in tool.seen if "ltiaas_handoff" in seen.query)
-    other.open(handoff)
-    assert other.page("This page opens from your course", framed=False).launch is None
+    assert any(seen.has_launch_cookie for seen in tool.seen if "ltiaas_one_time" in seen.query)
+    other.open(one_time_link)
+    assert other.page("Open this from your course", framed=False).launch is None
 
 
-def test_by_default_only_the_handoff_leaves_the_frame(browser: GetBrowser, sites: Sites) -> None:
+def test_by_default_only_the_one_time_link_leaves_the_frame(
+    browser: GetBrowser, sites: Sites
+) -> None:
     tool, person, other = sites.tool(), browser(), browser("other")
     activity = person.open(sites.activity())
     person.page("Launched")
@@ -266,20 +218,20 @@ def test_by_default_only_the_handoff_leaves_the_frame(browser: GetBrowser, sites
     launch, address = person.page("One").launch, person.page("One").url
 
     person.new_tab_after(lambda: person.middle_click("#two"))
-    person.page("This page opens from your course", framed=False)
+    person.page("Open this from your course", framed=False)
     assert tool.on("/two")[-1].fetch_site == "same-origin"
 
     person.show(activity)
-    handoff = person.link("#handoff")
-    person.new_tab_after(lambda: person.click("#handoff"))
+    one_time_link = person.link("#one-time-link")
+    person.new_tab_after(lambda: person.click("#one-time-link"))
     assert person.page("Two", framed=False).launch == launch
     assert tool.on("/two")[-1].has_launch_cookie
     person.click("#three", framed=False)
     assert person.page("Three a b 3", framed=False).launch == launch
-    other.open(handoff)
-    other.page("This page opens from your course", framed=False)
+    other.open(one_time_link)
+    other.page("Open this from your course", framed=False)
 
-    # One that a script fetches when it is needed, as docs/launch-paths.md has it.
+    # One that a script fetches when it is needed, as docs/howto/single-page-apps.md has it.
     person.show(activity)
     person.new_tab_after(lambda: person.click("#leave"))
     assert person.page("Two", framed=False).launch == launch
@@ -287,17 +239,17 @@ def test_by_default_only_the_handoff_leaves_the_frame(browser: GetBrowser, sites
     # A fellow student, who has a launch of their own, can be on a page of the tool's own origin.
     other.open(sites.activity(user="chen"))
     other.page("Launched")
-    own = other.link("#handoff")
+    own = other.link("#one-time-link")
     other.open(own)
     other.page("Two", framed=False)
     other.driver.execute_script("location.href = arguments[0]", address)
-    other.page("This page opens from your course", framed=False)
+    other.page("Open this from your course", framed=False)
     assert tool.on("/one")[-1].fetch_site == "same-origin"
 
-    # A handoff that nobody has used yet opens the launch in whatever browser it is taken to.
+    # A one-time link that nobody has used yet opens the launch in whatever browser it is taken to.
     person.show(activity)
     person.reload_frame()
-    other.open(person.link("#handoff"))
+    other.open(person.link("#one-time-link"))
     assert other.page("Two", framed=False).launch == launch
 
 
@@ -315,7 +267,7 @@ def test_the_script_opens_links_in_new_tabs(browser: GetBrowser, sites: Sites) -
         person.new_tab_after(action)
         page = person.page("Two", framed=False)
         assert page.launch == launch
-        assert "ltiaas_handoff" not in page.url
+        assert "ltiaas_one_time" not in page.url
         assert tool.on("/two")[-1].has_launch_cookie
         return page
 
@@ -323,17 +275,17 @@ def test_the_script_opens_links_in_new_tabs(browser: GetBrowser, sites: Sites) -
     opens(lambda: person.modified_click("#two"))
     assert opens(lambda: person.click("#blank")).url.endswith("/two#part")
     opens(lambda: person.click("#quiet"))
-    handoff = next(seen for seen in reversed(tool.seen) if "ltiaas_handoff" in seen.query)
-    assert handoff.referer == ""
+    one_time_link = next(seen for seen in reversed(tool.seen) if "ltiaas_one_time" in seen.query)
+    assert one_time_link.referer == ""
 
     # A link to another site is left alone, and the frame is where it was.
-    asked = len(tool.on("/ltiaas-handoff"))
+    asked = len(tool.on("/ltiaas-one-time-link"))
     person.show(activity)
     person.new_tab_after(lambda: person.click("#away"))
     person.page("Elsewhere", framed=False)
     person.show(activity)
     assert person.page("One").url == frame
-    assert len(tool.on("/ltiaas-handoff")) == asked == 4
+    assert len(tool.on("/ltiaas-one-time-link")) == asked == 4
     person.click("#two")
     person.page("Two")
 
@@ -346,9 +298,9 @@ def test_the_script_falls_back_to_the_plain_link(browser: GetBrowser, sites: Sit
     person.click("#one")
     person.page("One")
     person.find("#two")
-    person.driver.execute_script("window.fetch = () => Promise.reject(new Error())")
+    person.driver.execute_script("Response.prototype.json = () => Promise.reject(new Error())")
     person.new_tab_after(lambda: person.middle_click("#two"))
-    person.page("This page opens from your course", framed=False)
+    person.page("Open this from your course", framed=False)
 
 
 def test_a_refusal_shows_its_advice_inside_the_frame(
@@ -357,36 +309,36 @@ def test_a_refusal_shows_its_advice_inside_the_frame(
     person = browser()
     # With a ttl that is over at once, every request asks LTIAAS.
     sites.tool(ttl=0.001)
-    advice = "Go back to your course and open the activity again."
+    advice = "Return to your course and open this activity again."
 
     person.open(sites.activity())
     person.page("Launched")
     sites.clock.ahead = 24 * 60 * 60 + 60
     person.click("#one")
-    assert advice in person.page("This session is over").text
+    assert advice in person.page("Your session has ended").text
     picture(person, "expired-launch")
     sites.clock.ahead = 0
 
     for fault, heading, words, name in (
-        ("refuse", "This session is over", advice, "refused-launch"),
+        ("refuse", "Your session has ended", advice, "refused-launch"),
         (
             "reset",
             "Opening your activity…",
-            "this page goes on by itself",
+            "it will continue automatically",
             "ltiaas-down",
         ),
         (
             "bad_api_key",
-            "This tool is not set up correctly",
-            "It is not your fault",
+            "This tool isn't set up correctly",
+            "You did nothing wrong",
             "api-key-rejected",
         ),
     ):
-        sites.sandbox.misbehave(fault, endpoint="/api/idtoken")
+        sites.sandbox.fault(fault, endpoint="/api/idtoken")
         person.open(sites.activity())
         assert words in person.page(heading).text
         picture(person, name)
-        sites.sandbox.behave()
+        sites.sandbox.clear_faults()
 
     # And what it advises works.
     person.open(sites.activity())
@@ -396,21 +348,21 @@ def test_a_refusal_shows_its_advice_inside_the_frame(
 def test_a_form_that_another_site_posts_with_the_users_cookies_changes_nothing(
     browser: GetBrowser, sites: Sites
 ) -> None:
-    tool, victim = sites.tool(strict_launch_path=False), browser()
+    tool, victim = sites.tool(), browser()
     activity = victim.open(sites.activity())
     victim.page("Launched")
     victim.click("#one")
     victim.page("One")
     # A tab of the tool's own gives the victim a cookie that a cross-site form will carry.
-    victim.new_tab_after(lambda: victim.middle_click("#two"))
+    victim.new_tab_after(lambda: victim.click("#one-time-link"))
     launch_path = victim.page("Two", framed=False).url.removesuffix("/two")
-    refused = "This request came from another site"
+    refused = "Request blocked"
 
     victim.open(sites.elsewhere.page("form", f"{launch_path}/score"))
     victim.click("#go", framed=False)
     victim.page(refused, framed=False)
     attack = tool.on("/score")[-1]
-    assert (attack.method, attack.status, attack.fetch_site) == ("POST", 403, "cross-site")
+    assert (attack.method, attack.status, attack.fetch_site) == ("POST", 303, "cross-site")
     assert attack.has_launch_cookie, "the attack must be a real one"
 
     # In a frame below the LMS's own site, the form carries the cookie that the LMS's frame has.
@@ -419,7 +371,7 @@ def test_a_form_that_another_site_posts_with_the_users_cookies_changes_nothing(
     victim.click("#go")
     victim.page(refused)
     attack = tool.on("/score")[-1]
-    assert (attack.method, attack.status, attack.fetch_site) == ("POST", 403, "cross-site")
+    assert (attack.method, attack.status, attack.fetch_site) == ("POST", 303, "cross-site")
     assert attack.has_launch_cookie, "the attack must be a real one"
 
     # Without knowing the launch path there is no launch to misuse.

@@ -9,14 +9,13 @@ comes back too, so that what is wrong with it shows nowhere but in the other use
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from .browser import Browser
-from .running_apps import ADMIN, PASSWORD, RunningApps, running_apps
-from .sites import Certificates, Clock, Sites, serving
+from .running_apps import ADMIN, PASSWORD, RunningApps
+from .sites import Sites
 
 pytestmark = pytest.mark.browser
 
@@ -28,21 +27,6 @@ with_notes = pytest.mark.parametrize("app", ["flask", "django-wsgi", "django-asg
 with_third_party_cookies = pytest.mark.parametrize(
     "profile", ["third-party-allowed", "third-party-blocked"]
 )
-
-
-@pytest.fixture(scope="module")
-def lms(certificates: Certificates) -> Iterator[Sites]:
-    with serving(certificates, Clock(time.time)) as sites:
-        yield sites
-
-
-@pytest.fixture(scope="module")
-def apps(lms: Sites, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApps]:
-    with running_apps(lms, tmp_path_factory.mktemp("apps")) as apps:
-        yield apps
-    for name, server in apps.servers.items():
-        complaints = re.findall(r".*(?:Traceback|\bltik=(?!\[hidden\])).*", server.output)
-        assert not complaints, f"{name}: {server.output}"
 
 
 class Notes:
@@ -112,6 +96,42 @@ def test_at_top_level_an_app_keeps_each_launchs_session_and_takes_its_forms(
     write_by_turns(ada, ben)
 
 
+@pytest.mark.parametrize("app", ["flask-host", "django-wsgi"])
+def test_a_session_that_began_outside_launches_is_in_none(
+    app: str, browser: GetBrowser, lms: Sites, apps: RunningApps
+) -> None:
+    # Path does not separate these: that of a __Host- cookie is /, and so is the landing page's.
+    url = apps.url(app)
+    person = browser("third-party-allowed")
+    person.open(f"{url}/")
+    person.page("Welcome", framed=False)
+    sandbox = lms.sandbox
+    for framed in (False, True):
+        tabs = []
+        for user, name in (("ada", ADA), ("ben", BEN)):
+            alone = sandbox.launch_url(sandbox.issue(user=user))
+            tabs.append(
+                Notes(person, lms.activity(user=user) if framed else alone, name, framed=framed)
+            )
+        write_by_turns(*tabs)
+
+
+@pytest.mark.parametrize("app", ["flask", "flask-host"])
+def test_another_sites_form_cannot_sign_the_attacker_in(
+    app: str, browser: GetBrowser, lms: Sites, apps: RunningApps
+) -> None:
+    url = apps.url(app)
+    victim = browser("third-party-allowed")
+    attack = lms.elsewhere.page("form", f"{url}/launch?ltik={lms.sandbox.issue(user='ada')}")
+    for framed in (False, True):
+        page = lms.elsewhere.page("frame", attack, lms_side=True) if framed else attack
+        victim.open(page)
+        victim.click("#go", framed=framed)
+        victim.page("Request blocked", framed=framed)
+        alone = lms.sandbox.launch_url(lms.sandbox.issue(user="ben"))
+        Notes(victim, lms.activity(user="ben") if framed else alone, BEN, framed=framed).look()
+
+
 @with_third_party_cookies
 def test_an_absolute_path_that_a_script_asks_for_is_answered_in_the_launch(
     profile: str, browser: GetBrowser, lms: Sites, apps: RunningApps
@@ -130,6 +150,12 @@ def test_djangos_admin_signs_in_within_the_frame(
     url = apps.url(app)
     person = browser("third-party-blocked")
     person.open(lms.activity(user="ada"))
+    administer(person, url, f"{person.kind}-{app}")
+    picture(person, f"admin-{app}")
+
+
+def administer(person: Browser, url: str, group: str) -> None:
+    """Sign in to Django's admin from Ada's notes, and add a group."""
     person.page(f"Notes of {ADA}")
     person.click("#admin")
     person.type("[name=username]", ADMIN)
@@ -137,10 +163,9 @@ def test_djangos_admin_signs_in_within_the_frame(
     person.click("[type=submit]")
     page = person.page("Site administration")
     assert re.match(rf"{url}/lti/[\w-]{{22}}/admin/$", page.url)
-    picture(person, f"admin-{app}")
     # A form of the admin's own, with Django's CSRF token.
     person.click("a[href$='auth/group/add/']")
-    person.type("[name=name]", f"{person.kind}-{app}")
+    person.type("[name=name]", group)
     person.click("[name=_save]")
     person.text(".messagelist", "was added successfully")
 
@@ -186,7 +211,7 @@ def test_a_callback_of_dashs_knows_its_user(
 def test_datasette_shows_its_pages_in_the_frame(
     browser: GetBrowser, lms: Sites, apps: RunningApps, picture: Picture
 ) -> None:
-    # Its links are absolute and its Referrer-Policy is no-referrer: they leave the launch.
+    # Its links are absolute and its Referrer-Policy is no-referrer.
     url = apps.url("datasette")
     person = browser("third-party-blocked")
     person.open(lms.activity(user="ada"))
@@ -194,3 +219,10 @@ def test_datasette_shows_its_pages_in_the_frame(
     here = str(person.driver.execute_script("return location.href"))
     assert re.match(rf"{url}/lti/[\w-]{{22}}/notes$", here)
     picture(person, "datasette")
+    person.click("a[href='/']")
+    person.wait(
+        lambda: re.fullmatch(
+            rf"{url}/lti/[\w-]{{22}}/", person.driver.execute_script("return location.href")
+        ),
+        "its link left the launch",
+    )

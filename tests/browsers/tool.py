@@ -6,6 +6,8 @@ tests read: which launch a request belonged to, and what a script in the page ca
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 import requests
 from flask import Flask, Response, redirect, render_template_string, request, url_for
 
@@ -20,7 +22,8 @@ _PAGE = """<!doctype html>
 <b id="activity">{{ launch.id_token.launch.resource_link.id }}</b></p>
 <p><a id="one" href="{{ url_for('one') }}">One</a> <a id="two" href="{{ url_for('two') }}">Two</a>
 <a id="three" href="{{ url_for('three', page='a b', of='3') }}">Three</a>
-<a id="handoff" target="_blank" href="{{ launch.handoff_url('/two') }}">Leave the frame</a></p>
+<a id="one-time-link" target="_blank"
+href="{{ launch.one_time_url('/two') }}">Leave the frame</a></p>
 <form method="post" action="{{ url_for('score') }}">
 <input name="points" value="{{ points }}"><button id="save">Save</button></form>
 <button id="leave" data-from="{{ url_for('leave') }}">Leave by script</button>
@@ -29,7 +32,6 @@ _PAGE = """<!doctype html>
 <a id="quiet" target="_blank" rel="noreferrer" href="{{ url_for('two') }}">Two, quietly</a>
 <a id="away" target="_blank" href="{{ elsewhere }}/away">Away</a>
 <img alt="" src="{{ elsewhere }}/pixel">
-{% if new_tabs %}<script src="{{ launch.path }}/ltiaas-new-tabs.js" defer></script>{% endif %}
 <script>
 document.querySelector("#fetch").addEventListener("click", async () => {
   const body = new URLSearchParams(new FormData(document.querySelector("form")));
@@ -52,7 +54,7 @@ def make_app(elsewhere: str, ca_file: str, *, new_tabs: bool = False) -> Flask:
     Args:
         elsewhere: a site that its pages take an image from: it must not learn where from.
         ca_file: that LTIAAS's certificate is checked with.
-        new_tabs: whether its pages load the script for new tabs, under a strict policy.
+        new_tabs: whether its pages have the script, under a strict policy.
     """
     app = Flask(__name__)
     changes: list[str] = []
@@ -100,7 +102,7 @@ def make_app(elsewhere: str, ca_file: str, *, new_tabs: bool = False) -> Flask:
 
     @app.get("/leave")
     def leave() -> str:
-        return require_launch().handoff_url("/two")
+        return require_launch().one_time_url("/two")
 
     @app.post("/score")
     def score() -> Response:
@@ -110,7 +112,7 @@ def make_app(elsewhere: str, ca_file: str, *, new_tabs: bool = False) -> Flask:
         changes.append(current.id)
         services = current.id_token.services.assignment_and_grades
         answer = requests.post(
-            current.url_for("lineitems", services.line_item_id, "scores"),
+            current.api_url("lineitems", services.line_item_id, "scores"),
             auth=current.credential,
             json={
                 "userId": current.id_token.user.id,
@@ -118,7 +120,7 @@ def make_app(elsewhere: str, ca_file: str, *, new_tabs: bool = False) -> Flask:
                 "scoreMaximum": 100,
                 "activityProgress": "Completed",
                 "gradingProgress": "FullyGraded",
-                "timestamp": "2026-01-01T00:00:00Z",
+                "timestamp": datetime.now(timezone.utc).isoformat(),
             },
             verify=ca_file,
             timeout=10,

@@ -23,5 +23,5 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def demo() -> Iterator[Demo]:
     """The sandbox and the demo tool, on free ports."""
-    with Demo(0, 0, patience=2.0) as running:
+    with Demo(0, 0) as running:
         yield running

@@ -33,6 +33,7 @@ def serving(app: App, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     finally:
         server.shutdown()
         thread.join()
+        server.server_close()
 
 
 def answering(*responses: Response) -> App:

@@ -1,19 +1,20 @@
-"""``doctor`` looks at Redis and at the database of service keys, and at who can launch."""
+"""``doctor`` looks at Redis and at the database of service keys."""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from ltiaas_middleware.commands.doctor import Finding, examine, report
+from ltiaas_middleware.commands.doctor import Finding, examine
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from ltiaas_middleware.service_keys import ServiceKeyStore
 from tests.redis_server import RedisServer
-from tests.servers import free_port
+from tests.servers import ROOT, free_port
 
 KEY = "c0ffee00-2222-4000-8000-00000000beef"
 Look = Callable[..., list[Finding]]
@@ -26,15 +27,14 @@ def look() -> Iterator[Look]:
         def look(step: str, **env: str) -> list[Finding]:
             given = {f"LTIAAS_{name.upper()}": value for name, value in env.items()}
             every = list(examine({"LTIAAS_URL": server.url, "LTIAAS_API_KEY": KEY, **given}))
-            assert not any("hunter2" in report(finding) for finding in every)
-            return [finding for finding in every if finding.step == step]
+            assert not any("hunter2" in finding.seen for finding in every)
+            return [finding for finding in every if finding.check == step]
 
-        look.sandbox = server.sandbox  # type: ignore[attr-defined]
         yield look
 
 
 def test_without_either_nothing_is_said(look: Look) -> None:
-    assert look("Redis") == look("service keys") == []
+    assert look("Redis") == look("Service keys") == []
 
 
 class TestRedis:
@@ -46,25 +46,42 @@ class TestRedis:
 
     def test_that_is_dead_is_named(self, look: Look) -> None:
         (finding,) = look("Redis", cache=f"redis://:hunter2@127.0.0.1:{free_port()}/0")
-        assert finding.level == "FAILED"
-        assert "refuses connections" in finding.seen
+        assert finding.level == "failed"
+        assert "refused" in finding.seen
         assert "every worker verifies each launch itself" in finding.fix
 
     @pytest.mark.redis
     @pytest.mark.parametrize(
-        ("policy", "level"),
-        [("noeviction", "warning"), ("volatile-ttl", "warning"), ("allkeys-lru", "ok")],
+        ("policy", "words"),
+        [
+            ("noeviction", "stores no new launches"),
+            ("volatile-ttl", "evicts the oldest launches"),
+            ("volatile-random", "evicts entries that are in use"),
+            ("allkeys-lru", ""),
+        ],
     )
     def test_whose_policy_forgets_the_wrong_things(
-        self, look: Look, tmp_path: Path, policy: str, level: str
+        self, look: Look, tmp_path: Path, policy: str, words: str
     ) -> None:
         server = RedisServer(tmp_path, "--maxmemory", "50mb", "--maxmemory-policy", policy).start()
         try:
-            (finding,) = look("Redis", cache=server.url)
+            (redis,) = look("Redis", cache=server.url)
+            memory = look("Redis memory", cache=server.url)
         finally:
             server.kill()
-        assert finding.level == level
-        assert policy in finding.seen
+        assert redis.level == "ok"
+        assert len(memory) == bool(words)
+        assert all(policy in one.seen and words in one.seen for one in memory)
+
+    @pytest.mark.redis
+    def test_whose_user_has_the_documented_rights(self, look: Look, own_redis: RedisServer) -> None:
+        page = (ROOT / "docs" / "howto" / "redis.md").read_text()
+        (line,) = re.findall(r"^user tool on >password .*$", page, re.M)
+        rights = line.replace(">password", ">hunter2").split()[1:]
+        own_redis.client.execute_command("ACL", "SETUSER", *rights)
+        url = own_redis.url.replace("redis://", "redis://tool:hunter2@")
+        assert [finding.level for finding in look("Redis", cache=url)] == ["ok"]
+        assert [finding.level for finding in look("Redis memory", cache=url)] == ["skipped"]
 
     @pytest.mark.redis
     def test_whose_user_lacks_a_right(self, look: Look, own_redis: RedisServer) -> None:
@@ -73,10 +90,10 @@ class TestRedis:
         )
         url = own_redis.url.replace("redis://", "redis://few:hunter2@")
         (finding,) = look("Redis", cache=url)
-        assert finding.level == "FAILED"
-        assert "right" in finding.seen
+        assert finding.level == "failed"
+        assert "permissions" in finding.seen
         (finding,) = look("Redis", cache=url.replace(":hunter2@", ":wrong@"))
-        assert finding.level == "FAILED"
+        assert finding.level == "failed"
         assert "password" in finding.seen
 
 
@@ -84,42 +101,25 @@ class TestTheDatabase:
     def test_that_is_well_is_left_as_it_was(
         self, look: Look, database: str, settings: object
     ) -> None:
-        (finding,) = look("service keys", service_keys=database)
+        (finding,) = look("Service keys", service_keys=database)
         assert finding.level == "ok"
-        assert "the first launch makes the tables" in finding.seen
+        assert "the first launch creates the tables" in finding.seen
         ServiceKeyStore(database, settings).close()  # type: ignore[arg-type]
-        (finding,) = look("service keys", service_keys=database)
+        (finding,) = look("Service keys", service_keys=database)
         assert finding.level == "ok"
 
     def test_that_is_dead_is_named(self, look: Look) -> None:
         address = f"postgresql://tool:hunter2@127.0.0.1:{free_port()}/keys"
-        (finding,) = look("service keys", service_keys=address)
-        assert finding.level == "FAILED"
-        assert "no service key is stored" in finding.fix
+        (finding,) = look("Service keys", service_keys=address)
+        assert finding.level == "failed"
+        assert "the middleware stores no service keys" in finding.fix
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
     def test_in_a_folder_that_cannot_be_written_to(self, look: Look, tmp_path: Path) -> None:
         tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-        (finding,) = look("service keys", service_keys=f"sqlite:///{tmp_path}/keys.sqlite3")
-        assert finding.level == "FAILED"
+        (finding,) = look("Service keys", service_keys=f"sqlite:///{tmp_path}/keys.sqlite3")
+        assert finding.level == "failed"
 
     def test_in_a_folder_that_does_not_exist(self, look: Look, tmp_path: Path) -> None:
-        (finding,) = look("service keys", service_keys=f"sqlite:///{tmp_path}/no/keys.sqlite3")
-        assert (finding.level, "does not exist" in finding.seen) == ("FAILED", True)
-
-
-class TestRegistrations:
-    def test_that_are_inactive_are_told_with_what_a_teacher_sees(self, look: Look) -> None:
-        platforms = look.sandbox.platforms  # type: ignore[attr-defined]
-        every = [row["id"] for row in platforms.documents()]
-        (finding,) = look("service")
-        assert finding.level == "ok"
-        platforms.change(every[0], {"active": False})
-        (finding,) = look("service")
-        assert (finding.level, "of which 1 cannot launch" in finding.seen) == ("warning", True)
-        for one in every:
-            platforms.change(one, {"active": False})
-        (finding,) = look("service")
-        assert finding.level == "warning"
-        assert "UNREGISTERED_OR_INACTIVE_PLATFORM" in finding.seen
-        assert "activate_platform" in finding.fix
+        (finding,) = look("Service keys", service_keys=f"sqlite:///{tmp_path}/no/keys.sqlite3")
+        assert (finding.level, "does not exist" in finding.seen) == ("failed", True)

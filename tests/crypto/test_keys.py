@@ -78,9 +78,9 @@ def test_what_a_machine_made_passes():
     [
         ({}, False),
         ({"api_key": "x"}, True),
-        ({"secret": "aaaaaaaaaaaaaaaa"}, True),
-        ({"secret": ["9Q6oZyrVRqI2Zg0rT1b9xQ", "aaaaaaaaaaaaaaaa"]}, True),
-        ({"api_key": "x", "secret": "9Q6oZyrVRqI2Zg0rT1b9xQ"}, False),
+        ({"secrets": "aaaaaaaaaaaaaaaa"}, True),
+        ({"secrets": ["9Q6oZyrVRqI2Zg0rT1b9xQ", "aaaaaaaaaaaaaaaa"]}, True),
+        ({"api_key": "x", "secrets": "9Q6oZyrVRqI2Zg0rT1b9xQ"}, False),
     ],
 )
 def test_the_log_warns_of_one_and_does_not_show_it(make_tool, caplog, options, warned):

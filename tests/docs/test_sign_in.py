@@ -1,8 +1,7 @@
-"""The recipes of docs/frameworks.md sign in whoever launched, and nobody else."""
+"""The recipes of docs/howto/ sign in whoever launched, and nobody else."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from .test_snippets import SNIPPETS
 
 RECIPES = {
     "flask_login": "from flask_login import",
-    "fastapi": "from fastapi import",
+    "fastapi": "Depends(require_launch)",
     "starlette": "AuthenticationBackend",
 }
 DJANGO = """
@@ -43,21 +42,24 @@ from django.http import HttpResponse
 from django.urls import path
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 call_command("migrate", verbosity=0)
-def launch(request):
-    user = request.user
+async def launch(request):
+    user = await request.auser()
     if not user.is_authenticated:
         return HttpResponse("nobody", status=401)
-    return HttpResponse(f"You are {user.pk}")
-urlpatterns = [path("launch", launch)]
+    names = (user.first_name, user.last_name, user.email, user.has_usable_password())
+    return HttpResponse(f"You are {user.pk}, {names}")
+def block(request):
+    request.user.is_active = False
+    request.user.save()
+    return HttpResponse(request.user.pk)
+urlpatterns = [path("launch", launch), path("block", block)]
 app = LTIAASMiddleware(get_wsgi_application())
 """
 
 
 def recipe(words: str) -> str:
-    (found,) = [
-        one for one in SNIPPETS if one.name.startswith("docs_frameworks") and words in one.code
-    ]
-    return found.code
+    found = [one for one in SNIPPETS if one.name.startswith("docs_howto") and words in one.code]
+    return found[0].code
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +101,26 @@ def test_whoever_launched_is_signed_in_and_nobody_else(url: str, account: Sandbo
     assert answer().status_code in (401, 403)
 
 
+@pytest.mark.parametrize("url", ["django"], indirect=True)
+def test_django_keeps_names_and_locks_a_blocked_user_out(url: str, account: SandboxServer) -> None:
+    def page(user: dict[str, str | None], at: str = url) -> requests.Response:
+        token = {"id": "chen", "roles": ["Learner"], **user}
+        ltik = account.sandbox.issue(user="chen", claims={"user": token})
+        return requests.get(at, params={"ltik": ltik}, timeout=10)
+
+    given: dict[str, str | None] = {
+        "givenName": "Chen",
+        "familyName": "Liu",
+        "email": "chen@school.example",
+    }
+    assert page(given).text.endswith("('Chen', 'Liu', 'chen@school.example', False)")
+    # The LMS may withhold what it told before.
+    assert page(given | {"familyName": "Liu-Berg", "email": None}).text.endswith(
+        "('Chen', 'Liu-Berg', 'chen@school.example', False)"
+    )
+    assert page(given, url.replace("/launch", "/block")).status_code == 200
+    assert page(given).status_code == 401
+
+
 def test_all_recipes_are_found() -> None:
-    assert sys.version_info >= (3, 10)
     assert all(recipe(words) for words in [*RECIPES.values(), "LaunchUserMiddleware"])

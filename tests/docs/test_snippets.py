@@ -16,6 +16,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,8 +24,13 @@ import pytest
 
 from tests.servers import ROOT
 
-PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
-_BLOCK = re.compile(r"(?:<!-- given:\n(.*?)\n?-->\n\n?)?```python\n(.*?)```", re.DOTALL)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# A block in a tab is indented.
+_BLOCK = re.compile(
+    r"(?:^ *<!-- given:\n(?P<given>.*?)\n? *-->\n\n?)?"
+    r"^ *```python[^\n]*\n(?P<code>.*?)^ *```",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 class Snippet(NamedTuple):
@@ -35,9 +41,11 @@ class Snippet(NamedTuple):
 def snippets() -> list[Snippet]:
     found = []
     for page in PAGES:
-        for number, (given, code) in enumerate(_BLOCK.findall((ROOT / page).read_text()), 1):
-            name = f"{page.replace('/', '_').removesuffix('.md').replace('-', '_')}_{number}"
-            found.append(Snippet(name, f"{given}\n{code}" if given else code))
+        path = page.relative_to(ROOT).with_suffix("")
+        stem = str(path).replace("/", "_").replace("-", "_")
+        for number, block in enumerate(_BLOCK.finditer(page.read_text()), 1):
+            code = "\n".join(textwrap.dedent(block[name] or "") for name in ("given", "code"))
+            found.append(Snippet(f"{stem}_{number}", code.strip() + "\n"))
     return found
 
 
@@ -50,13 +58,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("snippets")
     for snippet in SNIPPETS:
         (folder / f"{snippet.name}.py").write_text(snippet.code)
+        if snippet.name == "docs_tutorial_grades_1":
+            (folder / "tool.py").write_text(snippet.code)
     for example in (ROOT / "examples").glob("*.py"):
         (folder / example.name).write_text(example.read_text())
     return folder
 
 
 def test_there_are_snippets() -> None:
-    assert {"README_1", "docs_index_1"} <= {snippet.name for snippet in SNIPPETS}
+    names = {snippet.name for snippet in SNIPPETS}
+    assert {"README_1", "docs_index_1", "docs_tutorial_first_launch_3"} <= names
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=[snippet.name for snippet in SNIPPETS])
@@ -77,6 +88,7 @@ def test_it_runs(snippet: Snippet, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_they_pass_mypy(folder: Path) -> None:
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary"]
     command += ["--allow-untyped-defs", "--allow-incomplete-defs", "--allow-untyped-calls"]
@@ -89,6 +101,7 @@ def test_they_pass_mypy(folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_they_pass_pyright(folder: Path) -> None:
     settings = {
         "typeCheckingMode": "standard",

@@ -51,11 +51,11 @@ def test_what_a_teacher_picks_reaches_the_lms(account: Account, client: Client) 
     items = payload["https://purl.imsglobal.org/spec/lti-dl/claim/content_items"]
     assert [item["custom"]["resource"] for item in items] == ["cells", "plants"]
     assert items[0]["url"] == f"{account.url}/lti/launch?resource=cells"
-    account.sandbox.misbehave("status", status=503)
+    account.sandbox.fault("status", status=503)
     failed = client.post(f"https://tool.example{action}", data={"pick": "cells"})
     assert failed.status_code == 502
-    account.sandbox.behave()
-    account.sandbox.misbehave("refuse")
+    account.sandbox.clear_faults()
+    account.sandbox.fault("refuse")
     late = client.post(f"https://tool.example{action}", data={"pick": "cells"})
     assert late.status_code == 401
 

@@ -4,6 +4,8 @@ gradebook is looked at afterwards."""
 from __future__ import annotations
 
 import csv
+import io
+import json
 import os
 import signal
 import subprocess
@@ -22,8 +24,9 @@ from ltiaas_middleware import Settings
 from ltiaas_middleware.api.gradebook import NewLineItem
 from ltiaas_middleware.api.session import ApiSession
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer, app
-from ltiaas_middleware.sandbox.world import Activity, Course, World, default_world
-from ltiaas_middleware.service_keys import Place, ServiceKeyStore
+from ltiaas_middleware.sandbox.world import Activity, Course, World
+from ltiaas_middleware.sandbox.world_file import default_world
+from ltiaas_middleware.service_keys import ActivityKey, ServiceKeyStore
 from tests.account import SECRET, Account
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "nightly_grade_sync.py"
@@ -64,18 +67,18 @@ class Night:
         self.account = Account(sandbox, url)
         self.database = f"sqlite:///{home}/keys.sqlite3"
         self.home = home
-        settings = Settings(url=url, api_key=sandbox.api_key, secret=SECRET["secret"])
+        settings = Settings(url=url, api_key=sandbox.api_key, secrets=SECRET["secret"])
         self.store = ServiceKeyStore(self.database, settings)
         self.rows = [self.row(index) for index in range(ACTIVITIES)]
         for index in range(ACTIVITIES):
             self.launch(index)
         assert self.store.flush(30)
-        sandbox.journal.clear()
+        sandbox.api_log.clear()
 
-    def place(self, index: int) -> Place:
+    def place(self, index: int) -> ActivityKey:
         course = self.sandbox.world.course(f"course-{index % 4}")
         assert course is not None
-        return Place(course.platform.id, course.id, f"unit-{index}")
+        return ActivityKey(course.platform.id, course.id, f"unit-{index}")
 
     def row(self, index: int) -> dict[str, str]:
         values = (
@@ -106,7 +109,7 @@ class Night:
             **{name: value for name, value in os.environ.items() if "LTIAAS" not in name},
             "LTIAAS_URL": self.account.url,
             "LTIAAS_API_KEY": self.account.key,
-            "LTIAAS_SECRET": SECRET["secret"],
+            "LTIAAS_SECRETS": SECRET["secret"],
             "LTIAAS_SERVICE_KEYS": self.database,
             "PYTHONPATH": str(SCRIPT.parents[1]),
         }
@@ -124,8 +127,10 @@ class Night:
         if held is None:
             return False
         given, of = held["scoreGiven"], held["scoreMaximum"]
+        # Each submission is a second newer than the one before it.
+        stamp = f"2026-03-01T12:00:{submissions - 1:02}.000Z"
         return (given, of, held["submissions"], held["timestamp"]) == (
-            float(self.rows[index]["score"]), 10, submissions, "2026-03-01T12:00:00.000Z",
+            float(self.rows[index]["score"]), 10, submissions, stamp,
         )  # fmt: skip
 
     def right(self) -> set[int]:
@@ -155,16 +160,16 @@ def test_of_200_activities_10_fail_in_different_ways_and_190_are_right(
     night = make_night()
     sandbox = night.sandbox
     night.rows[0]["user_id"] = "left-the-course"
-    sandbox.misbehave("status", status=500, endpoint=night.endpoint(1))
-    sandbox.misbehave("rate_limit", retry_after=3600, endpoint=night.endpoint(2))
-    sandbox.misbehave("reset", endpoint=night.endpoint(3))
-    sandbox.misbehave("wrong_type", endpoint=night.endpoint(4))
+    sandbox.fault("status", status=500, endpoint=night.endpoint(1))
+    sandbox.fault("rate_limit", retry_after=3600, endpoint=night.endpoint(2))
+    sandbox.fault("reset", endpoint=night.endpoint(3))
+    sandbox.fault("wrong_type", endpoint=night.endpoint(4))
     night.store.put(night.place(5), "sk-revoked", NOW + timedelta(hours=1))
     with ApiSession(night.account.launch(course="course-2", activity="unit-6")) as api:
         api.delete_line_item(night.account.line_item("unit-6"))
-    night.store.forget(*night.place(7))
+    night.store.delete(night.place(7))
     settings = Settings(
-        url=night.account.url, api_key=night.account.key, secret="another-secret-altogether"
+        url=night.account.url, api_key=night.account.key, secrets="another-secret-altogether"
     )
     other = ServiceKeyStore(night.database, settings)
     other.put(night.place(8), "sk-unreadable", NOW + timedelta(hours=1))
@@ -179,9 +184,9 @@ def test_of_200_activities_10_fail_in_different_ways_and_190_are_right(
     # The line of the CSV that makes no sense belongs to no activity.
     assert summary[0] == "199 activities, 10 failures"
     whys = {
-        0: "no such user", 1: "500", 2: "429", 3: "broke off|no connection|failed",
+        0: "the LMS answered", 1: "500", 2: "429", 3: "broke off|no connection|failed",
         4: "none of the scores", 5: "Invalid service key", 6: "0 line items", 7: "no service key",
-        8: "cannot be opened",
+        8: "none of the secrets decrypts",
     }  # fmt: skip
     assert len(summary) == 11
     for index, why in whys.items():
@@ -192,7 +197,7 @@ def test_of_200_activities_10_fail_in_different_ways_and_190_are_right(
     assert f"last synced {NOW:%Y-%m-%d %H:%M} UTC" in done.stderr
 
     # Again, with what can be healed healed: the rest arrives, and nothing twice.
-    sandbox.behave()
+    sandbox.clear_faults()
     night.rows[0]["user_id"] = "ben"
     night.rows[9]["score"] = "9"
     for index in (5, 7, 8):
@@ -200,12 +205,12 @@ def test_of_200_activities_10_fail_in_different_ways_and_190_are_right(
         with ApiSession(night.account.launch(**seat)) as api:
             night.store.record(api.id_token(), NOW + timedelta(hours=2))
     assert night.store.flush()
-    sandbox.journal.clear()
+    sandbox.api_log.clear()
     done = night.run()
     assert done.returncode == 1
     assert done.stdout.splitlines()[0] == "200 activities, 1 failures"
     assert night.right() == set(range(ACTIVITIES)) - {6}
-    posts = [entry for entry in sandbox.journal if entry.method == "POST"]
+    posts = [entry for entry in sandbox.api_log if entry.method == "POST"]
     assert len(posts) == 9
 
 
@@ -226,6 +231,7 @@ class RateLimiting(Sandbox):
         return super().__call__(environ, start_response)
 
 
+@pytest.mark.slow
 def test_against_a_sandbox_that_rate_limits_all_are_right_and_none_twice(
     make_night: Callable[..., Night],
 ) -> None:
@@ -274,6 +280,69 @@ def test_a_score_whose_answer_was_lost_is_looked_for_before_it_is_sent_again(
     assert all(night.is_right(index) for index in range(15))
 
 
+class Strict(Sandbox):
+    """As Moodle: takes only what is newer, in whole seconds, and gives no result of 0. Loses the
+    answer to every first score."""
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        address = environ["REQUEST_URI"].partition("?")[0]
+        answer = super().__call__
+        if not address.endswith("/scores"):
+            return answer(environ, start_response)
+        stamps: dict[str, datetime] = self.__dict__.setdefault("stamps", {})
+        if environ["REQUEST_METHOD"] == "POST":
+            sent = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            environ["wsgi.input"] = io.BytesIO(sent)
+            stamp = datetime.fromisoformat(json.loads(sent)["timestamp"].replace("Z", "+00:00"))
+            stamp = stamp.replace(microsecond=0)
+            before = stamps.get(address)
+            if before is not None and stamp <= before:
+                return Response("{}", 409, mimetype="application/json")(environ, start_response)
+            stamps[address] = stamp
+            if before is None:
+                list(answer(environ, lambda *ignored: lambda data: None))
+                return Response("<h1>502", 502, mimetype="text/html")(environ, start_response)
+            return answer(environ, start_response)
+        told = b"".join(answer(environ, lambda *ignored: lambda data: None))
+        scores = [one for one in json.loads(told)["scores"] if one.get("resultScore") != 0]
+        body = json.dumps({"scores": scores})
+        return Response(body, mimetype="application/json")(environ, start_response)
+
+
+def test_a_strict_lms_that_hides_zeros_and_loses_answers_has_each_grade_once(
+    make_night: Callable[..., Night],
+) -> None:
+    night = make_night(Strict)
+    night.rows = night.rows[:3]
+    assert night.rows[0]["score"] == "0"
+    for _ in range(3):
+        done = night.run()
+        assert (done.returncode, done.stdout) == (0, "3 activities, 0 failures\n")
+        assert all(night.is_right(index) for index in range(3))
+    # Another grade of the same second, and a ledger that was lost.
+    night.rows[0]["score"], night.rows[1]["score"] = "5", "0"
+    night.rows[0]["graded_at"] = f"{NOW:%Y-%m-%dT%H:%M:%S}.400Z"
+    assert night.run().returncode == 0
+    assert night.sandbox.scores(activity="unit-0")["ben"]["scoreGiven"] == 5
+    assert night.is_right(1, submissions=2)
+    (night.home / "ledger").unlink()
+    assert night.run().returncode == 0
+    assert night.is_right(1, submissions=2)
+
+
+def test_of_two_grades_of_one_student_the_later_is_sent(make_night: Callable[..., Night]) -> None:
+    night = make_night()
+    night.rows = night.rows[:1]
+    later = {"score": "7", "graded_at": f"{NOW + timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}"}
+    night.rows = [night.rows[0] | later, night.rows[0], night.rows[0] | {"user_id": "chen"}]
+    for _ in range(2):
+        assert night.run().returncode == 0
+    held = night.sandbox.scores(activity="unit-0")
+    assert [(held[user]["scoreGiven"], held[user]["submissions"]) for user in ("ben", "chen")] == [
+        (7, 1), (0, 1),
+    ]  # fmt: skip
+
+
 class Hanging(Sandbox):
     """Takes the fifth score and then says nothing."""
 
@@ -293,9 +362,9 @@ def test_a_run_that_is_killed_between_sending_and_writing_down_doubles_nothing(
     night.rows = night.rows[:20]
     process = subprocess.Popen(night.command(), env=night.environment(), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 20
-    while sum(entry.method == "POST" for entry in night.sandbox.journal) < 5:
+    while sum(entry.method == "POST" for entry in night.sandbox.api_log) < 5:
         assert time.monotonic() < deadline
-        night.sandbox.journal.wait_for(len(night.sandbox.journal) + 1, timeout=20)
+        night.sandbox.api_log.wait_for(len(night.sandbox.api_log) + 1, timeout=20)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     done = night.run()
@@ -313,22 +382,22 @@ def test_what_was_sent_is_sent_again_only_when_the_grade_changes(
     column = night.sandbox.gradebook.column_of("unit-1")
     assert column is not None
     column.entries["ben"].score = column.entries["ben"].score | {"scoreGiven": 9.5}
-    night.sandbox.journal.clear()
+    night.sandbox.api_log.clear()
     assert night.run().returncode == 0
-    assert night.sandbox.journal.count() == 0
+    assert night.sandbox.api_log.count() == 0
     assert night.sandbox.scores(activity="unit-1")["ben"]["scoreGiven"] == 9.5
     # Another grade is sent, once, and so is another comment.
     night.rows[2]["score"] = "3.5"
     night.rows[3]["comment"] = "Well done"
     assert night.run().returncode == 0
-    assert [e.method for e in night.sandbox.journal].count("POST") == 2
+    assert [e.method for e in night.sandbox.api_log].count("POST") == 2
     assert night.is_right(2, submissions=2)
     assert night.sandbox.scores(activity="unit-3")["ben"]["comment"] == "Well done"
-    # Without its ledger it asks the LMS.
+    # Without its ledger it asks the LMS. Moodle says nothing of a zero: that one is sent again.
     (night.home / "ledger").unlink()
     night.rows[1]["score"] = "9.5"
     assert night.run().returncode == 0
-    assert [e.method for e in night.sandbox.journal].count("POST") == 2
+    assert [e.method for e in night.sandbox.api_log].count("POST") == 3
 
 
 def test_one_activity_of_two_columns_needs_to_be_told_which(
@@ -350,10 +419,10 @@ def test_one_activity_of_two_columns_needs_to_be_told_which(
 
 def test_a_wrong_api_key_ends_the_run_at_once(make_night: Callable[..., Night]) -> None:
     night = make_night()
-    night.sandbox.misbehave("bad_api_key")
+    night.sandbox.fault("bad_api_key")
     done = night.run()
     assert done.returncode == 1
-    assert night.sandbox.journal.count() == 1
+    assert night.sandbox.api_log.count() == 1
     assert "everything from here on" in done.stdout
 
 

@@ -62,7 +62,7 @@ class Browser:
         self._stripped = stripped
         self._forwarded = forwarded
         self._keep_alive = keep_alive
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self._cookies: dict[tuple[str, str], str] = {}
 
     def close(self) -> None:

@@ -24,9 +24,9 @@ class Framework:
 
     `views` are the kinds of views; `streams` the routes that stream; `later` what it records after
     the answer; `sockets`, whether it has websockets; `redirects_slashes`, whether it redirects
-    /folder to /folder/; `routes_below_root_path`, whether it routes by itself, without a launch,
-    where it is mounted; `keep_alive`, whether a connection can serve several requests; `warnings`,
-    filters for what the framework itself is warned of.
+    /folder to /folder/; `mounted`, whether it can stand below a mount point; `keep_alive`, whether
+    a connection can serve several requests; `warnings`, filters for what the framework itself is
+    warned of.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Framework:
     later: frozenset[str] = frozenset()
     sockets: bool = False
     redirects_slashes: bool = False
-    routes_below_root_path: bool = True
+    mounted: bool = True
     keep_alive: bool = True
     warnings: tuple[str, ...] = ()
 
@@ -46,7 +46,7 @@ class Framework:
 
     @property
     def mountings(self) -> tuple[Mounting, ...]:
-        return _MOUNTINGS[self.kind]
+        return _MOUNTINGS[self.kind] if self.mounted else ("root",)
 
 
 _BOTH = ("sync", "async")
@@ -69,7 +69,10 @@ FRAMEWORKS = (
         WSGI,
         later=frozenset({"finished"}),
         # WebOb still imports it.
-        warnings=("ignore:'cgi' is deprecated:DeprecationWarning",),
+        warnings=(
+            "ignore:'cgi' is deprecated:DeprecationWarning",
+            "ignore:pkg_resources is deprecated:UserWarning",
+        ),
     ),
     Framework(
         "flask_in_asgi",
@@ -88,10 +91,19 @@ FRAMEWORKS = (
         views=_BOTH,
         later=_TASKS,
         sockets=True,
-        # It routes on scope["path"] as it is, root_path and all.
-        routes_below_root_path=False,
+        # It routes on scope["path"] as it is, root_path and all, in a launch as outside one.
+        mounted=False,
     ),
-    Framework("django_asgi", ASGI, views=_BOTH, later=frozenset({"close"}), redirects_slashes=True),
+    Framework(
+        "django_asgi",
+        ASGI,
+        views=_BOTH,
+        later=frozenset({"close"}),
+        redirects_slashes=True,
+        # Django does not close its request body when a view is cancelled, or refuses by
+        # LaunchRequired; the garbage collector does.
+        warnings=("ignore:Unclosed file:ResourceWarning",),
+    ),
     Framework(
         "starlette",
         ASGI,

@@ -37,6 +37,9 @@ def within(location: str, mount: str = "", outside: Any = lambda path: False) ->
         # The app's own path of that shape, not a launch's.
         ("/lti/help", f"{PREFIX}/lti/help"),
         ("/ltix", f"{PREFIX}/ltix"),
+        # urlsplit takes what follows two slashes for a host, and refuses these.
+        ("https://tool.example//x]", f"https://tool.example{PREFIX}//x]"),
+        ("https://tool.example//[", f"https://tool.example{PREFIX}//["),
     ],
 )
 def test_an_address_of_this_host_is_kept_within(location: str, becomes: str) -> None:
@@ -51,6 +54,7 @@ def test_an_address_of_this_host_is_kept_within(location: str, becomes: str) -> 
         *("//evil.example/x", "/\\evil.example", "https://evil.example/x", "https://tool.example"),
         *("https://tool.example:8443/x", "https://u@tool.example/x", "https://tool.example.evil/x"),
         *("https://tool.example?x=/", "https://tool.example#/"),
+        *("//x]", "https://[x]y/"),
         *("mailto:a@tool.example", "javascript:alert(1)", "https://[", "ftp://tool.example/x"),
     ],
 )
@@ -75,8 +79,7 @@ def test_what_is_never_part_of_a_launch_stays_outside() -> None:
     for end in ("?v=1", "#top", "?v=1#top", "#top?"):
         address = f"/tool/static/a%20%C3%A9.css{end}"
         assert within(address, "/tool", outside) == address
-    # Characters as PEP 3333 has them: one for each byte.
-    assert set(asked) == {"/static/a \u00c3\u00a9.css"}
+    assert set(asked) == {"/static/a \u00e9.css"}
 
 
 @pytest.mark.parametrize("host", ["tool.example", ""])
@@ -97,19 +100,14 @@ def test_the_requests_own_address(location: str, own: bool) -> None:
 
 
 class TestThroughTheAdapters:
-    def test_a_redirect_leads_within_the_launch_and_is_told_of_once(
+    def test_a_redirect_leads_within_the_launch_and_needs_no_advice(
         self, launched: Launched, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.WARNING)
-        for query in ("?next=1", "?next=2"):
-            reply = launched.get(("Location", f"/accounts/login/{query}"))
-            assert reply["Location"] == f"{launched.path}/accounts/login/{query}"
-        assert caplog.text.count("redirects to '/accounts/login/'") == 1
-        assert "launch.path" in caplog.text
-        for number, elsewhere in enumerate(("/elsewhere", "/third", "/fourth?a=1?b=2"), 2):
-            launched.get(("Location", elsewhere))
-            assert f"redirects to '{elsewhere.partition('?')[0]}'" in caplog.text
-            assert caplog.text.count("redirects to") == number
+        for location in ("/accounts/login/?next=1", "/fourth?a=1?b=2"):
+            reply = launched.get(("Location", location))
+            assert reply["Location"] == launched.path + location
+        assert caplog.text == ""
 
     def test_below_a_mount_point(self, tool: Any) -> None:
         launched = Launched(tool, mount="/tools/quiz")
@@ -117,16 +115,18 @@ class TestThroughTheAdapters:
         assert launched.get(("Location", "/x"))["Location"] == "/x"
 
     def test_the_settings_say_what_stays(self, make_tool: Any) -> None:
-        launched = Launched(make_tool(outside=["/static"]))
+        launched = Launched(make_tool(exclude=["/static"]))
         assert launched.get(("Location", "/static/x"))["Location"] == "/static/x"
         assert launched.get(("Location", "/notes"))["Location"] == f"{launched.path}/notes"
-        launched = Launched(make_tool(fit_frame=False))
+        launched = Launched(make_tool(iframe_support=False))
         assert launched.get(("Location", "/notes"))["Location"] == "/notes"
 
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    @pytest.mark.parametrize("fit_frame", [True, False])
-    def test_no_loop_to_its_own_address(self, make_tool: Any, method: str, fit_frame: bool) -> None:
-        tool = make_tool(fit_frame=fit_frame)
+    @pytest.mark.parametrize("iframe_support", [True, False])
+    def test_no_loop_to_its_own_address(
+        self, make_tool: Any, method: str, iframe_support: bool
+    ) -> None:
+        tool = make_tool(iframe_support=iframe_support)
         launched = Launched(tool)
         tool.app_headers = [("Location", "/page")]
         reply = tool.ask(method, f"{launched.path}/page", launched.cookie)
@@ -154,3 +154,9 @@ class TestThroughTheAdapters:
     def test_outside_a_launch_nothing_is_changed(self, tool: Any) -> None:
         tool.app_headers = [("Location", "/notes")]
         assert tool.navigate("/page")["Location"] == "/notes"
+
+
+@pytest.mark.parametrize("path", ["//x]", "//[", "//[::1", "/x"])
+def test_any_path_can_be_the_requests_own(path: str) -> None:
+    assert is_own_address(f"https://tool.example{path}?a=1#top", path, "a=1", "tool.example")
+    assert not is_own_address(f"https://tool.example{path}?a=2", path, "a=1", "tool.example")

@@ -1,4 +1,4 @@
-"""The gate, through both adapters, against an oracle that was written from docs/launch-paths.md.
+"""The gate, through both adapters, against an oracle written from docs/reference/requests.md.
 
 ``make test`` asks a few thousand requests; ``make fuzz`` a million, or as many as ``DECISIONS``
 says. A failure is shrunk to few and plain requests, and printed.
@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from ltiaas_middleware.errors import LaunchExpired
 from tests.both_adapters import Reply, Tool
-from tests.gate.asked import REQUESTS, Asked, Launch, handoff_tokens, opened, pick
-from tests.gate.oracle import TRUSTED, Expected, Oracle
+from tests.gate.asked import REFUSED, REQUESTS, Asked, Launch, one_time_tokens, opened, pick
+from tests.gate.oracle import APP_SETS, SHARED, TRUSTED, Expected, Oracle, app_sees, app_sets
 from tests.tokens import ltik
 from tests.upstream import Upstream
 
@@ -29,10 +29,9 @@ TOGETHER = 6
 # Bytes, because Hypothesis draws them evenly; of large integers it likes the small ones best.
 _NUMBERS = st.binary(min_size=_BYTES, max_size=_BYTES)
 _ANOTHER_WORKER = 243
-CONFIGURATIONS = [
-    {"require": require, "strict": strict, "header": header}
-    for require in (False, True)
-    for strict in (True, False)
+CONFIGURATIONS: list[dict[str, Any]] = [
+    {"require": require, "header": header}
+    for require in (False, True, None)
     for header in (False, True)
 ]
 EXAMPLES = settings(
@@ -49,14 +48,16 @@ class World:
     def __init__(self, make_tool: Any, upstream: Upstream) -> None:
         self._tools = [
             make_tool(
-                outside=["/static/"],
+                exclude=["/static/"],
                 trusted_origins=[TRUSTED],
-                require=configuration["require"],
-                strict_launch_path=configuration["strict"],
-                header="X-Ltik" if configuration["header"] else None,
+                shared_cookies=[SHARED],
+                require=["/page"] if configuration["require"] is None else configuration["require"],
+                ltik_headers=["X-Ltik"] if configuration["header"] else [],
             )
             for configuration in CONFIGURATIONS
         ]
+        for tool in self._tools:
+            tool.app_headers = [("Set-Cookie", value) for value in APP_SETS]
         self.upstream = upstream
 
     def run(self, configuration: int, is_open: bool, numbers: list[bytes]) -> None:
@@ -71,7 +72,7 @@ class World:
             if launch.is_refused:
                 error = LaunchExpired("Invalid or expired ltik.", status=401)
                 self.upstream.errors[token] = error
-        tokens = handoff_tokens(parts._account.handoffs, launches)
+        tokens = one_time_tokens(parts._account.one_time_tokens, launches)
         try:
             for asked in opened(launches[0]) if is_open else ():
                 self._ask(tool, oracle, asked, launches, tokens)
@@ -94,22 +95,28 @@ class World:
         reply = tool.ask(asked.method, asked.target(tokens), asked.headers())
         expected = oracle.expect(asked)
         note(f"  {expected}\n  {reply.status} {reply.headers}")
-        check(reply, expected, launches)
-        if expected.app and expected.launch is not None:
-            hides(reply, asked, launches, has_header=oracle.header)
+        check(reply, expected, asked, launches)
+        if expected.app:
+            sees_its_cookies(reply, expected, asked)
+            if expected.launch is not None:
+                hides(reply, asked, launches, has_header=oracle.header)
         if not expected.asks:
             assert len(self.upstream.asked) == before, "what proved nothing led to a call"
         for launch in launches:
             entry = tool.middleware._authenticator.peek(launch.id)
             assert (entry is not None) is (launch in oracle.known)
-            assert (entry is not None and entry.confirmed) is (launch in oracle.confirmed)
+            assert (entry is not None and entry.cookie_bound) is (launch in oracle.cookie_bound)
 
 
-def check(reply: Reply, expected: Expected, launches: list[Launch]) -> None:
+def check(reply: Reply, expected: Expected, asked: Asked, launches: list[Launch]) -> None:
     """Whether an answer is what it was to be."""
     assert reply.reached_app is expected.app
     assert reply.status == expected.status
     cookies = reply.all("Set-Cookie")
+    if expected.app:
+        of_the_app = app_sets(asked, expected.launch)
+        assert cookies[: len(of_the_app)] == of_the_app
+        del cookies[: len(of_the_app)]
     if expected.cookie is None:
         assert cookies == []
     else:
@@ -129,11 +136,28 @@ def check(reply: Reply, expected: Expected, launches: list[Launch]) -> None:
         assert not any(secret in location for secret in secrets if expected.status != 307)
         if expected.launch is not None:
             assert location.startswith(f"/lti/{expected.launch.id}/")
+        elif expected.status == 303:
+            assert location.partition("?")[0] == REFUSED
     if expected.app:
         launch = json.loads(reply.body)["launch"]
         assert launch == (None if expected.launch is None else expected.launch.id)
+        if asked.is_preflight and not asked.path.outside:
+            assert not any(secret in json.loads(reply.body)["query"] for secret in secrets)
     else:
+        allowed = [TRUSTED] if asked.origin == TRUSTED else []
+        assert reply.all("Access-Control-Allow-Origin") == allowed
         assert not any(secret in reply.body.decode("latin-1") for secret in secrets)
+
+
+def sees_its_cookies(reply: Reply, expected: Expected, asked: Asked) -> None:
+    """Whether the app is given its own cookies, of this launch alone."""
+    cookies = json.loads(reply.body)["headers"].get("cookie", "").split("; ")
+    of_launches = [name for name, _ in asked.cookies if name != "s"]
+    if isinstance(asked.place, Launch):
+        assert cookies == (app_sees(asked, expected.launch, jar=expected.jar) or [""])
+    else:
+        own = [each for each in cookies if each.partition("=")[0] not in (*of_launches, "s", "")]
+        assert own == app_sees(asked, expected.launch)
 
 
 def hides(reply: Reply, asked: Asked, launches: list[Launch], *, has_header: bool) -> None:

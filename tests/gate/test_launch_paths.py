@@ -12,16 +12,6 @@ from ltiaas_middleware.errors import LaunchExpired, UpstreamError
 from ltiaas_middleware.launch import Launch
 from tests.tokens import ltik
 
-NEW_TAB = {
-    "Sec-Fetch-Site": "same-origin",
-    "Sec-Fetch-Mode": "navigate",
-    "Sec-Fetch-Dest": "document",
-}
-
-
-def new_tab(launch):
-    return NEW_TAB | {"Referer": f"https://tool.example{launch.prefix}/some/page?x=1"}
-
 
 class Captured:
     """A launch as a browser holds it after the redirect."""
@@ -60,7 +50,7 @@ def test_the_launch_path_is_moved_to_the_mount_point(tool, launch):
 def test_the_same_launch_always_has_the_same_path(tool, launch, make_tool):
     again = tool.navigate(f"/launch?a=1&ltik={launch.ltik}")["Location"]
     elsewhere = make_tool().navigate(f"/launch?a=1&ltik={launch.ltik}")["Location"]
-    other_key = make_tool(secret="another secret, long").navigate(f"/launch?ltik={launch.ltik}")
+    other_key = make_tool(secrets="another secret, long").navigate(f"/launch?ltik={launch.ltik}")
     assert again == elsewhere == launch.location
     assert launch.id not in other_key["Location"]
 
@@ -71,7 +61,9 @@ def test_the_cookie_is_kept_in_a_cross_site_frame_and_sent_nowhere_else(launch):
     assert name == "__Secure-ltiaas-launch"
     assert morsel.value == launch.ltik
     assert morsel["path"] == launch.prefix
-    assert 86_000 < int(morsel["max-age"]) <= 86_400
+    # On a shared computer it ends with the browser.
+    assert not morsel["max-age"]
+    assert not morsel["expires"]
     assert morsel["httponly"]
     assert morsel["secure"]
     assert morsel["samesite"] == "None"
@@ -84,14 +76,12 @@ def test_the_cookie_is_kept_in_a_cross_site_frame_and_sent_nowhere_else(launch):
     "marks", [{"Sec-Fetch-Site": "same-site"}, {"Referer": "http://lms.localhost:8400/"}]
 )
 def test_on_a_developers_machine_the_cookie_works_without_tls(tool, caplog, host, marks):
-    """Browsers trust loopback as they do TLS, and keep the cookie in a frame of another site. What
-    does not (Safari, a test client) takes the second one."""
+    """Browsers trust loopback as they do TLS, and keep the cookie in a frame of another site."""
     launch = Captured(tool, scheme="http", host=host, headers=marks)
-    framed, plain = launch.reply.all("Set-Cookie")
-    assert framed.startswith(f"ltiaas-launch={launch.ltik}; Path={launch.prefix}; Max-Age=")
-    assert framed.endswith("; HttpOnly; Secure; SameSite=None; Partitioned")
-    assert plain.startswith(f"ltiaas-launch={launch.ltik}; Path={launch.prefix}; Max-Age=")
-    assert plain.endswith("; HttpOnly; SameSite=Lax")
+    assert launch.reply["Set-Cookie"] == (
+        f"ltiaas-launch={launch.ltik}; Path={launch.prefix}; HttpOnly; Secure; SameSite=None; "
+        "Partitioned"
+    )
     assert caplog.text == ""
     reply = tool.navigate(launch.location, launch.cookie, scheme="http", host=host)
     assert reply.seen["user"] == "Ada"
@@ -107,8 +97,8 @@ def test_on_plain_http_elsewhere_no_cookie_is_sent_in_vain_and_the_log_says_so_o
     assert caplog.text.count("plain http") == 1
 
 
-def test_the_app_does_not_see_the_launchs_cookie_but_all_others(tool, launch):
-    header = f"a=1; {launch.cookie['Cookie']}; b=2"
+def test_the_app_does_not_see_the_launchs_cookie_but_its_own(tool, launch):
+    header = f"{launch.id[:8]}.a=1; {launch.cookie['Cookie']}; {launch.id[:8]}.b=2"
     seen = tool.navigate(launch.location, {"Cookie": header}).seen
     assert [part.strip() for part in seen["headers"]["cookie"].split(";")] == ["a=1", "b=2"]
     assert "cookie" not in tool.navigate(launch.location, launch.cookie).seen["headers"]
@@ -173,71 +163,19 @@ class TestWithoutACookie:
     def test_an_unknown_path_is_401_and_says_how_to_come_back(self, tool, upstream):
         reply = tool.navigate("/lti/AAAAAAAAAAAAAAAAAAAAAA/launch")
         assert reply.status == 401
-        assert "open the activity again" in reply.body.decode()
+        assert "open the activity there" in reply.body.decode()
         assert upstream.asked == []
 
 
-class TestANewTab:
+class TestAOneTimeLink:
     @pytest.fixture
-    def tool(self, make_tool):
-        return make_tool(strict_launch_path=False)
-
-    @pytest.mark.parametrize("age", [0, 601])
-    def test_of_the_tools_own_page_is_taken_and_gets_a_cookie_of_its_own(self, tool, launch, age):
-        tool.navigate(launch.location, launch.cookie)
-        tool.later(age)
-        reply = tool.navigate(launch.location, new_tab(launch))
-        assert reply.seen["launch"] == launch.id
-        assert reply["Set-Cookie"].split("Max-Age")[0] == launch.set_cookie.split("Max-Age")[0]
-
-    def test_of_another_launchs_page_is_not(self, tool, launch):
-        """A link to my launch path that I left in the tool does not make its reader me."""
-        other = Captured(tool)
-        tool.navigate(launch.location, launch.cookie)
-        for referer in (new_tab(other)["Referer"], "https://tool.example/", "", "//["):
-            marks = NEW_TAB | {"Referer": referer}
-            assert tool.get(launch.location, marks).status == 401
-
-    def test_below_a_mount_point_is_taken_too(self, tool):
-        launch = Captured(tool, mount="/tool")
-        inside = launch.location.removeprefix("/tool")
-        tool.navigate(inside, launch.cookie, mount="/tool")
-        assert tool.navigate(inside, new_tab(launch), mount="/tool").reached_app
-
-    @pytest.mark.parametrize(
-        "marks",
-        [
-            {"Sec-Fetch-Site": "cross-site"},
-            {"Sec-Fetch-Site": "same-site"},
-            {"Sec-Fetch-Site": "none"},
-            {"Sec-Fetch-Dest": "iframe"},
-            {"Sec-Fetch-Mode": "cors"},
-        ],
-    )
-    def test_of_anyone_else_is_not(self, tool, launch, marks):
-        tool.navigate(launch.location, launch.cookie)
-        assert tool.get(launch.location, new_tab(launch) | marks).status == 401
-
-    def test_does_not_post(self, tool, launch):
-        tool.navigate(launch.location, launch.cookie)
-        assert tool.ask("POST", launch.location, new_tab(launch)).status == 401
-
-    def test_is_refused_by_default(self, make_tool):
-        tool = make_tool()
-        launch = Captured(tool)
-        tool.navigate(launch.location, launch.cookie)
-        assert tool.navigate(launch.location, new_tab(launch)).status == 401
-
-
-class TestAHandoff:
-    @pytest.fixture
-    def confirmed(self, tool, launch):
+    def cookie_bound(self, tool, launch):
         assert tool.navigate(launch.location, launch.cookie).reached_app
         entry = tool.middleware._authenticator.peek(launch.id)
         return Launch(entry, tool.middleware._gate._account, launch.prefix)
 
-    def test_opens_the_launch_once_and_leaves_the_address_clean(self, tool, launch, confirmed):
-        url = confirmed.handoff_url("/report?x=%20y&x=+#part")
+    def test_opens_the_launch_once_and_leaves_the_address_clean(self, tool, launch, cookie_bound):
+        url = cookie_bound.one_time_url("/report?x=%20y&x=+#part")
         assert url.endswith("#part")
         reply = tool.navigate(url.partition("#")[0])
         assert (reply.status, reply["Location"]) == (303, f"{launch.prefix}/report?x=%20y&x=+")
@@ -252,8 +190,10 @@ class TestAHandoff:
         assert again.get("Set-Cookie") is None
 
     @pytest.mark.parametrize("age", [0, 601])
-    def test_is_used_up_by_a_tab_that_could_have_done_without(self, tool, launch, confirmed, age):
-        url = confirmed.handoff_url("/x")
+    def test_is_used_up_by_a_tab_that_could_have_done_without(
+        self, tool, launch, cookie_bound, age
+    ):
+        url = cookie_bound.one_time_url("/x")
         tool.later(age)
         for _ in range(2):
             reply = tool.navigate(url, launch.cookie)
@@ -261,9 +201,9 @@ class TestAHandoff:
         assert tool.navigate(url).status == 401
 
     @pytest.mark.parametrize("disguise", ["{}==", "{}!!!!", "{}=", "{} ", "%20{}", "changed"])
-    def test_has_one_spelling(self, tool, launch, confirmed, disguise):
+    def test_has_one_spelling(self, tool, launch, cookie_bound, disguise):
         """What is used up is its text: no second text may stand for the same token."""
-        url = confirmed.handoff_url("/x")
+        url = cookie_bound.one_time_url("/x")
         assert tool.navigate(url).status == 303
         address, _, token = url.rpartition("=")
         # The last of 38 characters holds four bits; the two that are left over say nothing.
@@ -271,27 +211,27 @@ class TestAHandoff:
         disguised = again or disguise.format(token)
         assert tool.navigate(f"{address}={disguised}").status == 401
 
-    def test_that_only_looks_like_one_is_the_apps_own_parameter(self, tool, launch, confirmed):
-        for query in ("not_ltiaas_handoff=1", "a=ltiaas_handoff"):
+    def test_that_only_looks_like_one_is_the_apps_own_parameter(self, tool, launch, cookie_bound):
+        for query in ("not_ltiaas_one_time=1", "a=ltiaas_one_time"):
             reply = tool.navigate(f"{launch.prefix}/x?{query}", launch.cookie)
             assert reply.seen["query"] == query
 
-    def test_of_another_launch_opens_nothing(self, tool, launch, confirmed):
+    def test_of_another_launch_opens_nothing(self, tool, launch, cookie_bound):
         other = Captured(tool)
         tool.navigate(other.location, other.cookie)
-        query = confirmed.handoff_url("/x").partition("?")[2]
+        query = cookie_bound.one_time_url("/x").partition("?")[2]
         assert tool.navigate(f"{other.prefix}/x?{query}").status == 401
 
-    def test_is_over_after_a_minute(self, tool, confirmed, monkeypatch):
-        url = confirmed.handoff_url("/x")
-        handoffs = tool.middleware._gate._account.handoffs
-        clock = handoffs._clock
-        monkeypatch.setattr(handoffs, "_clock", lambda: clock() + 61)
+    def test_is_over_after_a_minute(self, tool, cookie_bound, monkeypatch):
+        url = cookie_bound.one_time_url("/x")
+        tokens = tool.middleware._gate._account.one_time_tokens
+        clock = tokens._clock
+        monkeypatch.setattr(tokens, "_clock", lambda: clock() + 61)
         assert tool.navigate(url).status == 401
 
     @pytest.mark.parametrize("token", ["", "AAAA", "A" * 38, "é", "%00", "A" * 39])
-    def test_that_is_forged_opens_nothing(self, tool, launch, confirmed, token):
-        assert tool.navigate(f"{launch.prefix}/x?ltiaas_handoff={token}").status == 401
+    def test_that_is_forged_opens_nothing(self, tool, launch, cookie_bound, token):
+        assert tool.navigate(f"{launch.prefix}/x?ltiaas_one_time={token}").status == 401
 
     @pytest.mark.parametrize(
         "marks",
@@ -308,8 +248,10 @@ class TestAHandoff:
         ],
     )
     @pytest.mark.parametrize("proved", [True, False])
-    def test_is_used_up_by_nobody_but_who_follows_it(self, tool, launch, confirmed, marks, proved):
-        url = confirmed.handoff_url("/x?a=1")
+    def test_is_used_up_by_nobody_but_who_follows_it(
+        self, tool, launch, cookie_bound, marks, proved
+    ):
+        url = cookie_bound.one_time_url("/x?a=1")
         reply = tool.get(url, marks | (launch.cookie if proved else {}))
         if proved:
             assert reply.seen["query"] == "a=1"
@@ -319,18 +261,18 @@ class TestAHandoff:
         assert tool.navigate(url).status == 303
 
     @pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS"])
-    def test_is_not_used_up_by_another_method(self, tool, launch, confirmed, method):
-        url = confirmed.handoff_url("/x")
+    def test_is_not_used_up_by_another_method(self, tool, launch, cookie_bound, method):
+        url = cookie_bound.one_time_url("/x")
         marks = {"Sec-Fetch-Mode": "navigate"}
         assert tool.ask(method, url, marks).status == 401
         assert tool.navigate(url).status == 303
 
     @pytest.mark.parametrize("accept", [{}, {"Accept": "*/*"}, {"Accept": "text/html, */*;q=.2"}])
     @pytest.mark.parametrize("age", [0, 601])
-    def test_of_a_download_is_served_at_once(self, tool, launch, confirmed, accept, age):
+    def test_of_a_download_is_served_at_once(self, tool, launch, cookie_bound, accept, age):
         """A webview's download manager sends neither cookie nor Fetch Metadata, and keeps no cookie
         over a redirect. A browser older than Fetch Metadata does the same, and keeps the cookie."""
-        url = confirmed.handoff_url("/file.pdf?a=1")
+        url = cookie_bound.one_time_url("/file.pdf?a=1")
         tool.later(age)
         reply = tool.get(url, accept)
         assert (reply.seen["launch"], reply.seen["query"]) == (launch.id, "a=1")
@@ -341,7 +283,7 @@ class TestAHandoff:
     def test_says_nothing_about_the_frames_cookies(self, tool, launch):
         """A frame that keeps no cookie goes on being served on its path."""
         entry = tool.middleware._authenticator.peek(launch.id)
-        url = Launch(entry, tool.middleware._gate._account, launch.prefix).handoff_url("/x")
+        url = Launch(entry, tool.middleware._gate._account, launch.prefix).one_time_url("/x")
         reply = tool.navigate(url)
         tab = {"Cookie": reply["Set-Cookie"].partition(";")[0]}
         for _ in range(2):
@@ -356,30 +298,32 @@ class TestAHandoff:
         assert tool.navigate(launch.location, tab).reached_app
 
     def test_of_the_browser_that_has_the_launch_brings_no_second_cookie(
-        self, tool, launch, confirmed
+        self, tool, launch, cookie_bound
     ):
-        assert tool.navigate(confirmed.handoff_url("/x"), launch.cookie).get("Set-Cookie") is None
+        assert (
+            tool.navigate(cookie_bound.one_time_url("/x"), launch.cookie).get("Set-Cookie") is None
+        )
 
-    def test_opens_nothing_where_the_launch_is_not_known(self, tool, launch, confirmed):
-        url = confirmed.handoff_url("/x")
+    def test_opens_nothing_where_the_launch_is_not_known(self, tool, launch, cookie_bound):
+        url = cookie_bound.one_time_url("/x")
         forget(tool)
         assert tool.navigate(url).status == 401
 
-    def test_needs_a_path_and_a_launch_path(self, confirmed, make_tool):
+    def test_needs_a_path_and_a_launch_path(self, cookie_bound, make_tool):
         with pytest.raises(ValueError, match="slash"):
-            confirmed.handoff_url("report")
+            cookie_bound.one_time_url("report")
         settings = make_tool(launch_path=None).middleware._gate._account
         with pytest.raises(ValueError, match="launch_path"):
-            Launch(confirmed._entry, settings).handoff_url("/x")
+            Launch(cookie_bound._entry, settings).one_time_url("/x")
 
-    def test_survives_a_rotation_of_the_secret(self, make_tool, confirmed, tool):
+    def test_survives_a_rotation_of_the_secret(self, make_tool, cookie_bound, tool):
         account = tool.middleware._gate._account
-        from ltiaas_middleware._crypto.handoffs import Handoffs
+        from ltiaas_middleware._crypto.one_time_tokens import OneTimeTokens
 
         old, new = account.settings.api_key, "a new secret, long enough"
-        token = Handoffs([old], account.handoffs._clock).make("A" * 22)
-        assert Handoffs([new, old], account.handoffs._clock).check(token, "A" * 22)
-        assert not Handoffs([new], account.handoffs._clock).check(token, "A" * 22)
+        token = OneTimeTokens([old], account.one_time_tokens._clock).make("A" * 22)
+        assert OneTimeTokens([new, old], account.one_time_tokens._clock).check(token, "A" * 22)
+        assert not OneTimeTokens([new], account.one_time_tokens._clock).check(token, "A" * 22)
 
 
 class TestForeignCookies:
@@ -484,7 +428,7 @@ class TestTheRedirect:
 
         assert seen["path"] == unquote(path)
 
-    @pytest.mark.parametrize("path", ["/a%2Fb", "/caf%C3%A9%2Fx", "/%FF%2Fx"])
+    @pytest.mark.parametrize("path", ["/a%2Fb", "/caf%C3%A9%2Fx"])
     @pytest.mark.parametrize("mount", ["", "/tool"])
     def test_keeps_an_encoded_slash_where_the_server_tells_of_it(self, tool, path, mount):
         launch = Captured(tool, path, mount=mount)
@@ -507,7 +451,7 @@ class TestTheRedirect:
 
     def test_a_mount_point_adds_nothing_to_the_cookie(self, tool):
         reply = tool.navigate(f"/launch?ltik={ltik()}", mount="/a;Domain=example;Max-Age=9")
-        assert reply["Set-Cookie"].count(";") == 6
+        assert reply["Set-Cookie"].count(";") == 5
         assert "Domain=example;" not in reply["Set-Cookie"]
 
     def test_stays_below_the_mount_point(self, tool):
@@ -539,7 +483,7 @@ class TestAnLtikOnALaunchPath:
         assert tool.get(f"{launch.prefix}/data?ltik={ltik()}").status == 400
 
     def test_in_a_header_proves_the_launch_but_does_not_close_the_path(self, make_tool):
-        tool = make_tool(bearer=True)
+        tool = make_tool(ltik_headers=["Authorization"])
         launch = Captured(tool)
         bearer = {"Authorization": f"Bearer {launch.ltik}"}
         assert tool.get(launch.location, bearer).seen["launch"] == launch.id
@@ -549,23 +493,32 @@ class TestAnLtikOnALaunchPath:
         assert tool.get(launch.location, bearer).seen["launch"] == launch.id
 
     def test_in_a_header_and_not_of_this_launch_is_400(self, make_tool):
-        tool = make_tool(bearer=True)
+        tool = make_tool(ltik_headers=["Authorization"])
         launch = Captured(tool)
         assert tool.get(launch.location, {"Authorization": f"Bearer {ltik()}"}).status == 400
 
     def test_in_a_header_may_post_from_another_site(self, make_tool):
-        tool = make_tool(bearer=True)
+        tool = make_tool(ltik_headers=["Authorization"])
         launch = Captured(tool)
         headers = {"Authorization": f"Bearer {launch.ltik}", "Sec-Fetch-Site": "cross-site"}
         assert tool.ask("POST", launch.location, headers).reached_app
 
 
 @pytest.mark.parametrize(
-    "path", ["/lti", "/lti/", "/lti/short/x", "/lti/AAAAAAAAAAAAAAAAAAAAAAA/x", "/ltix/y", "/lti/é"]
+    "path",
+    [
+        *("/lti", "/lti/", "/lti/short/x", "/lti/AAAAAAAAAAAAAAAAAAAAAAA/x", "/ltix/y", "/lti/é"),
+        *("/lti/submission-review-page", "/lti/submission-review-page/2"),
+    ],
 )
 def test_a_path_of_another_shape_is_the_apps_own(tool, path):
     seen = tool.get(path).seen
     assert (seen["path"], seen["mount"]) == (path, "")
+
+
+def test_what_only_looks_like_a_launch_is_not_redirected_for_good(tool):
+    reply = tool.get("/lti/what-has-this-ending-g")
+    assert (reply.status, reply["Location"]) == (307, "/lti/what-has-this-ending-g/")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
@@ -615,16 +568,16 @@ class TestWhileLtiaasFails:
 
 def test_a_rotated_secret_ends_nobodys_launch(make_tool, upstream):
     old, new = "the old secret, long enough", "the new secret, long enough"
-    launch = Captured(make_tool(secret=old))
-    rotated = make_tool(secret=[new, old])
+    launch = Captured(make_tool(secrets=old))
+    rotated = make_tool(secrets=[new, old])
     assert rotated.navigate(launch.location, launch.cookie).seen["launch"] == launch.id
     assert rotated.get(launch.location).status == 401
     assert Captured(rotated).id != launch.id
-    assert make_tool(secret=new).get(launch.location, launch.cookie).status == 401
+    assert make_tool(secrets=new).get(launch.location, launch.cookie).status == 401
 
 
 def test_an_ltik_in_a_header_opens_a_launch_that_this_worker_does_not_know(make_tool, upstream):
-    tool = make_tool(bearer=True)
+    tool = make_tool(ltik_headers=["Authorization"])
     launch = Captured(tool)
     forget(tool)
     reply = tool.get(launch.location, {"Authorization": f"Bearer {launch.ltik}"})
@@ -634,27 +587,12 @@ def test_an_ltik_in_a_header_opens_a_launch_that_this_worker_does_not_know(make_
     assert tool.get(launch.location).seen["launch"] == launch.id
 
 
-def test_a_handoff_that_was_not_needed_leads_on_with_the_rest_of_its_query(tool, launch):
-    made = tool.middleware._gate._account.handoffs.make(launch.id)
-    address = f"{launch.prefix}/page?a=1&ltiaas_handoff={made}&b=%202"
+def test_a_one_time_link_that_was_not_needed_leads_on_with_the_rest_of_its_query(tool, launch):
+    made = tool.middleware._gate._account.one_time_tokens.make(launch.id)
+    address = f"{launch.prefix}/page?a=1&ltiaas_one_time={made}&b=%202"
     reply = tool.navigate(address, launch.cookie)
     assert (reply.status, reply["Location"]) == (303, f"{launch.prefix}/page?a=1&b=%202")
     assert reply.get("Set-Cookie") is None
-
-
-@pytest.mark.parametrize("mount", ["", "/tool"])
-def test_a_preflight_shows_the_app_no_cookie_of_the_launchs(tool, mount):
-    launch = Captured(tool, mount=mount)
-    asks = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "PUT"}
-    # Of another launch, so that it proves nothing.
-    own = f"{launch.cookie['Cookie'].partition('=')[0]}={ltik()}"
-    below = launch.prefix.removeprefix(mount)
-    for path in (f"{below}/page", below):
-        headers = asks | {"Cookie": f"a=1; {own}; b=2"}
-        seen = tool.ask("OPTIONS", path, headers, mount=mount).seen
-        assert seen["headers"]["cookie"] == "a=1; b=2"
-        assert (seen["launch"], seen["mount"]) == (None, launch.prefix)
-        assert seen["path"] == ("/page" if path != below else "/")
 
 
 def test_served_in_place_the_app_has_its_cookies_as_they_came(tool):
@@ -699,3 +637,48 @@ def test_a_tabs_cookie_that_proves_nothing_takes_nothing_from_the_frames(tool, l
     tab = f"{frame.partition('=')[0]}-tab={ltik()}"
     for cookies in (f"{frame}; {tab}", f"{tab}; {frame}"):
         assert tool.get(launch.location, {"Cookie": cookies}).seen["launch"] == launch.id
+
+
+def test_a_request_of_a_cached_launch_is_counted(tool, launch):
+    for _ in range(3):
+        assert tool.get(f"{launch.prefix}/page", launch.cookie).seen["user"] == "Ada"
+    assert tool.middleware.stats()["hits"] == 3
+
+
+def test_a_launch_that_is_over_is_not_served_from_memory(tool, launch, upstream):
+    for _ in range(2):
+        assert tool.get(f"{launch.prefix}/page", launch.cookie).reached_app
+    upstream.error = LaunchExpired("over")
+    tool.later(24 * 3600 + 1)
+    assert tool.get(f"{launch.prefix}/page", launch.cookie).status == 401
+
+
+def test_what_a_cookie_proved_by_tls_it_does_not_prove_without(tool, launch):
+    for _ in range(2):
+        assert tool.get(launch.location, launch.cookie).reached_app
+    assert tool.get(launch.location, launch.cookie, scheme="http").status == 401
+
+
+def test_headers_of_many_cookies_do_not_fill_the_memory(tool, launch, monkeypatch):
+    monkeypatch.setattr("ltiaas_middleware._gate.proofs._REMEMBERED", 10)
+    for n in range(50):
+        cookies = {"Cookie": f"{launch.cookie['Cookie']}; {launch.id[:8]}.n={n}"}
+        assert tool.get(launch.location, cookies).seen["headers"]["cookie"] == f"n={n}"
+    assert len(tool.middleware._gate._proofs._found) <= 10
+
+
+class TestAProxysPrefixThatTheMiddlewareDoesNotSee:
+    """A home-made ``ReverseProxied`` inside the middleware instead of around it."""
+
+    @pytest.mark.parametrize("header", ["X-Script-Name", "X-Forwarded-Prefix"])
+    def test_is_logged_once_at_the_first_launch(self, tool, caplog, header):
+        for _ in range(2):
+            tool.navigate(f"/launch?ltik={ltik()}", {header: "/tools/quiz"})
+        (record,) = [one for one in caplog.records if "the proxy says" in one.getMessage()]
+        assert "mounted at '/tools/quiz'" in record.getMessage()
+        assert "around the middleware" in record.getMessage()
+
+    @pytest.mark.parametrize("named", ["/tools/quiz", "/tools/quiz/", "/x, /tools/quiz", "/", ""])
+    def test_is_none_if_the_mount_point_is_the_prefix(self, tool, caplog, named):
+        tool.navigate(f"/launch?ltik={ltik()}", {"X-Forwarded-Prefix": named}, mount="/tools/quiz")
+        assert "the proxy says" not in caplog.text

@@ -11,8 +11,8 @@ from tests.both_adapters import Tool
 from tests.tokens import ltik
 
 REFUSALS: list[tuple[int, Any, str, str]] = [
-    (403, {"message": "Forbidden"}, "access_forbidden", "people who run this tool"),
-    (403, {"status": 403, "details": {"message": "NO"}}, "access_forbidden", "people who run"),
+    (403, {"message": "Forbidden"}, "access_forbidden", "tool's support"),
+    (403, {"status": 403, "details": {"message": "NO"}}, "access_forbidden", "tool's support"),
     (
         400,
         {"details": {"message": "UNREGISTERED_OR_INACTIVE_PLATFORM"}},
@@ -25,9 +25,9 @@ REFUSALS: list[tuple[int, Any, str, str]] = [
         "platform_inactive",
         "activate the connection",
     ),
-    (404, {"message": "Not Found"}, "launch_refused", "people who run this tool"),
-    (200, {"user": {"roles": []}, "platform": {"id": "p"}}, "anonymous_launch", "privacy"),
-    (200, {"platform": {"id": "p"}, "launch": {}}, "anonymous_launch", "privacy"),
+    (404, {"details": {"message": "NO_SUCH_LAUNCH"}}, "launch_refused", "tool's support"),
+    (200, {"user": {"roles": []}, "platform": {"id": "p"}}, "anonymous_launch", "user information"),
+    (200, {"platform": {"id": "p"}, "launch": {}}, "anonymous_launch", "user information"),
 ]
 
 
@@ -36,7 +36,8 @@ def make(request: pytest.FixtureRequest, world: Any) -> Any:
     made = []
 
     def make(**options: Any) -> Tool:
-        made.append(Tool(request.param, {"url": world.url, "api_key": "the-key"} | options))
+        account = {"url": world.url, "api_key": "the-key", "cache": "memory"}
+        made.append(Tool(request.param, account | options))
         return made[-1]
 
     yield make

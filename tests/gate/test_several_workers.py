@@ -2,27 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import pytest
-
 from tests.both_adapters import Tool
 from tests.gate.test_launch_paths import Captured
-from tests.redis_server import RedisServer
 from tests.waiting import wait_until
-
-pytestmark = pytest.mark.redis
-
-
-@pytest.fixture
-def workers(make_tool: Callable[..., Tool], redis_server: RedisServer) -> list[Tool]:
-    """Two of them, which hear no news of each other: the network has lost it, or it is late."""
-    tools = []
-    for _ in range(2):
-        tool = make_tool(cache=redis_server.url)
-        tool.middleware._authenticator._sharing._shared.listen = lambda *_: None
-        tools.append(tool)
-    return tools
 
 
 def test_it_opens_a_launch_that_only_another_worker_has_verified(workers: list[Tool]) -> None:

@@ -3,13 +3,16 @@ headers they make up (design.md, "One launch per URL")."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
+from secrets import token_hex
 from typing import Any
 
 import pytest
 
+from tests.both_adapters import Tool
 from tests.tokens import ltik
+from tests.waiting import wait_until
 
 from .test_launch_paths import Captured
 
@@ -94,3 +97,50 @@ def test_nothing_but_the_cookie_opens_it(tool: Any, upstream: Any, scheme: str) 
     # Whoever proves nothing causes no call either, and takes nothing from who has the cookie.
     assert len(upstream.asked) == asked
     assert tool.navigate(launch.location, launch.cookie).seen["launch"] == launch.id
+
+
+@pytest.mark.parametrize("in_worker", ["this", "another"])
+def test_what_waits_for_ltiaas_while_the_cookie_comes_back_is_refused(
+    in_worker: str, make_tool: Callable[..., Tool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its path alone would open the launch, with the app's cookies."""
+    options = {} if in_worker == "this" else {"cache": "auto", "cache_prefix": token_hex(8)}
+    tool = make_tool(**options)
+    launch = Captured(tool)
+    other = tool if in_worker == "this" else make_tool(**options)
+    wait_until(lambda: other.get(launch.location).reached_app)
+    tool.later(700)
+    authenticator, elsewhere = (each.middleware._authenticator for each in (tool, other))
+    recall = authenticator.recall_with_jar
+
+    def bound_after_the_first_look(launch_id: str) -> Any:
+        seen = recall(launch_id)
+        if not elsewhere.peek(launch_id).cookie_bound:
+            elsewhere.use(elsewhere.peek(launch_id), binds=True)
+            assert elsewhere.peek(launch_id).cookie_bound
+            wait_until(lambda: recall(launch_id)[0].cookie_bound)
+        return seen
+
+    monkeypatch.setattr(authenticator, "recall_with_jar", bound_after_the_first_look)
+    refused = tool.get(launch.location)
+    assert (refused.status, refused["LTIAAS-Error"]) == (401, "launch_unknown")
+    assert tool.get(launch.location, launch.cookie).reached_app
+
+
+def test_the_log_says_once_why(tool: Any, make_tool: Any, caplog: Any) -> None:
+    unknown = Captured(make_tool())
+    other_secret = Captured(make_tool(secrets="another secret, long enough"))
+    bound = Captured(tool)
+    assert tool.navigate(bound.location, bound.cookie).reached_app
+    for launch, headers, words in (
+        (unknown, {}, "is unknown here"),
+        (other_secret, other_secret.cookie, "made with another secret"),
+        (bound, {}, "did not have its cookie, although its browser keeps cookies"),
+    ):
+        caplog.clear()
+        for _ in range(2):
+            assert tool.navigate(launch.location, headers).status == 401
+        (line,) = [record.getMessage() for record in caplog.records]
+        assert f"launch {launch.id} " in line
+        assert words in line
+        assert launch.ltik not in line

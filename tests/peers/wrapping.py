@@ -18,10 +18,17 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
-from ltiaas_middleware import asgi, wsgi
+from ltiaas_middleware import Settings, asgi, wsgi
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 
 MODE = os.environ["PEERS_MODE"]
+
+
+class _EveryName(tuple[str, ...]):
+    """``shared_cookies`` for a suite whose cookies may have any name."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
 
 
 class Launch:
@@ -29,19 +36,22 @@ class Launch:
 
     def __init__(self) -> None:
         self._server = SandboxServer(Sandbox()).start()
-        # The app's answers are left alone: a suite's client, which takes itself to be at the root,
-        # would send no cookie of a launch path back. What is done to them has tests of its own.
-        self.settings: Any = {
-            "url": self._server.url,
-            "api_key": self._server.sandbox.api_key,
-            "fit_frame": False,
-        }
+        # The app's answers and cookies are left alone: a suite's client, which takes itself to be
+        # at the root, would send no cookie of a launch path back. What is done to them has tests
+        # of its own.
+        self.settings = Settings(
+            url=self._server.url,
+            api_key=self._server.sandbox.api_key,
+            iframe_support=False,
+            shared_cookies=("any",),
+        )
+        object.__setattr__(self.settings, "shared_cookies", _EveryName(["any"]))
 
         def nothing(environ: Any, start_response: Any) -> list[bytes]:
             start_response("200 OK", [])
             return []
 
-        middleware = wsgi.LTIAASMiddleware(nothing, **self.settings)
+        middleware = wsgi.LTIAASMiddleware(nothing, self.settings)
         navigation = {"Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
         entered = Client(middleware).get(
             f"/?ltik={self._server.sandbox.issue()}",
@@ -65,7 +75,7 @@ def launch() -> Launch:
 
 def wrap_wsgi(app: Any) -> Any:
     """An app as the suite is to ask it."""
-    inner = app if MODE == "prefix" else wsgi.LTIAASMiddleware(app, **launch().settings)
+    inner = app if MODE == "prefix" else wsgi.LTIAASMiddleware(app, launch().settings)
     if MODE == "wrapped":
         return inner
 
@@ -84,12 +94,11 @@ def wrap_wsgi(app: Any) -> Any:
     return asked
 
 
-def wrap_asgi(app: Any, *, path_includes_root: bool) -> Any:
+def wrap_asgi(app: Any, *, path_style: str) -> Any:
     """Likewise."""
     inner = app
     if MODE != "prefix":
-        options = launch().settings
-        inner = asgi.LTIAASMiddleware(app, path_includes_root=path_includes_root, **options)
+        inner = asgi.LTIAASMiddleware(app, launch().settings, path_style=path_style)
     if MODE == "wrapped":
         return inner
 
@@ -97,7 +106,7 @@ def wrap_asgi(app: Any, *, path_includes_root: bool) -> Any:
         if scope["type"] in ("http", "websocket"):
             root = scope.get("root_path", "")
             below = scope["path"].removeprefix(root)
-            if MODE == "launch" or path_includes_root:
+            if MODE == "launch" or path_style != "below":
                 scope["path"] = root + launch().path + below
                 if scope.get("raw_path"):
                     raw = scope["raw_path"].removeprefix(root.encode())
@@ -142,7 +151,7 @@ def _starlette() -> None:
     original = transport.__init__
 
     def init(self: Any, app: Any, *arguments: Any, **options: Any) -> None:
-        original(self, wrap_asgi(app, path_includes_root=True), *arguments, **options)
+        original(self, wrap_asgi(app, path_style="bare"), *arguments, **options)
 
     transport.__init__ = init
 
@@ -155,7 +164,7 @@ def _falcon() -> None:
     _wrap_calls(importlib.import_module("falcon").App, wrap_wsgi)
     _wrap_calls(
         importlib.import_module("falcon.asgi").App,
-        functools.partial(wrap_asgi, path_includes_root=False),
+        functools.partial(wrap_asgi, path_style="below"),
     )
 
 

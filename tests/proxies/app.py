@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from flask import Flask, request
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from ltiaas_middleware import current_launch
+from ltiaas_middleware import asgi, current_launch, require_launch
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 
 app = Flask(__name__)
@@ -23,3 +28,12 @@ def public() -> tuple[str, dict[str, str]]:
 
 
 app.wsgi_app = LTIAASMiddleware(app.wsgi_app)  # type: ignore[method-assign]
+told_prefix = ProxyFix(app.wsgi_app, x_prefix=1)
+
+
+async def page_in_asgi(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(f"{request.url.path} for {require_launch().id_token.user.name}")
+
+
+asgi_app = Starlette(routes=[Route("/launch", page_in_asgi)])
+asgi_app.add_middleware(asgi.LTIAASMiddleware)

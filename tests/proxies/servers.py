@@ -65,7 +65,7 @@ def _running(command: list[str], port: int) -> Iterator[None]:
         return False
 
     try:
-        wait_until(answers, 20)
+        wait_until(answers)
         yield
     finally:
         process.terminate()

@@ -192,3 +192,19 @@ def test_an_empty_account_is_told_of_nobody() -> None:
 )
 def test_what_is_not_there_is_a_404(account: Caller, method: str, path: str) -> None:
     refused(account(method, path), 404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"active": False}, {"authorizationServer": "https://as.example"}]
+)
+def test_what_a_platform_is_given_beyond_the_required_is_kept(
+    account: Caller, fields: dict[str, object]
+) -> None:
+    made = account.post("/api/platforms", json={**BODY, **fields}).json()
+    assert made | fields == made
+    assert account.get(f"/api/platforms/{made['id']}").json() == made
+
+
+@pytest.mark.parametrize("fields", [{"active": "no"}, {"authorizationServer": 1}])
+def test_its_optional_fields_have_their_types(account: Caller, fields: dict[str, object]) -> None:
+    refused(account.post("/api/platforms", json={**BODY, **fields}), 400, "VALIDATION_ERROR")

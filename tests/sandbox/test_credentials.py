@@ -118,7 +118,7 @@ def test_a_header_that_is_not_byte_for_byte_right_is_refused(
     filled = header.format(key=sandbox.api_key, ltik=sandbox.issue())
     answer = call.with_authorization(filled).get("/api/idtoken")
     refused(answer, 401, HEADER, "Malformed authorization header.")
-    assert sandbox.journal[-1].well_formed is False
+    assert sandbox.api_log[-1].well_formed is False
 
 
 @pytest.mark.parametrize("header", ["Basic eDp5", "ltik-auth-v2 {key}:{ltik}", "{ltik}"])
@@ -128,7 +128,7 @@ def test_an_unknown_scheme_is_refused_and_not_written_down(
     filled = header.format(key=sandbox.api_key, ltik=sandbox.issue())
     answer = call.with_authorization(filled).get("/api/idtoken")
     refused(answer, 401, "INVALID_AUTHORIZATION_HEADER", "This endpoint takes LTIK-AUTH-V2 only.")
-    assert sandbox.journal[-1].scheme is None
+    assert sandbox.api_log[-1].scheme is None
 
 
 def test_the_older_launch_scheme_still_works(call: Caller, sandbox: Sandbox) -> None:
@@ -155,12 +155,6 @@ def test_a_service_key_is_the_same_at_every_launch_of_one_activity_and_never_exp
     clock.now += 400 * 24 * 3600  # type: ignore[attr-defined]
     answer = call.with_service_key(quiz).get("/api/memberships")
     assert answer.json()["context"]["id"] == "biology"
-
-
-def test_a_legacy_service_key_opens_the_gradebook(call: Caller) -> None:
-    services = call.launched(course="chemistry").get("/api/idtoken").json()["services"]
-    caller = call.with_service_key(services["legacyServiceKey"])
-    assert len(caller.get("/api/lineitems").json()["lineItems"]) == 2
 
 
 def test_a_service_key_is_opaque(teacher: Caller) -> None:

@@ -7,12 +7,14 @@ import html
 import json
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+import requests
 
 from ltiaas_middleware.sandbox import Sandbox
 
-from .conftest import Caller, Clock, refused
+from .conftest import SCORE, Caller, Clock, refused
 
 CLAIM = "https://purl.imsglobal.org/spec/lti-dl/claim/"
 ITEMS = [
@@ -67,7 +69,7 @@ def test_the_form_posts_itself_and_the_lms_shows_what_was_chosen(
     choosing: Caller, sandbox: Sandbox
 ) -> None:
     answer = choosing.post(
-        "/api/deeplinking/form", json={"contentItems": ITEMS, "options": {"errMessage": "Hm & ha"}}
+        "/api/deeplinking/form", json={"contentItems": ITEMS, "options": {"message": "Hm & ha"}}
     )
     document = answer.json()
     assert set(document) == {"form"}
@@ -84,15 +86,15 @@ def test_the_form_posts_itself_and_the_lms_shows_what_was_chosen(
     assert "3 items added to Introduction to Biology" in page.text
     assert "Quiz &lt;2&gt;" in page.text
     assert "Hm &amp; ha" in page.text
-    assert "query=resource%3D123" in page.text
-    assert "does not accept items of this type" in page.text
+    assert "activity=link-1" in page.text
+    assert "does not accept this type of item" in page.text
     assert "X-Frame-Options" not in page.headers
     assert sandbox.content_items("biology") == ITEMS
     assert "Added through deep linking" in choosing.get("/").text
     assert "Added through deep linking" not in choosing.get("/?course=history").text
 
 
-@pytest.mark.parametrize(("items", "said"), [([], "Nothing was chosen"), (ITEMS[:1], "1 item ")])
+@pytest.mark.parametrize(("items", "said"), [([], "No content was added"), (ITEMS[:1], "1 item ")])
 def test_few_items_are_counted_in_words(
     choosing: Caller, items: list[dict[str, str]], said: str
 ) -> None:
@@ -101,26 +103,108 @@ def test_few_items_are_counted_in_words(
     assert said in page.text
 
 
-def test_an_item_with_an_odd_address_is_shown_all_the_same(choosing: Caller) -> None:
+def test_an_item_with_an_odd_url_is_shown_all_the_same(choosing: Caller) -> None:
     items = [{"type": "ltiResourceLink", "url": "http://[odd"}]
     made = choosing.post("/api/deeplinking", json={"contentItems": items}).json()
     page = choosing.post("/lms/deep-linking/return", data={"JWT": made["message"]})
     assert page.status_code == 200
     assert "http://[odd" in page.text
+    assert "does not open at LTIAAS" in page.text
 
 
 def test_the_lms_takes_messages_of_this_account_only_and_for_ten_minutes(
     choosing: Caller, sandbox: Sandbox, clock: Clock
 ) -> None:
     made = choosing.post("/api/deeplinking", json={"contentItems": []}).json()["message"]
-    foreign = Sandbox(api_key="other")._mint.jws(payload(made))
+    foreign = Sandbox(api_key="other").mint.jws(payload(made))
     for message in ("", "a.b.c", foreign, sandbox.issue()):
         answer = choosing.post("/lms/deep-linking/return", data={"JWT": message})
         assert answer.status_code == 400
-        assert "does not accept this" in answer.text
+        assert "rejected this" in answer.text
     clock.now += 600
     answer = choosing.post("/lms/deep-linking/return", data={"JWT": made})
     assert answer.status_code == 400
+
+
+def chosen(choosing: Caller, item: dict[str, Any]) -> requests.Response:
+    made = choosing.post("/api/deeplinking", json={"contentItems": [item]}).json()
+    return choosing.post("/lms/deep-linking/return", data={"JWT": made["message"]})
+
+
+QUIZ = {
+    "type": "ltiResourceLink",
+    "title": "Mitosis",
+    "text": "Six questions",
+    "url": "https://your.ltiaas.com/lti/launch?resource=mitosis%2F1&resource=2",
+    "custom": {"level": 3, "who": "$User.id"},
+    "lineItem": {
+        "scoreMaximum": 12,
+        "label": "Mitosis quiz",
+        "resourceId": "r9",
+        "tag": "quiz",
+        "gradesReleased": False,
+    },
+    "submission": {"endDateTime": "2027-03-08T12:00:00Z"},
+}
+
+
+def test_a_resource_link_comes_back_whole_as_whoever_opens_it(
+    choosing: Caller, call: Caller, sandbox: Sandbox
+) -> None:
+    assert chosen(choosing, QUIZ).status_code == 200
+    home = call.get("/?course=biology&activity=link-1").text
+    assert '<option value="link-1" selected>Mitosis</option>' in home
+    for user in ("ben", "ada"):
+        step = call.get(f"/lms/launch?activity=link-1&user={user}").headers["Location"]
+        target = call.get(step).headers["Location"]
+        assert "?resource=mitosis%2F1&resource=2&ltik=" in target
+        opened = call.with_ltik(target.split("ltik=")[1])
+        token = opened.get("/api/idtoken").json()
+        assert token["user"]["id"] == user
+        assert token["launch"]["resourceLink"] == {
+            "id": "link-1", "title": "Mitosis", "description": "Six questions",
+        }  # fmt: skip
+        custom = token["launch"]["custom"]
+        assert (custom["level"], custom["who"]) == ("3", user)
+        (column,) = opened.get("/api/lineitems?resourceLinkId=link-1").json()["lineItems"]
+        assert token["services"]["assignmentAndGrades"]["lineItemId"] == column.pop("id")
+        assert column == {
+            "label": "Mitosis quiz", "scoreMaximum": 12, "resourceLinkId": "link-1",
+            "resourceId": "r9", "tag": "quiz", "gradesReleased": False,
+            "endDateTime": "2027-03-08T12:00:00Z",
+        }  # fmt: skip
+    item = choosing.get("/api/lineitems?tag=quiz").json()["lineItems"][0]["id"]
+    choosing.post(f"/api/lineitems/{quote(item, safe='')}/scores", json=SCORE)
+    assert sandbox.scores("link-1")["ben"]["scoreGiven"] == 8
+    assert sandbox.scores("quiz-1") == {}
+
+
+def test_a_resource_links_own_service_key_and_launch_url(
+    choosing: Caller, call: Caller, sandbox: Sandbox
+) -> None:
+    chosen(choosing, QUIZ)
+    ltik = sandbox.issue(activity="link-1")
+    expected = "http://tool.example/launch?resource=mitosis%2F1&resource=2&ltik="
+    assert sandbox.launch_url(ltik) == expected + ltik
+    services = call.with_ltik(ltik).get("/api/idtoken").json()["services"]
+    nightly = call.with_service_key(services["serviceKey"])
+    assert len(nightly.get("/api/lineitems").json()["lineItems"]) == 3
+
+
+def test_a_resource_link_without_a_line_item_has_no_column(choosing: Caller, call: Caller) -> None:
+    chosen(choosing, {"type": "ltiResourceLink", "url": QUIZ["url"]})
+    services = call.launched(activity="link-1").get("/api/idtoken").json()["services"]
+    assert "lineItemId" not in services["assignmentAndGrades"]
+    assert len(call.launched().get("/api/lineitems").json()["lineItems"]) == 2
+
+
+def test_a_rejected_choice_adds_nothing(choosing: Caller, sandbox: Sandbox) -> None:
+    body = {"contentItems": [QUIZ], "options": {"errMessage": "Broken"}}
+    made = choosing.post("/api/deeplinking", json=body).json()
+    page = choosing.post("/lms/deep-linking/return", data={"JWT": made["message"]}).text
+    assert "No content was added" in page
+    assert "Broken" in page
+    assert sandbox.content_items("biology") == []
 
 
 @pytest.mark.parametrize("path", ["/api/deeplinking", "/api/deeplinking/form"])
@@ -137,11 +221,14 @@ def test_only_a_deep_linking_launch_may_send_content(call: Caller, path: str) ->
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ([], "contentItems"),
+        ([], ""),
         ({}, "contentItems"),
         ({"contentItems": {}}, "contentItems"),
         ({"contentItems": ["x"]}, "contentItems"),
         ({"contentItems": [{}]}, "contentItems"),
+        ({"contentItems": [{"type": "link", "lineItem": {}}]}, "contentItems[0].lineItem"),
+        ({"contentItems": [{"type": "link", "custom": "a=1"}]}, "contentItems[0].custom"),
+        ({"contentItems": [{"type": "link", "submission": "x"}]}, "contentItems[0].submission"),
         ({"contentItems": [], "options": "x"}, "options"),
         ({"contentItems": [], "options": {"message": 1}}, "options"),
     ],

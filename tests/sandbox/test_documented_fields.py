@@ -36,7 +36,7 @@ ID_TOKEN = {
         "roleScopeMentor": [ID],
     },
     "platform!": {
-        "id!": ID,
+        "id": ID,
         "url": TEXT,
         "clientId": TEXT,
         "deploymentId": TEXT,
@@ -80,7 +80,6 @@ ID_TOKEN = {
         "assignmentAndGrades": {"available!": FLAG, "lineItemId": TEXT, "scopes": [TEXT]},
         "outcomes": {"available!": FLAG},
         "serviceKey": TEXT,
-        "legacyServiceKey": TEXT,
     },
     "sandbox": None,
 }
@@ -174,7 +173,7 @@ def test_every_id_token_of_the_world(call: Caller, sandbox: Sandbox) -> None:
         assert "outcomes" in token["services"]
         assert isinstance(token["launch"]["presentation"]["width"], str)
     # Each shape that the page tells of is met by somebody.
-    assert any("legacyServiceKey" in token["services"] for token in tokens)
+    assert any("id" not in token["platform"] for token in tokens)
     assert any("document_target" in token["launch"]["presentation"] for token in tokens)
     assert any("roleScopeMentor" in token["user"] for token in tokens)
     assert any(isinstance(token["user"]["id"], int) for token in tokens)

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SUITE = """
 import sys
+import pytest
 import requests
 
 def test_nothing_is_imported_for_those_who_do_not_ask():
@@ -23,14 +24,23 @@ def launch(ltiaas_sandbox):
     )
 
 def test_a_launch(ltiaas_sandbox):
-    ltiaas_sandbox.sandbox.misbehave("refuse", times=2)
+    ltiaas_sandbox.sandbox.fault("refuse", times=2)
     assert launch(ltiaas_sandbox).status_code == 401
     assert ltiaas_sandbox.server.url == ltiaas_sandbox.url
+
+URLS = set()
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_the_url_stays_and_what_a_test_did_does_not(ltiaas_sandbox, turn):
+    URLS.add(ltiaas_sandbox.url)
+    assert len(URLS) == 1
+    assert launch(ltiaas_sandbox).status_code == 200
+    ltiaas_sandbox.sandbox.fault("refuse")
 
 def test_each_test_has_its_own(ltiaas_sandbox):
     sandbox, server = ltiaas_sandbox
     assert launch(ltiaas_sandbox).json()["user"]["id"] == "ada"
-    assert sandbox.journal.count("/api/idtoken") == 1
+    assert sandbox.api_log.count("/api/idtoken") == 1
 """
 
 
@@ -43,4 +53,4 @@ def test_the_fixture_serves_a_fresh_sandbox_to_each_test(tmp_path: Path) -> None
          "-p", "ltiaas_middleware.pytest_plugin", str(tmp_path)],
         cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert "3 passed" in run.stdout, run.stdout + run.stderr
+    assert "5 passed" in run.stdout, run.stdout + run.stderr

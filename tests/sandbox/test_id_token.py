@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from .conftest import START, Caller
+from typing import Any
+
+import pytest
+
+from ltiaas_middleware.sandbox import Sandbox
+
+from .conftest import START, Caller, refused
 
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
 
@@ -110,16 +116,28 @@ def test_one_launch_has_no_context(call: Caller) -> None:
     assert f"{CLAIM}context" not in portfolio.get("/api/idtoken?raw=true").json()
 
 
-def test_a_legacy_launch_has_a_consumer_key_and_numeric_user_ids(call: Caller) -> None:
-    token = call.launched(course="chemistry").get("/api/idtoken").json()
+def test_a_legacy_launch_has_a_guid_numeric_user_ids_and_no_services(
+    call: Caller, sandbox: Sandbox
+) -> None:
+    ltik = sandbox.issue("chemistry")
+    legacy = call.with_ltik(ltik)
+    token = legacy.get("/api/idtoken").json()
     assert token["ltiVersion"] == "1.2.0"
     assert token["launch"]["type"] == "basic-lti-launch-request"
     assert token["user"]["id"] == 1001
-    assert token["platform"]["consumerKey"] == "heritage-consumer"
-    assert "clientId" not in token["platform"]
-    assert token["services"]["outcomes"] == {"available": True}
-    assert token["services"]["legacyServiceKey"]
-    assert "serviceKey" not in token["services"]
+    assert token["platform"] == {
+        "guid": "lms.heritage.example",
+        "name": "Heritage College",
+        "version": "9.1",
+        "productFamilyCode": "heritage",
+    }
+    services = ("deepLinking", "namesAndRoles", "assignmentAndGrades", "outcomes")
+    assert token["services"] == {name: {"available": False} for name in services}
+    refused(legacy.get("/api/lineitems"), 403, "INACTIVE_SERVICE")
+    assert sandbox.launch_url(ltik) == f"http://tool.example/launch?legacy-ltik={ltik}"
+    step = call.get("/lms/launch?course=chemistry").headers["Location"]
+    assert step.startswith("/lti/legacy/launch?")
+    assert "?legacy-ltik=" in call.get(step).headers["Location"]
 
 
 def test_user_ids_are_unique_within_one_platform_only(call: Caller) -> None:
@@ -172,3 +190,41 @@ def test_the_raw_token_of_a_legacy_launch_is_its_oauth_payload(call: Caller) -> 
 
 def test_raw_false_is_not_raw(teacher: Caller) -> None:
     assert "user" in teacher.get("/api/idtoken?raw=false").json()
+
+
+@pytest.mark.parametrize("how", ["python", "http"])
+def test_a_launch_has_roles_custom_parameters_and_claims_of_its_own(
+    call: Caller, sandbox: Sandbox, how: str
+) -> None:
+    uri = "https://purl.imsglobal.org/spec/lti/claim/lti1p1"
+    given: dict[str, Any] = {
+        "user": "ben",
+        "roles": ["TeachingAssistant", "http://purl.imsglobal.org/vocab/lis/v2/system/person#User"],
+        "custom": {"canvas_course_id": "17"},
+        "claims": {"extra": {"a": 1}, uri: {"user_id": "old"}},
+    }
+    if how == "python":
+        ltik = sandbox.issue(**given)
+    else:
+        ltik = call.post("/sandbox/launches", json=given).json()["ltik"]
+    token = call.with_ltik(ltik).get("/api/idtoken").json()
+    assert token["user"]["id"] == "ben"
+    assert token["user"]["roles"] == [
+        "http://purl.imsglobal.org/vocab/lis/v2/membership#TeachingAssistant",
+        "http://purl.imsglobal.org/vocab/lis/v2/system/person#User",
+    ]
+    assert token["launch"]["custom"] == {"canvas_course_id": "17"}
+    assert token["extra"] == {"a": 1}
+    assert uri not in token
+    raw = call.with_ltik(ltik).get("/api/idtoken?raw=true").json()
+    assert raw[uri] == {"user_id": "old"}
+    assert raw["https://purl.imsglobal.org/spec/lti/claim/custom"] == {"canvas_course_id": "17"}
+    plain = call.launched(user="ben").get("/api/idtoken").json()
+    assert plain["launch"]["custom"] != token["launch"]["custom"]
+    assert plain["user"]["roles"] != token["user"]["roles"]
+
+
+@pytest.mark.parametrize("roles", ["Learner", [1]])
+def test_roles_are_a_list_of_texts(sandbox: Sandbox, roles: Any) -> None:
+    with pytest.raises(ValueError, match="roles is a list"):
+        sandbox.issue(roles=roles)

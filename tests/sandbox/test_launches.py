@@ -41,7 +41,7 @@ def test_each_launch_is_its_own_ltik(sandbox: Sandbox) -> None:
 
 def test_an_independent_implementation_accepts_the_signature(sandbox: Sandbox) -> None:
     signed, _, signature = sandbox.issue().rpartition(".")
-    check = hmac.HMAC(sandbox._mint._key, hashes.SHA256())
+    check = hmac.HMAC(sandbox.mint._key, hashes.SHA256())
     check.update(signed.encode())
     check.verify(base64.urlsafe_b64decode(signature + "="))
 
@@ -68,12 +68,11 @@ def test_an_ltik_stops_working_after_24_hours_to_the_second(
     refused(launched.get("/api/idtoken"), 401, OVER, "Invalid or expired ltik.")
 
 
-@pytest.mark.parametrize("end", ["expire", "revoke"])
 def test_a_launch_ended_by_hand_is_refused_and_others_are_not(
-    call: Caller, sandbox: Sandbox, end: str
+    call: Caller, sandbox: Sandbox
 ) -> None:
     ended, other = sandbox.issue(), sandbox.issue()
-    getattr(sandbox, end)(ended)
+    sandbox.expire(ended)
     refused(call.with_ltik(ended).get("/api/idtoken"), 401, OVER, "Invalid or expired ltik.")
     assert call.with_ltik(other).get("/api/idtoken").status_code == 200
 
@@ -108,7 +107,7 @@ def test_other_signed_values_of_the_sandbox_are_no_ltiks(call: Caller, sandbox: 
 
 def test_a_launch_of_a_course_that_is_gone_is_refused(call: Caller, sandbox: Sandbox) -> None:
     claims = {"contextId": "geology", "resourceLinkId": None, "userId": "ada"}
-    gone = sandbox._mint.token("launch", claims, now=START, lifetime=60)
+    gone = sandbox.mint.token("launch", claims, now=START, lifetime=60)
     refused(call.with_ltik(gone).get("/api/idtoken"), 401, OVER, "Invalid or expired ltik.")
 
 
@@ -162,10 +161,10 @@ def test_the_launch_url_keeps_every_query_and_appends_the_ltik(
 
 
 @pytest.mark.parametrize("tool", ["", "tool.example/launch", "ftp://x/", "http://", "javascript:1"])
-def test_a_tool_that_is_no_http_address_is_refused(sandbox: Sandbox, tool: str) -> None:
-    with pytest.raises(ValueError, match="http or https address"):
+def test_a_tool_that_is_no_http_url_is_refused(sandbox: Sandbox, tool: str) -> None:
+    with pytest.raises(ValueError, match="must be a full URL"):
         sandbox.tool = tool
-    with pytest.raises(ValueError, match="http or https address"):
+    with pytest.raises(ValueError, match="must be a full URL"):
         Sandbox(tool=tool)
 
 
@@ -214,7 +213,7 @@ def test_a_launch_cannot_be_made_up(call: Caller, sandbox: Sandbox) -> None:
     for query in ("", "?resource=123", f"?sandbox_launch={sandbox.issue()}"):
         answer = call.get(f"/lti/launch{query}")
         assert answer.status_code == 400
-        assert "starts from a course" in answer.text
+        assert "starts in a course" in answer.text
 
 
 def test_a_handshake_is_good_for_five_minutes(call: Caller, clock: Clock) -> None:

@@ -11,7 +11,7 @@ import requests
 
 from ltiaas_middleware.sandbox import Sandbox
 
-from .conftest import SCORE, Caller
+from .conftest import SCORE, Caller, Clock
 
 PATHS = [
     "/",
@@ -24,7 +24,7 @@ PATHS = [
     "/lms/registration",
     "/lms/registration/frame?url=https%3A%2F%2Fmoodle.northfield.example",
     "/lms/faults",
-    "/lms/journal",
+    "/lms/api-log",
     "/lms/return?lti_errormsg=%3Cb%3Eoh",
     "/nothing",
 ]
@@ -50,7 +50,7 @@ class Checker(HTMLParser):
         if tag == "html":
             self.lang = given.get("lang")
         if (
-            tag in ("input", "select")
+            tag in ("input", "select", "textarea")
             and given.get("type") != "hidden"
             and "label" not in self.open
         ):
@@ -75,7 +75,7 @@ def test_every_page_is_well_formed_labelled_and_self_contained(
     teacher: Caller, sandbox: Sandbox, path: str
 ) -> None:
     teacher.post(f"{teacher.line_item()}/scores", json=SCORE)
-    sandbox.misbehave("delay", endpoint="/api/none")
+    sandbox.fault("delay", endpoint="/api/none")
     answer = teacher.get(path)
     assert answer.status_code == (404 if path == "/nothing" else 200)
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -93,12 +93,12 @@ def test_every_page_is_well_formed_labelled_and_self_contained(
 
 def test_the_first_page_offers_courses_activities_and_people(call: Caller) -> None:
     page = call.get("/").text
-    for text in ("Introduction to Biology", "Quiz 1: The cell", "Quinn O&#x27;Neill", "no role"):
+    for text in ("Introduction to Biology", "Quiz 1: The cell", "Quinn O&#39;Neill", "no role"):
         assert text in page
     assert "Anonymous (f3b1c9d2-77aa)" in page
-    assert 'value="ada" selected' in page
+    assert 'value="ben" selected' in page
     assert "http://tool.example/launch" in page
-    assert "This platform has no deep linking." in call.get("/?course=chemistry").text
+    assert "This LMS does not support deep linking." in call.get("/?course=chemistry").text
 
 
 def test_the_frame_page_puts_the_tool_into_an_iframe(call: Caller) -> None:
@@ -129,7 +129,7 @@ def test_a_deep_linking_frame_launches_deep_linking(call: Caller) -> None:
 def test_what_the_world_does_not_have_is_a_page_that_says_so(call: Caller, path: str) -> None:
     answer = call.get(path)
     assert answer.status_code == 400
-    assert "That cannot be launched" in answer.text
+    assert "This cannot be launched" in answer.text
 
 
 def test_a_wrong_method_is_said_to_be_one(call: Caller) -> None:
@@ -142,21 +142,36 @@ def test_head_is_get_without_a_body(call: Caller) -> None:
     assert (answer.status_code, answer.content) == (200, b"")
 
 
-def test_the_gradebook_shows_what_was_submitted(teacher: Caller) -> None:
+def test_the_gradebook_shows_what_was_submitted(
+    teacher: Caller, sandbox: Sandbox, clock: Clock
+) -> None:
     scores = f"{teacher.line_item()}/scores"
     teacher.post(scores, json={**SCORE, "comment": "<Well> done"})
+    clock.now += 1
     teacher.post(scores, json={**SCORE, "scoreGiven": 9.5})
     teacher.post(
         scores,
         json={"userId": "dora", "activityProgress": "Started", "gradingProgress": "Pending"},
     )
     page = teacher.get("/lms/gradebook").text
-    for text in ("Ben Carter", "9.5 / 10", "2 times", "Dora Kovács", "Started", "once"):
+    for text in (
+        "Ben Carter",
+        "9.5 / 10",
+        "9.5 of 10",
+        "Dora Kovács",
+        "Started",
+        "once",
+        "2 times",
+    ):
         assert text in page
-    assert "No score has been sent yet." in page  # for the lab report
-    assert "no line items" in teacher.get("/lms/gradebook?course=choir").text
+    assert "No scores yet." in page  # for the lab report
+    assert "no gradebook columns" in teacher.get("/lms/gradebook?course=choir").text
+    clock.now += 1
     teacher.post(scores, json={**SCORE, "comment": "<Well> done"})
-    assert "&lt;Well&gt; done" in teacher.get("/lms/gradebook").text
+    sandbox.override("ben", 9)
+    page = teacher.get("/lms/gradebook").text
+    assert "&lt;Well&gt; done" in page
+    assert '9 / 10</strong> <span class="chip">changed by the teacher' in page
 
 
 def post(call: Caller, path: str, **form: str) -> requests.Response:
@@ -164,7 +179,7 @@ def post(call: Caller, path: str, **form: str) -> requests.Response:
 
 
 def test_faults_are_switched_on_and_off_by_hand(call: Caller, sandbox: Sandbox) -> None:
-    assert "LTIAAS behaves." in call.get("/lms/faults").text
+    assert "No faults are active." in call.get("/lms/faults").text
     for form in (
         {"name": "delay", "seconds": "0.5", "endpoint": " /api/idtoken ", "times": "3"},
         {"name": "status", "status": "503", "seconds": ""},
@@ -177,11 +192,11 @@ def test_faults_are_switched_on_and_off_by_hand(call: Caller, sandbox: Sandbox) 
         {"name": "delay", "seconds": 0.5, "endpoint": "/api/idtoken", "times": 3},
         {"name": "status", "status": 503, "endpoint": None, "times": None},
         {"name": "redirect", "location": "https://x.example/", "endpoint": None, "times": None},
-        {"name": "rate_limit", "retry_after": 9.0, "endpoint": None, "times": None},
+        {"name": "rate_limit", "retry_after": 9, "endpoint": None, "times": None},
     ]
     page = call.get("/lms/faults").text
     assert "seconds 0.5" in page
-    assert "until switched off" in page
+    assert "until you switch it off" in page
     post(call, "/lms/faults/end", name="delay")
     assert len(list(sandbox.faults)) == 3
     post(call, "/lms/faults/end")
@@ -200,23 +215,23 @@ def test_a_fault_that_cannot_be_is_said_on_the_page(
     assert list(sandbox.faults) == []
 
 
-def test_the_journal_page_shows_calls_and_can_be_cleared(
+def test_the_api_log_page_shows_calls_and_can_be_cleared(
     call: Caller, teacher: Caller, sandbox: Sandbox
 ) -> None:
-    assert "Nothing was asked yet." in call.get("/lms/journal").text
+    assert "No calls yet." in call.get("/lms/api-log").text
     teacher.get("/api/memberships?limit=2")
     call.get("/api/memberships")
     call.with_authorization("LTIK-AUTH-V2 x").get("/api/memberships")
-    sandbox.misbehave("reset")
+    sandbox.fault("reset")
     with pytest.raises(requests.ConnectionError):
         teacher.get("/api/idtoken")
-    unanswered = replace(sandbox.journal[0], answered=False, status=None)
-    sandbox.journal.arrived(unanswered)
-    page = call.get("/lms/journal").text
+    unanswered = replace(sandbox.api_log[0], answered=False, status=None)
+    sandbox.api_log.arrived(unanswered)
+    page = call.get("/lms/api-log").text
     for text in ("/api/memberships?limit=2", "401", "(malformed)", "cut off", "waiting", "reset"):
         assert text in page
-    assert post(call, "/lms/journal/clear").status_code == 303
-    assert len(sandbox.journal) == 0
+    assert post(call, "/lms/api-log/clear").status_code == 303
+    assert len(sandbox.api_log) == 0
 
 
 def test_the_return_page_shows_what_the_tool_said(call: Caller) -> None:

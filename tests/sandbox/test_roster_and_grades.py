@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
+import requests
 
-from ltiaas_middleware.sandbox import Sandbox
+from ltiaas_middleware.sandbox import Sandbox, SandboxServer, World
+from ltiaas_middleware.sandbox.world import User
+from ltiaas_middleware.sandbox.world_file import default_world
 
-from .conftest import SCORE, START, Caller, refused
+from .conftest import SCORE, START, Caller, Clock, refused
 
 MEMBERSHIP = "http://purl.imsglobal.org/vocab/lis/v2/membership#"
 
@@ -67,7 +71,7 @@ def test_a_member_is_active_inactive_deleted_or_says_nothing(call: Caller) -> No
     assert (of["noor"], of["dele"], of["sol"]) == ("Active", "Deleted", "nothing")
 
 
-@pytest.mark.parametrize("limit", [None, 1, 2, 3, 7, 10, 30, 31, 32, 100, 1000])
+@pytest.mark.parametrize("limit", [None, 1, 2, 3, 7, 10, 32, 33, 34, 100, 1000])
 def test_following_next_meets_everyone_once(
     teacher: Caller, sandbox: Sandbox, limit: int | None
 ) -> None:
@@ -85,7 +89,7 @@ def test_a_tool_that_never_asks_for_the_next_page_misses_people(teacher: Caller)
 
 def test_a_page_links_first_last_and_previous(teacher: Caller) -> None:
     found = pages(teacher, "/api/memberships", "?limit=10")
-    assert [len(page["members"]) for page in found] == [10, 10, 10, 1]
+    assert [len(page["members"]) for page in found] == [10, 10, 10, 3]
     assert "prev" not in found[0]
     assert "next" not in found[-1]
 
@@ -108,16 +112,20 @@ def test_the_role_filter_takes_a_uri_or_a_bare_name_and_keeps_over_pages(
 
 
 def test_the_resource_link_filter_takes_links_of_the_course_only(teacher: Caller) -> None:
-    assert len(everyone(teacher, "?resourceLinkId=lab-report")) == 31
+    assert len(everyone(teacher, "?resourceLinkId=lab-report")) == 33
     refused(teacher.get("/api/memberships?resourceLinkId=essay"), 404, "NOT_FOUND")
 
 
-def test_members_of_a_legacy_like_platform_keep_numeric_ids(call: Caller) -> None:
-    chemistry = call.launched(course="chemistry")
-    item = chemistry.line_item()
-    assert chemistry.post(f"{item}/scores", json={**SCORE, "userId": 1002}).status_code == 204
-    assert chemistry.get(f"{item}/scores").json()["scores"][0]["userId"] == 1002
-    assert len(chemistry.get(f"{item}/scores?userId=1002").json()["scores"]) == 1
+def test_numeric_user_ids_stay_numbers() -> None:
+    member = User("1002", ("Learner",), "Hugo", "Weiss", numeric_id=True)
+    biology = default_world().courses[0]
+    sandbox = Sandbox(world=World((replace(biology, members=[*biology.members, member]),)))
+    with SandboxServer(sandbox) as server, requests.Session() as session:
+        teacher = Caller(server, session).launched()
+        item = teacher.line_item()
+        assert teacher.post(f"{item}/scores", json={**SCORE, "userId": 1002}).status_code == 204
+        assert teacher.get(f"{item}/scores").json()["scores"][0]["userId"] == 1002
+        assert len(teacher.get(f"{item}/scores?userId=1002").json()["scores"]) == 1
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "x", "", "1.5", "²"])
@@ -129,7 +137,7 @@ def test_a_limit_that_is_no_whole_number_is_a_400(teacher: Caller, limit: str) -
 def test_a_page_url_encoded_twice_is_no_url(teacher: Caller) -> None:
     following = teacher.get("/api/memberships").json()["next"]
     twice = quote(quote(following, safe=""), safe="")
-    details = refused(teacher.get(f"/api/memberships?url={twice}"), 400, "EXTERNAL_SERVICE_ERROR")
+    details = refused(teacher.get(f"/api/memberships?url={twice}"), 400, "EXTERNAL_REQUEST_FAILED")
     assert details["externalError"] is True
     assert details["externalUrl"] == quote(following, safe="")
 
@@ -138,7 +146,7 @@ def test_a_page_url_of_another_collection_or_site_is_refused(call: Caller, teach
     other = call.launched(course="history").get("/api/memberships?limit=2").json()["next"]
     for url in (other, "https://evil.example/", teacher.server.url, "file:///etc/passwd"):
         answer = teacher.get("/api/memberships", params={"url": url})
-        refused(answer, 400, "EXTERNAL_SERVICE_ERROR")
+        refused(answer, 400, "EXTERNAL_REQUEST_FAILED")
 
 
 def test_a_cursor_that_is_no_number_is_a_400(teacher: Caller) -> None:
@@ -189,7 +197,7 @@ def test_line_items_can_be_made_read_changed_and_deleted(teacher: Caller) -> Non
     assert teacher.get(path).json() == changed.json()
     deleted = teacher("DELETE", path)
     assert (deleted.status_code, deleted.content) == (204, b"")
-    refused(teacher.get(path), 404, "NOT_FOUND")
+    refused(teacher.get(path), 404, "EXTERNAL_REQUEST_FAILED")
 
 
 def test_a_line_item_id_is_one_segment_slashes_encoded(teacher: Caller, sandbox: Sandbox) -> None:
@@ -197,20 +205,21 @@ def test_a_line_item_id_is_one_segment_slashes_encoded(teacher: Caller, sandbox:
     right = quote(item, safe="")
     assert "/" not in right
     assert teacher.get(f"/api/lineitems/{right}").status_code == 200
-    assert sandbox.journal[-1].path == f"/api/lineitems/{right}"
+    assert sandbox.api_log[-1].path == f"/api/lineitems/{right}"
     # httpx sends %2F as it is given, too.
     header = {"Authorization": teacher.authorization or ""}
     with httpx.Client(base_url=teacher.server.url, headers=header, trust_env=False) as client:
         assert client.get(f"/api/lineitems/{right}").status_code == 200
     refused(teacher.get(f"/api/lineitems/{quote(item)}"), 404, "NOT_FOUND")
-    refused(teacher.get(f"/api/lineitems/{quote(right, safe='')}"), 404, "NOT_FOUND")
+    twice = teacher.get(f"/api/lineitems/{quote(right, safe='')}")
+    refused(twice, 404, "EXTERNAL_REQUEST_FAILED")
     refused(teacher.get(f"/api/lineitems/{quote(item)}/scores"), 404, "NOT_FOUND")
 
 
 def test_a_line_item_of_another_course_is_not_there(call: Caller, teacher: Caller) -> None:
     other = call.launched(course="history").line_item()
-    refused(teacher.get(other), 404, "NOT_FOUND")
-    refused(teacher.post(f"{other}/scores", json=SCORE), 404, "NOT_FOUND")
+    refused(teacher.get(other), 404, "EXTERNAL_REQUEST_FAILED")
+    refused(teacher.post(f"{other}/scores", json=SCORE), 404, "EXTERNAL_REQUEST_FAILED")
 
 
 def test_line_item_filters(teacher: Caller) -> None:
@@ -302,12 +311,12 @@ def test_the_last_score_stands_and_submissions_are_counted(
     teacher: Caller, sandbox: Sandbox
 ) -> None:
     item = teacher.line_item()
-    stamp = {"timestamp": "2026-01-01T00:00:00Z"}
-    for given in (3, 9):
+    for given, second in ((3, 1), (9, 2)):
+        stamp = {"timestamp": f"2026-01-01T00:00:0{second}Z"}
         teacher.post(f"{item}/scores", json={**SCORE, **stamp, "scoreGiven": given})
     column = sandbox.scores()["ben"]
     assert (column["scoreGiven"], column["submissions"]) == (9, 2)
-    assert column["timestamp"] == "2026-01-01T00:00:00Z"
+    assert column["timestamp"] == "2026-01-01T00:00:02Z"
 
 
 def test_results_are_scaled_to_the_line_items_maximum(teacher: Caller) -> None:
@@ -343,11 +352,12 @@ def test_unknown_keys_of_a_score_pass_through(teacher: Caller, sandbox: Sandbox)
     assert sandbox.scores()["ben"].items() >= extension.items()
 
 
-def test_scores_page_and_filter_by_user(teacher: Caller, sandbox: Sandbox) -> None:
+def test_scores_page_and_filter_by_user(teacher: Caller, sandbox: Sandbox, clock: Clock) -> None:
     item = teacher.line_item()
-    graded = [user.id for user in sandbox.world.courses[0].members if not user.teaches]
+    graded = [user.id for user in sandbox.world.courses[0].members if user.gradable]
     for user in graded:
         teacher.post(f"{item}/scores", json={**SCORE, "userId": user})
+    clock.now += 1
     teacher.post(f"{item}/scores", json=SCORE)  # once more: it keeps its place
     for query in ("", "?limit=7"):
         found = pages(teacher, f"{item}/scores", query)
@@ -377,6 +387,8 @@ def test_scores_page_and_filter_by_user(teacher: Caller, sandbox: Sandbox) -> No
         ({"scoreGiven": False}, "scoreGiven"),
         ({"comment": 5}, "comment"),
         ({"timestamp": 5}, "timestamp"),
+        ({"timestamp": "yesterday"}, "timestamp"),
+        ({"timestamp": "2026-01-01T00:00:00"}, "timestamp"),
     ],
 )
 def test_a_score_that_cannot_be_is_a_400_that_names_the_field(
@@ -402,20 +414,25 @@ def test_every_documented_progress_is_taken(teacher: Caller, progress: str, grad
     assert teacher.post(f"{teacher.line_item()}/scores", json=body).status_code == 204
 
 
-def test_a_score_may_be_above_its_maximum_and_may_be_zero(teacher: Caller) -> None:
+def test_a_score_may_be_above_its_maximum_and_may_be_zero(teacher: Caller, clock: Clock) -> None:
     item = teacher.line_item()
     for given in (0, 12.5):
+        clock.now += 1
         body = {**SCORE, "scoreGiven": given}
         assert teacher.post(f"{item}/scores", json=body).status_code == 204
     assert teacher.get(f"{item}/scores").json()["scores"][0]["resultScore"] == 12.5
 
 
-def test_a_score_for_someone_outside_the_course_is_the_lmss_error(teacher: Caller) -> None:
-    body = {**SCORE, "userId": "noor"}
-    details = refused(
-        teacher.post(f"{teacher.line_item()}/scores", json=body), 400, "EXTERNAL_SERVICE_ERROR"
-    )
+@pytest.mark.parametrize("user", ["noor", "ada", "mia", "gil", "ines"])
+def test_a_score_for_whoever_is_no_active_learner_here_is_the_lmss_error(
+    teacher: Caller, sandbox: Sandbox, user: str
+) -> None:
+    answer = teacher.post(f"{teacher.line_item()}/scores", json={**SCORE, "userId": user})
+    details = refused(answer, 400, "EXTERNAL_REQUEST_FAILED")
     assert details["externalError"] is True
+    assert details["bodyReceived"]["reason"].startswith("Incorrect score received")
+    assert details["bodySent"]["userId"] == user
+    assert sandbox.scores() == {}
 
 
 @pytest.mark.parametrize(
@@ -451,7 +468,7 @@ def test_a_body_may_come_in_chunks(teacher: Caller, sandbox: Sandbox) -> None:
         headers={"Content-Type": "application/json"},
     )
     assert answer.status_code == 204
-    assert sandbox.journal[-1].body == SCORE
+    assert sandbox.api_log[-1].body == SCORE
 
 
 def test_an_enormous_body_is_refused(teacher: Caller) -> None:
@@ -475,3 +492,12 @@ def test_a_deleted_column_has_no_scores(teacher: Caller, sandbox: Sandbox) -> No
     assert "lineItemId" not in services["assignmentAndGrades"]
     with pytest.raises(ValueError, match="no activity 'nap'"):
         sandbox.scores("nap")
+
+
+def test_a_column_is_found_by_its_tag(teacher: Caller, sandbox: Sandbox) -> None:
+    column = {"label": "Mine", "scoreMaximum": 1, "tag": "mine"}
+    made = teacher.post("/api/lineitems", json=column).json()["id"]
+    assert sandbox.scores(tag="mine") == {}
+    sandbox.override("ben", 1, line_item=made)
+    assert sandbox.scores(tag="mine")["ben"]["override"] == 1
+    assert sandbox.scores(tag="nobody's") == {}

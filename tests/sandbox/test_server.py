@@ -1,16 +1,11 @@
-"""The server: its addresses, its end, TLS, and the foreground command."""
+"""The server: its addresses, its end, TLS."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import signal
 import socket
 import ssl
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,16 +13,14 @@ import requests
 import trustme
 from werkzeug.test import Client
 
-from ltiaas_middleware.sandbox import Sandbox, SandboxServer, serve
+from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 
 from .conftest import Caller
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_it_has_an_address_once_it_is_started() -> None:
     server = SandboxServer(Sandbox())
-    with pytest.raises(RuntimeError, match="no address"):
+    with pytest.raises(RuntimeError, match="no URL before"):
         _ = server.url
     with server:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", server.url)
@@ -177,9 +170,9 @@ def test_a_mistake_of_the_sandboxs_own_is_a_500_that_is_logged(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a mistake")
 
-    monkeypatch.setattr(sandbox._api, "answer", broken)
+    monkeypatch.setattr("ltiaas_middleware.sandbox.api.answer", broken)
     assert teacher.get("/api/idtoken").status_code == 500
-    assert sandbox.journal[-1].status == 500
+    assert sandbox.api_log[-1].status == 500
     teacher.server.stop()  # It is logged after it is answered.
     assert "a mistake" in caplog.text
 
@@ -206,9 +199,9 @@ def test_a_sandbox_is_a_wsgi_app_that_needs_no_server(sandbox: Sandbox) -> None:
     item = "https%3A%2F%2Fx"
     headers = {"Authorization": f"LTIK-AUTH-V2 {sandbox.api_key}:{sandbox.issue()}"}
     assert client.get(f"/api/lineitems/{item}", headers=headers).status_code == 404
-    sandbox.misbehave("delay", seconds=0.06, times=1)
+    sandbox.fault("delay", seconds=0.06, times=1)
     assert client.get("/api/idtoken", headers=headers).status_code == 200
-    sandbox.misbehave("reset", times=1)
+    sandbox.fault("reset", times=1)
     with pytest.raises(ConnectionAbortedError):
         client.get("/api/idtoken", headers=headers)
 
@@ -219,66 +212,18 @@ def test_an_absolute_request_target_is_understood(server: SandboxServer, sandbox
         head = f"GET {server.url}/api/idtoken?raw=true HTTP/1.1\r\nHost: x\r\n"
         connection.sendall(f"{head}Authorization: {header}\r\n\r\n".encode())
         assert connection.recv(12) == b"HTTP/1.1 200"
-    assert sandbox.journal[-1].path == "/api/idtoken"
+    assert sandbox.api_log[-1].path == "/api/idtoken"
 
 
-SERVE = """
-from ltiaas_middleware.sandbox import serve
-serve("http://127.0.0.1:5000/", "127.0.0.1", 0, "the-key", ["refuse:times=1"])
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serving_in_the_foreground_prints_what_to_do_and_ends_quietly(
-    number: signal.Signals,
+@pytest.mark.parametrize(("host", "status"), [("0.0.0.0", 200), ("127.0.0.1", 403)])
+def test_other_containers_reach_it_by_its_hostname(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, host: str, status: int
 ) -> None:
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", SERVE]
-    with subprocess.Popen(
-        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout
-        assert process.stderr
-        opened, url, key = (process.stdout.readline().strip() for _ in range(3))
-        origin = url.removeprefix("export LTIAAS_URL=")
-        # The LMS has a name of its own, so that it frames a tool on 127.0.0.1 across sites.
-        port = origin.rpartition(":")[2]
-        assert opened.endswith(f" http://lms.localhost:{port}/")
-        by_name = requests.get(origin, headers={"Host": f"lms.localhost:{port}"}, timeout=5)
-        assert by_name.status_code == 200
-        assert key == "export LTIAAS_API_KEY=the-key"
-        assert requests.get(origin, timeout=5).status_code == 200
-        ltik = requests.post(f"{origin}/sandbox/launches", timeout=5).json()["ltik"]
-        headers = {"Authorization": f"LTIK-AUTH-V2 the-key:{ltik}"}
-        statuses = [
-            requests.get(f"{origin}/api/idtoken", headers=headers, timeout=5).status_code
-            for _ in range(2)
-        ]
-        assert statuses == [401, 200]
-        process.send_signal(number)
-        assert process.wait(5) == 0
-        assert (process.stdout.read(), process.stderr.read()) == ("", "")
-
-
-def test_serving_gives_the_signals_back(capsys: pytest.CaptureFixture[str]) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    seen = []
-
-    def ready(server: SandboxServer) -> None:
-        seen.append(requests.get(server.url, timeout=5).status_code)
-        signal.raise_signal(signal.SIGTERM)
-
-    began = time.monotonic()
-    serve("http://127.0.0.1:5000/", "127.0.0.1", 0, "k", [], ready=ready)
-    assert time.monotonic() - began < 3
-    assert seen == [200]
-    assert signal.getsignal(signal.SIGTERM) is before
-    assert "export LTIAAS_API_KEY=k\n" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("tool", "faults"), [("nowhere", []), ("http://x/", ["sulk"]), ("http://x/", ["delay:now"])]
-)
-def test_serving_refuses_what_cannot_be_before_it_listens(tool: str, faults: list[str]) -> None:
-    with pytest.raises(ValueError, match=r"tool is|no misbehaviour|is not option=value"):
-        serve(tool, "127.0.0.1", 0, "k", faults)
+    monkeypatch.setattr(socket, "gethostname", lambda: "ltiaas")
+    with SandboxServer(sandbox, host) as server:
+        headers = {
+            "Host": f"ltiaas:{server.port}",
+            "Authorization": f"LTIK-AUTH-V2 {sandbox.api_key}:{sandbox.issue()}",
+        }
+        answer = requests.get(f"{server.url}/api/idtoken", headers=headers, timeout=5)
+    assert answer.status_code == status

@@ -7,7 +7,7 @@ import sys
 from datetime import datetime, timedelta, timezone
 
 from ltiaas_middleware import Settings
-from ltiaas_middleware.service_keys import Place, ServiceKeyStore
+from ltiaas_middleware.service_keys import ActivityKey, ServiceKeyStore
 
 PROCESSES = 8
 PLACES = 30
@@ -15,10 +15,10 @@ ROUNDS = 6
 START = datetime(2026, 3, 1, tzinfo=timezone.utc)
 
 
-def place(number: int) -> Place:
+def place(number: int) -> ActivityKey:
     """Some have no course, some no activity."""
     context = None if number % 5 == 0 else f"course-{number}"
-    return Place("platform", context, f"link-{number}" if number % 7 else None)
+    return ActivityKey("platform", context, f"link-{number}" if number % 7 else None)
 
 
 def launched_at(process: int, round_: int) -> datetime:
@@ -26,7 +26,7 @@ def launched_at(process: int, round_: int) -> datetime:
 
 
 def main(number: int, database: str, api_key: str, secret: str) -> None:
-    settings = Settings(url="https://your.ltiaas.example", api_key=api_key, secret=secret)
+    settings = Settings(url="https://your.ltiaas.example", api_key=api_key, secrets=secret)
     store = ServiceKeyStore(database, settings)
     print("ready", flush=True)
     sys.stdin.readline()

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from ltiaas_middleware import IdToken, LaunchExpired
+from ltiaas_middleware.api.decoded import Decoded
 from ltiaas_middleware.service_keys.recording import Recording
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 
-CLAIMS = json.dumps({"user": {"id": "ada"}, "services": {"serviceKey": "sk-1"}}).encode()
+_CLAIMS = {"user": {"id": "ada"}, "services": {"serviceKey": "sk-1"}}
+CLAIMS = Decoded(json.dumps(_CLAIMS).encode(), IdToken.parse(_CLAIMS))
 
 
 class Source:
-    def id_token(self, ltik: str) -> bytes:
+    def id_token(self, ltik: str) -> Decoded:
         if ltik == "over":
             raise LaunchExpired("over")
         return CLAIMS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import subprocess
 import sys
@@ -11,13 +12,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 import sqlalchemy as sa
 
 from ltiaas_middleware import IdToken, Settings, SettingsError
 from ltiaas_middleware.errors import ServiceKeyStoreError, ServiceKeyUnreadable
-from ltiaas_middleware.service_keys import Place, ServiceKeyStore, schema
+from ltiaas_middleware.service_keys import ActivityKey, ServiceKeyStore, schema
+from ltiaas_middleware.service_keys.database import Database, _why
 from tests.account import SECRET
 from tests.fixtures.databases import connected
 from tests.waiting import wait_until
@@ -26,11 +29,11 @@ from . import storing
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 KEY = SECRET["service key"]
-HERE = Place("platform", "course", "activity")
+HERE = ActivityKey("platform", "course", "activity")
 Open = Callable[..., ServiceKeyStore]
 
 
-def token(key: str | None = KEY, place: Place = HERE) -> IdToken:
+def token(key: str | None = KEY, place: ActivityKey = HERE) -> IdToken:
     return IdToken.parse(
         {
             "user": {"id": "ada"},
@@ -44,8 +47,8 @@ def token(key: str | None = KEY, place: Place = HERE) -> IdToken:
     )
 
 
-def key_at(store: ServiceKeyStore, place: Place = HERE) -> str:
-    found = store.get(*place)
+def key_at(store: ServiceKeyStore, place: ActivityKey = HERE) -> str:
+    found = store.get(place)
     assert found is not None
     return found.credential.authorization.rpartition(":")[2]
 
@@ -55,18 +58,18 @@ def test_a_stored_key_comes_back_as_a_credential_with_the_time_of_its_launch(
 ) -> None:
     moment = datetime(2026, 3, 1, 13, 0, 0, 123456, tzinfo=timezone(timedelta(hours=1)))
     assert store.put(HERE, KEY, moment)
-    found = store.get(*HERE)
+    found = store.get(HERE)
     assert found is not None
     assert found.credential.authorization == f"SERVICE-AUTH-V1 {SECRET['api key']}:{KEY}"
     assert found.credential.origin == "https://your.ltiaas.example"
     assert (found.platform_id, found.context_id, found.resource_link_id) == HERE
-    assert found.place == HERE
+    assert found.activity_key == HERE
     assert found.refreshed_at == moment
     assert found.refreshed_at.utcoffset() == timedelta(0)
 
 
 def test_what_was_never_stored_is_none(store: ServiceKeyStore) -> None:
-    assert store.get("platform", "course") is None
+    assert store.get(ActivityKey("platform", "course")) is None
     assert store.for_context("platform", "course") == ()
     assert list(store.all()) == []
 
@@ -75,8 +78,11 @@ def test_an_absent_id_is_neither_any_id_nor_an_empty_one_and_has_one_row_only(
     store: ServiceKeyStore,
 ) -> None:
     places = [
-        Place("p", None, None), Place("p", "", None), Place("p", None, ""), Place("p", "", ""),
-        Place("p", "c", None), Place("p", None, "c"), Place("p", "None", None), Place("pc", "", ""),
+        ActivityKey(*ids)
+        for ids in (
+            ("p", None, None), ("p", "", None), ("p", None, ""), ("p", "", ""),
+            ("p", "c", None), ("p", None, "c"), ("p", "None", None), ("pc", "", ""),
+        )
     ]  # fmt: skip
     for round_ in range(3):
         for number, place in enumerate(places):
@@ -114,17 +120,17 @@ def test_a_machine_whose_clock_was_ahead_does_not_keep_later_launches_out(
 
 @pytest.mark.parametrize("round_trip", ["", "'); DROP TABLE", "ü🙂\u202e", "a" * 20_000, "a/b?c#d"])
 def test_an_lms_may_name_things_as_it_likes(store: ServiceKeyStore, round_trip: str) -> None:
-    place = Place("p" + round_trip, round_trip, round_trip)
+    place = ActivityKey("p" + round_trip, round_trip, round_trip)
     store.put(place, KEY, NOW)
-    assert [key.place for key in store.all()] == [place]
+    assert [key.activity_key for key in store.all()] == [place]
     assert key_at(store, place) == KEY
 
 
 def test_a_courses_keys_come_with_the_latest_launch_first(store: ServiceKeyStore) -> None:
     for number, link in enumerate(["a", None, "b"]):
-        store.put(Place("p", "c", link), "k", NOW + timedelta(hours=number))
-    store.put(Place("p", None, "elsewhere"), "k", NOW)
-    store.put(Place("q", "c", "elsewhere"), "k", NOW)
+        store.put(ActivityKey("p", "c", link), "k", NOW + timedelta(hours=number))
+    store.put(ActivityKey("p", None, "elsewhere"), "k", NOW)
+    store.put(ActivityKey("q", "c", "elsewhere"), "k", NOW)
     found = [key.resource_link_id for key in store.for_context("p", "c")]
     assert found == ["b", None, "a"]
     assert [key.resource_link_id for key in store.for_context("p", None)] == ["elsewhere"]
@@ -134,57 +140,57 @@ def test_all_keys_are_read_in_portions_between_which_nothing_is_held(
     store: ServiceKeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ltiaas_middleware.service_keys.store._BATCH", 3)
-    places = {Place("p", "c", str(number)) for number in range(10)}
+    places = {ActivityKey("p", "c", str(number)) for number in range(10)}
     for place in places:
         store.put(place, KEY, NOW)
     seen = set()
     for key in store.all():
-        seen.add(key.place)
+        seen.add(key.activity_key)
         # Another connection can change any row while the job is at this one.
-        store.put(key.place, "changed-meanwhile", NOW + timedelta(seconds=1))
+        store.put(key.activity_key, "changed-meanwhile", NOW + timedelta(seconds=1))
     assert seen == places
     assert {key_at(store, place) for place in places} == {"changed-meanwhile"}
 
 
 def test_one_key_can_be_forgotten(store: ServiceKeyStore) -> None:
     store.put(HERE, KEY, NOW)
-    store.put(Place("platform", "course", None), KEY, NOW)
-    assert store.forget(*HERE)
-    assert not store.forget(*HERE)
-    assert [key.place for key in store.all()] == [Place("platform", "course", None)]
+    store.put(ActivityKey("platform", "course", None), KEY, NOW)
+    assert store.delete(HERE)
+    assert not store.delete(HERE)
+    assert [key.activity_key for key in store.all()] == [ActivityKey("platform", "course", None)]
 
 
 def test_a_whole_platform_can_be_forgotten(store: ServiceKeyStore) -> None:
     for platform in ("p", "p2"):
         for link in ("a", "b", None):
-            store.put(Place(platform, "c", link), KEY, NOW)
-    assert store.forget_platform("p") == 3
+            store.put(ActivityKey(platform, "c", link), KEY, NOW)
+    assert store.delete_platform("p") == 3
     assert {key.platform_id for key in store.all()} == {"p2"}
-    assert store.forget_platform("p") == 0
+    assert store.delete_platform("p") == 0
 
 
 def test_what_still_waits_to_be_written_is_forgotten_too(
     store: ServiceKeyStore, database: str
 ) -> None:
     store.create()
-    other = Place("other", None, None)
+    other = ActivityKey("other", None, None)
     with blocked(database):
-        for place in (Place("first", None, None), HERE, other):
+        for place in (ActivityKey("first", None, None), HERE, other):
             store.record(token(place=place), NOW)
-        forgetting = threading.Thread(target=store.forget_platform, args=("platform",))
-        forgetting.start()
+        deleting = threading.Thread(target=store.delete_platform, args=("platform",))
+        deleting.start()
         until_gone(store)
-    forgetting.join()
+    deleting.join()
     assert store.flush()
-    assert HERE not in {key.place for key in store.all()}
-    assert store.get(*other) is not None
+    assert HERE not in {key.activity_key for key in store.all()}
+    assert store.get(other) is not None
 
 
 def until_gone(store: ServiceKeyStore) -> None:
-    """Until the thread that forgets has taken its platform out of the waiting room."""
+    """Until the thread that deletes has taken its platform out of the queue."""
     writer = store._writer
     with writer._changed:
-        writer._changed.wait_for(lambda: HERE not in writer._room, timeout=5)
+        writer._changed.wait_for(lambda: HERE not in writer._waiting, timeout=5)
 
 
 # Secrets
@@ -208,7 +214,7 @@ def test_no_column_holds_a_key_in_clear(store: ServiceKeyStore, database: str) -
 
 
 def test_a_row_moved_to_another_place_does_not_open(store: ServiceKeyStore, database: str) -> None:
-    mine, theirs = HERE, Place("platform", "course of another", "activity")
+    mine, theirs = HERE, ActivityKey("platform", "course of another", "activity")
     for place in (mine, theirs):
         store.put(place, f"key of {place.context_id}".replace(" ", "-"), NOW)
     taken = "(SELECT sealed FROM ltiaas_service_keys WHERE context_id = 'course of another')"
@@ -216,7 +222,7 @@ def test_a_row_moved_to_another_place_does_not_open(store: ServiceKeyStore, data
         connection.exec_driver_sql(
             f"UPDATE ltiaas_service_keys SET sealed = {taken} WHERE context_id = 'course'"
         )
-    row = store.get(*mine)
+    row = store.get(mine)
     assert row is not None
     with pytest.raises(ServiceKeyUnreadable):
         _ = row.credential
@@ -228,11 +234,11 @@ def test_a_row_moved_to_another_place_does_not_open(store: ServiceKeyStore, data
 def test_a_row_renamed_to_another_place_does_not_open(
     store: ServiceKeyStore, database: str
 ) -> None:
-    theirs = Place("platform", "course of another", "activity")
+    theirs = ActivityKey("platform", "course of another", "activity")
     store.put(theirs, KEY, NOW)
     with connected(database) as connection:
         connection.exec_driver_sql(f"UPDATE ltiaas_service_keys SET digest = '{HERE.digest}'")
-    row = store.get(*HERE)
+    row = store.get(HERE)
     assert row is not None
     with pytest.raises(ServiceKeyUnreadable):
         _ = row.credential
@@ -258,7 +264,7 @@ def test_a_row_with_nonsense_in_it_does_not_open(
     value = f"x'{sealed}'" if database.startswith("sqlite") else f"'\\x{sealed}'::bytea"
     with connected(database) as connection:
         connection.exec_driver_sql(f"UPDATE ltiaas_service_keys SET sealed = {value}")
-    row = store.get(*HERE)
+    row = store.get(HERE)
     assert row is not None
     with pytest.raises(ServiceKeyUnreadable):
         _ = row.credential
@@ -269,13 +275,13 @@ def test_a_row_with_nonsense_in_it_does_not_open(
 def test_secrets_are_rotated_while_everything_goes_on(open_store: Open, settings: Settings) -> None:
     old = open_store()
     between = open_store(
-        settings=replace(settings, secret=("the-new-secret-0001", SECRET["secret"]))
+        settings=replace(settings, secrets=("the-new-secret-0001", SECRET["secret"]))
     )
-    new = open_store(settings=replace(settings, secret="the-new-secret-0001"))
+    new = open_store(settings=replace(settings, secrets="the-new-secret-0001"))
     for link in "abc":
-        old.put(Place("p", "c", link), f"key-{link}", NOW)
-    between.put(Place("p", "c", "d"), "key-d", NOW)
-    keys = [Place("p", "c", link) for link in "abcd"]
+        old.put(ActivityKey("p", "c", link), f"key-{link}", NOW)
+    between.put(ActivityKey("p", "c", "d"), "key-d", NOW)
+    keys = [ActivityKey("p", "c", link) for link in "abcd"]
     assert [key_at(between, place) for place in keys] == ["key-a", "key-b", "key-c", "key-d"]
     with pytest.raises(ServiceKeyUnreadable):
         key_at(new, keys[0])
@@ -291,19 +297,21 @@ def test_a_rotation_does_not_overwrite_what_a_launch_brings_at_that_moment(
     open_store: Open, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = open_store()
-    store = open_store(settings=replace(settings, secret=("the-new-secret-0001", SECRET["secret"])))
+    store = open_store(
+        settings=replace(settings, secrets=("the-new-secret-0001", SECRET["secret"]))
+    )
     old.put(HERE, "old", NOW)
-    seal = store._sealer.seal
+    encrypt_ = store._encryptor.encrypt
 
     def launched_meanwhile(content: bytes, place: bytes) -> bytes:
         old.put(HERE, "brought-by-a-launch", NOW + timedelta(seconds=1))
-        return seal(content, place)
+        return encrypt_(content, place)
 
     class Between:
-        seal = staticmethod(launched_meanwhile)
-        open = store._sealer.open
+        encrypt = staticmethod(launched_meanwhile)
+        decrypt = staticmethod(store._encryptor.decrypt)
 
-    monkeypatch.setattr(store, "_sealer", Between)
+    monkeypatch.setattr(store, "_encryptor", Between)
     assert store.rotate() == (0, 1, 0)
     assert key_at(store) == "brought-by-a-launch"
 
@@ -311,6 +319,7 @@ def test_a_rotation_does_not_overwrite_what_a_launch_brings_at_that_moment(
 # Many processes
 
 
+@pytest.mark.slow
 def test_eight_processes_store_the_same_keys_at_once(database: str, store: ServiceKeyStore) -> None:
     command = [sys.executable, "-m", "tests.service_keys.storing"]
     given = [database, SECRET["api key"], SECRET["secret"]]
@@ -409,7 +418,7 @@ def test_tables_of_a_newer_release_are_left_alone(open_store: Open, database: st
 def test_who_runs_migrations_of_their_own_can_follow_the_documented_schema(
     open_store: Open, database: str
 ) -> None:
-    page = Path(__file__).parents[2] / "docs" / "outside-a-launch.md"
+    page = Path(__file__).parents[2] / "docs" / "reference" / "database.md"
     wanted = "sqlite" if database.startswith("sqlite") else "postgresql"
     blocks = re.findall(r"```sql\n-- (\w+)\n(.*?)```", page.read_text(), re.DOTALL)
     documented = dict(blocks)[wanted]
@@ -444,7 +453,7 @@ def described(connection: sa.Connection) -> Any:
 
 def test_without_tables_and_told_not_to_make_them_it_says_so(open_store: Open) -> None:
     with pytest.raises(ServiceKeyStoreError, match="ltiaas_service_keys"):
-        open_store(create=False).get(*HERE)
+        open_store(create=False).get(HERE)
 
 
 # Recording
@@ -483,28 +492,51 @@ def test_a_recorded_launch_is_stored_in_the_background(store: ServiceKeyStore) -
     assert store.stats()["outdated"] == 1
 
 
-@pytest.mark.parametrize(
-    "claims",
-    [
-        {"user": {"id": 1}, "platform": {"id": "p"}},
-        {"user": {"id": 1}, "services": {"serviceKey": KEY}},
-    ],
-    ids=["no service key", "no platform"],
-)
-def test_a_launch_without_a_key_or_a_platform_stores_nothing(
-    store: ServiceKeyStore, claims: dict[str, Any]
-) -> None:
-    store.record(IdToken.parse(claims), NOW)
+def test_a_launch_without_a_key_stores_nothing(store: ServiceKeyStore) -> None:
+    store.record(IdToken.parse({"user": {"id": 1}, "platform": {"id": "p"}}), NOW)
     assert store.flush()
     assert list(store.all()) == []
     assert sum(store.stats().values()) == 0
+
+
+def test_a_launch_of_no_platform_is_counted_and_logged(store: ServiceKeyStore, caplog: Any) -> None:
+    store.record(IdToken.parse({"user": {"id": 1}, "services": {"serviceKey": KEY}}), NOW)
+    assert list(store.all()) == []
+    assert store.stats()["dropped"] == 1
+    assert "neither platform.id nor platform.guid" in caplog.text
+    assert KEY not in caplog.text
+
+
+def test_a_legacy_launch_is_stored_under_its_guid_and_never_under_anothers_id(
+    store: ServiceKeyStore,
+) -> None:
+    legacy = IdToken.parse(
+        {"user": {"id": 1}, "platform": {"guid": "p"}, "services": {"legacyServiceKey": KEY}}
+    )
+    store.record(legacy, NOW)
+    key = ActivityKey.of(legacy)
+    assert key is not None
+    assert pickle.loads(pickle.dumps(key)) == key
+    assert key_at(store, key) == KEY
+    assert store.get(ActivityKey("p")) is None
+
+
+def test_a_launch_is_visible_to_its_own_request(store: ServiceKeyStore, database: str) -> None:
+    for number in range(20):
+        key = ActivityKey("platform", "course", f"activity-{number}")
+        store.record(token(place=key), NOW)
+        found = store.get(key)
+        assert found is not None
+        assert found.activity_key == key
+    assert store.delete(key)
+    assert store.get(key) is None
 
 
 def test_a_launch_without_course_or_activity_is_stored_too(store: ServiceKeyStore) -> None:
     claims = {"user": {"id": 1}, "platform": {"id": 7}, "services": {"legacyServiceKey": KEY}}
     store.record(IdToken.parse(claims), NOW)
     assert store.flush()
-    assert key_at(store, Place("7", None, None)) == KEY
+    assert key_at(store, ActivityKey("7", None, None)) == KEY
 
 
 def test_two_activities_in_the_older_spelling_are_two_places(store: ServiceKeyStore) -> None:
@@ -519,8 +551,11 @@ def test_two_activities_in_the_older_spelling_are_two_places(store: ServiceKeySt
         }
         store.record(IdToken.parse(claims), NOW)
     assert store.flush()
-    assert {key.place for key in store.all()} == {Place("p", "c", "r1"), Place("p", "c", "r2")}
-    assert key_at(store, Place("p", "c", "r1")) == "key-r1"
+    assert {key.activity_key for key in store.all()} == {
+        ActivityKey("p", "c", "r1"),
+        ActivityKey("p", "c", "r2"),
+    }
+    assert key_at(store, ActivityKey("p", "c", "r1")) == "key-r1"
 
 
 def test_a_slow_database_holds_nobody_up_and_the_latest_launch_is_what_it_gets(
@@ -528,7 +563,7 @@ def test_a_slow_database_holds_nobody_up_and_the_latest_launch_is_what_it_gets(
 ) -> None:
     store = open_store(waiting=2)
     store.create()
-    first, second, third = (Place("p", "c", link) for link in "123")
+    first, second, third = (ActivityKey("p", "c", link) for link in "123")
     with blocked(database):
         store.record(token("held-up", first), NOW)
         writer = store._writer
@@ -542,7 +577,7 @@ def test_a_slow_database_holds_nobody_up_and_the_latest_launch_is_what_it_gets(
         assert store.stats()["waiting"] == 3
     assert store.flush()
     assert (key_at(store, first), key_at(store, second)) == ("again", "later")
-    assert store.get(*third) is None
+    assert store.get(third) is None
     assert store.stats() == {"stored": 3, "outdated": 0, "dropped": 1, "failed": 0, "waiting": 0}
 
 
@@ -553,7 +588,7 @@ def test_what_a_failing_database_did_not_take_is_stored_once_it_works_again(
     store.create()
     with connected(database) as connection:
         connection.exec_driver_sql("ALTER TABLE ltiaas_service_keys RENAME TO away")
-    places = [Place("p", "c", str(number)) for number in range(3)]
+    places = [ActivityKey("p", "c", str(number)) for number in range(3)]
     for place in places:
         store.record(token(place=place), NOW)
     assert not store.flush()
@@ -561,12 +596,12 @@ def test_what_a_failing_database_did_not_take_is_stored_once_it_works_again(
     assert store.stats()["failed"] >= 2
     (failing,) = [record.getMessage() for record in caplog.records]
     # How many were there already when the first one failed is the threads' affair.
-    assert re.search(r"\b[1-3] wait and are tried again", failing)
+    assert re.search(r"retries [1-3] of them", failing)
     assert "ltiaas_service_keys" in failing
     assert not [s for s in SECRET.values() if s in caplog.text]
     with connected(database) as connection:
         connection.exec_driver_sql("ALTER TABLE away RENAME TO ltiaas_service_keys")
-    wait_until(lambda: store.stats()["waiting"] == 0, 30)  # Nobody launches meanwhile.
+    wait_until(lambda: store.stats()["waiting"] == 0)  # Nobody launches meanwhile.
     assert {key_at(store, place) for place in places} == {KEY}
     assert store.stats()["stored"] == 3
     assert store.stats()["dropped"] == 0
@@ -577,7 +612,7 @@ def test_a_key_that_no_database_takes_fails_alone(
     store: ServiceKeyStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number, odd in enumerate(["\ud800", "two words", "ends\n"]):
-        store.record(token(odd, Place("p", "c", str(number))), NOW)
+        store.record(token(odd, ActivityKey("p", "c", str(number))), NOW)
     store.record(token(), NOW)
     assert store.flush()
     assert store.stats()["failed"] == store.stats()["dropped"] == 3
@@ -602,16 +637,16 @@ import os, sys
 from datetime import datetime, timezone
 from tests.service_keys.test_store import token
 from ltiaas_middleware import Settings
-from ltiaas_middleware.service_keys import Place, ServiceKeyStore
-settings = Settings(url="https://your.ltiaas.example", api_key=sys.argv[2], secret=sys.argv[3])
+from ltiaas_middleware.service_keys import ActivityKey, ServiceKeyStore
+settings = Settings(url="https://your.ltiaas.example", api_key=sys.argv[2], secrets=sys.argv[3])
 store = ServiceKeyStore(sys.argv[1], settings)
 now = datetime.now(timezone.utc)
-store.record(token(place=Place("p", "c", "of the parent")), now)
+store.record(token(place=ActivityKey("p", "c", "of the parent")), now)
 """
 _FORKING = """
 store.flush()
 if os.fork() == 0:
-    store.record(token(place=Place("p", "c", "of the child")), now)
+    store.record(token(place=ActivityKey("p", "c", "of the child")), now)
     sys.exit(0 if store.flush(10) else 1)
 sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
@@ -658,11 +693,12 @@ def test_an_unreachable_database_fails_clearly_and_without_its_password(
 ) -> None:
     for database in (
         f"postgres://tool:{SECRET['password']}@127.0.0.1:1/none",
+        f"postgres://tool@127.0.0.1:1/none?password={SECRET['password']}",
         f"sqlite:///{tmp_path}/no/such/directory/keys.sqlite3",
     ):
         store = ServiceKeyStore(database, settings)
         with pytest.raises(ServiceKeyStoreError) as caught:
-            store.get(*HERE)
+            store.get(HERE)
         assert "OperationalError: " in str(caught.value)
         assert SECRET["password"] not in f"{caught.value}{store!r}{caught.value.__context__!r}"
         assert caught.value.__context__ is None
@@ -707,3 +743,30 @@ def test_the_store_is_made_from_the_environment(tmp_path: Path) -> None:
     del env["LTIAAS_SERVICE_KEYS"]
     with pytest.raises(SettingsError, match="LTIAAS_SERVICE_KEYS"):
         ServiceKeyStore.from_env(env)
+
+
+def test_service_keys_off_in_the_environment_is_off() -> None:
+    env = {"LTIAAS_URL": "https://your.ltiaas.example", "LTIAAS_API_KEY": SECRET["api key"]}
+    for text in ("off", "OFF", "none", "0"):
+        env["LTIAAS_SERVICE_KEYS"] = text
+        assert Settings.from_env(env).service_keys is None
+        with pytest.raises(SettingsError, match="is not set"):
+            ServiceKeyStore.from_env(env)
+
+
+def test_a_secret_has_at_least_sixteen_characters(settings: Settings) -> None:
+    assert replace(settings, secrets="x" * 16).signing_secrets == ("x" * 16,)
+    for secret in ("x" * 15, ("x" * 16, "x" * 15)):
+        with pytest.raises(SettingsError, match="secret"):
+            replace(settings, secrets=secret)
+
+
+@pytest.mark.parametrize("form", ["tool:{}@h/n", "tool@h/n?password={}"])
+def test_neither_errors_nor_names_of_a_database_show_its_password(form: str) -> None:
+    password = "p@ss/word 77e1"
+    quoted = quote(password, safe="")
+    database = Database(f"postgresql://{form.format(quoted)}", 1.0)
+    for shown in (password, quoted, quote_plus(password)):
+        error = sa.exc.OperationalError("", {}, Exception(f"failed for {shown}\nrow: {shown}"))
+        assert _why(error, database.url) == "OperationalError: failed for ***"
+        assert shown not in str(database)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ltiaas_middleware.activity import ActivityKey
 from ltiaas_middleware.errors import ServiceKeyStoreError
 from ltiaas_middleware.service_keys.database import Unstorable
-from ltiaas_middleware.service_keys.schema import Place
 from ltiaas_middleware.service_keys.writer import Launch, Writer
 from tests.waiting import wait_until
 
@@ -30,7 +30,7 @@ class Keys:
         self.open = threading.Event()
         self.open.set()
 
-    def write(self, place: Place, launch: Launch) -> bool:
+    def write(self, place: ActivityKey, launch: Launch) -> bool:
         self.attempts += 1
         assert self.open.wait(30)
         if self.error is not None:
@@ -44,8 +44,8 @@ def keys() -> Keys:
     return Keys()
 
 
-def at(name: str) -> Place:
-    return Place(name, None, None)
+def at(name: str) -> ActivityKey:
+    return ActivityKey(name, None, None)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_later_launch_takes_the_place_of_one_that_waits_or_failed(keys: Keys) 
     assert sorted(keys.written) == [("a", "third"), ("b", "fifth")]
 
 
-def test_in_a_full_room_the_oldest_launch_makes_room(keys: Keys) -> None:
+def test_in_a_full_queue_the_oldest_launch_is_dropped(keys: Keys) -> None:
     writer = Writer(keys.write, 3)
     keys.open.clear()
     writer.add(at("being written"), Launch(1, "k"))
@@ -166,7 +166,7 @@ def test_in_a_full_room_the_oldest_launch_makes_room(keys: Keys) -> None:
 def test_a_key_that_cannot_be_stored_does_not_hold_up_the_others(
     keys: Keys, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def write(place: Place, launch: Launch) -> bool:
+    def write(place: ActivityKey, launch: Launch) -> bool:
         if place == at("odd"):
             raise error
         return keys.write(place, launch)
@@ -177,7 +177,7 @@ def test_a_key_that_cannot_be_stored_does_not_hold_up_the_others(
     assert writer.flush(10)
     assert [name for name, _ in keys.written] == ["a", "b"]
     assert (writer.stats()["failed"], writer.stats()["dropped"]) == (1, 1)
-    assert "cannot be stored" in caplog.text
+    assert "cannot store a service key" in caplog.text
     assert "secret-key" not in caplog.text
 
 
@@ -215,9 +215,9 @@ def test_what_is_forgotten_while_its_write_fails_does_not_come_back(keys: Keys) 
     keys.open.clear()
     writer.add(at("a"), Launch(1, "k"))
     wait_until(lambda: keys.attempts)
-    assert not writer.forget(lambda place: place == at("a"), 0.01)
+    assert not writer.delete(lambda place: place == at("a"), 0.01)
     keys.open.set()
-    assert writer.forget(lambda place: place == at("a"), 10)
+    assert writer.delete(lambda place: place == at("a"), 10)
     keys.error = None
     assert writer.flush(10)
     assert keys.written == []
@@ -268,7 +268,7 @@ def test_many_threads_record_at_once(keys: Keys) -> None:
 _EXITS = """
 import atexit, sys, threading, time
 from ltiaas_middleware.errors import ServiceKeyStoreError
-from ltiaas_middleware.service_keys.schema import Place
+from ltiaas_middleware.activity import ActivityKey
 from ltiaas_middleware.service_keys.writer import Launch, Writer
 
 calls = []
@@ -281,7 +281,7 @@ def write(place, launch):
     return True
 
 writer = Writer(write, 100)
-def add(name): writer.add(Place(name, None, None), Launch(1, "k"))
+def add(name): writer.add(ActivityKey(name, None, None), Launch(1, "k"))
 def late():
     add("in atexit")
     writer.finish()

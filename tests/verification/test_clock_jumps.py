@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ltiaas_middleware._verification.launches import CachedLaunch
-from ltiaas_middleware._verification.ltik_times import DAY
+from ltiaas_middleware._verification.launches import DAY, CachedLaunch
 from tests.fixtures.workers import Clock
 from tests.tokens import ltik
-
-pytestmark = pytest.mark.redis
 
 
 class TestAnHoursJump:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import logging
-import time
+from math import inf
 
 import pytest
 import redis
 
 from ltiaas_middleware._verification.launches import CachedLaunch
-from ltiaas_middleware._verification.store import StoreUnavailable
+from ltiaas_middleware._verification.stores import StoreUnavailable
 from tests.redis_server import RedisServer
 from tests.servers import free_port
 from tests.tokens import ltik
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.redis
-
-TIMEOUT = 0.5
-# What a busy machine may add (seconds) to what is waited on purpose.
-SLACK = 2.5
 
 
 @pytest.fixture
@@ -31,7 +27,7 @@ def cluster(redis_cluster):
 @pytest.fixture
 def make(make_worker, cluster):
     def make(cache=None, **options):
-        return make_worker(cache or cluster.url, clock=None, cache_timeout=TIMEOUT, **options)
+        return make_worker(cache or cluster.url, clock=None, **options)
 
     return make
 
@@ -58,22 +54,20 @@ def on(worker, cluster, node):
 
 
 def all_is_shared(first, second, upstream):
-    """Launches on all nodes, a confirmation, a refusal, a handoff and a look at many."""
+    """Launches on all nodes, a cookie that came back, an end and a one-time token."""
     tokens = [ltik() for _ in range(30)]
     for token in tokens:
         entry = first.verify(token)
         assert isinstance(second.verify(token), CachedLaunch)
     assert sorted(upstream.asked) == sorted(tokens)
-    wait_until(second.store._news.connected.is_set)
-    first.authenticator.use(entry, confirms=True)
-    wait_until(lambda: second.in_memory(entry.id).confirmed)
-    first.store.refuse(entry.id, time.time() + 1)
-    wait_until(lambda: second.in_memory(entry.id) is None)
-    assert first.authenticator.use_once(tokens[0])
-    assert not second.authenticator.use_once(tokens[0])
-    found = list(first.store.marks([first.id_of(token) for token in tokens]))
-    assert [one.refused for one in found] == [False] * 29 + [True]
-    assert first.stats.redis_errors == second.stats.redis_errors == 0
+    first.authenticator.use(entry, binds=True)
+    first.settle()
+    assert second.recall(entry.id).cookie_bound
+    assert first.authenticator.use_once(tokens[0], inf)
+    assert not second.authenticator.use_once(tokens[0], inf)
+    first.authenticator.end(entry.id)
+    assert second.recall(entry.id) is None
+    assert first.stats.store_errors == second.stats.store_errors == 0
 
 
 def test_by_its_address(make, upstream):
@@ -113,8 +107,8 @@ def test_by_a_client_of_one_node_the_log_says_what_to_do(make, cluster, upstream
 
 
 def test_with_a_user_that_has_few_rights(make, cluster, upstream):
-    """Those that docs/deployment.md lists."""
-    commands = ["getrange", "set", "del", "pttl", "eval", "publish", "subscribe", "ping"]
+    """Those that docs/howto/redis.md lists."""
+    commands = ["getrange", "set", "del", "eval", "ping"]
     for node in cluster.nodes:
         node.client.acl_setuser(
             "tool",
@@ -123,51 +117,39 @@ def test_with_a_user_that_has_few_rights(make, cluster, upstream):
             passwords=["+word"],
             commands=[*(f"+{command}" for command in commands), "+cluster|slots", "+command"],
             keys=["tool-7:*"],
-            channels=["tool-7:*"],
         )
     url = cluster.url.replace("://", "://tool:word@")
     all_is_shared(*(make(url, cache_prefix="tool-7") for _ in range(2)), upstream)
 
 
-def test_a_master_that_hangs_costs_a_launch_two_timeouts_at_most(
-    make, cluster, upstream, patient, record_figure
-):
+def test_a_master_that_hangs_keeps_no_launch_from_being_served(make, cluster, upstream, patient):
     worker = make()
     known = worker.verify(ltik())
     hung = cluster.masters()[0]
     tokens = [on(worker, cluster, hung) for _ in range(6)]
     elsewhere = on(worker, cluster, cluster.masters()[1])
     with hung.hanging():
-        took = []
         for token in tokens:
-            began = time.monotonic()
             assert isinstance(worker.verify(token), CachedLaunch)
-            took.append(time.monotonic() - began)
         assert worker.known(known.id) is not None
         assert isinstance(worker.verify(elsewhere), CachedLaunch)
-    record_figure(f"a master of three hangs, timeout {TIMEOUT} s: {max(took):.2f} s at most")
-    assert max(took) < 2 * TIMEOUT + SLACK
     assert len(upstream.asked) == 8
 
 
-def test_so_does_one_by_a_client_with_timeouts_of_its_own(
-    make, cluster, upstream, patient, caplog, record_figure
+def test_nor_does_one_by_a_client_with_timeouts_of_its_own(
+    make, cluster, upstream, patient, caplog
 ):
-    """redis-py waits for 5 s and tries three times, unless told otherwise."""
+    """redis-py waits for 5 s and tries three times, unless told otherwise; a page that waits for
+    its launch, and the launch itself, must not."""
     client = redis.RedisCluster(host="127.0.0.1", port=cluster.nodes[0].port, socket_timeout=5)
     worker = make(client)
     worker.verify(ltik())
     hung = cluster.masters()[1]
     tokens = [on(worker, cluster, hung) for _ in range(3)]
     with hung.hanging():
-        took = []
         for token in tokens:
-            began = time.monotonic()
             assert isinstance(worker.verify(token), CachedLaunch)
-            took.append(time.monotonic() - began)
-    record_figure(f"the same by a client that waits 5 s: {max(took):.2f} s at most")
-    assert max(took) < 2 * TIMEOUT + SLACK
-    assert "does not answer in time" in caplog.text
+    assert "did not respond in time" in caplog.text
     worker.authenticator.close()
     client.close()
 
@@ -185,9 +167,9 @@ def test_no_known_launch_is_lost_when_a_master_dies(make, cluster, upstream, rec
     try:
         for token in tokens:
             assert first.known(first.id_of(token)) is not None
-        wait_until(lambda: len(cluster.masters()) == 3, 30)
+        wait_until(lambda: len(cluster.masters()) == 3)
         late = make()
-        wait_until(lambda: _reads(late), 30)
+        wait_until(lambda: _reads(late))
         found = sum(late.recall(late.id_of(token)) is not None for token in tokens)
         asked = len(upstream.asked)
     finally:
@@ -199,7 +181,7 @@ def test_no_known_launch_is_lost_when_a_master_dies(make, cluster, upstream, rec
 def _reads(worker):
     try:
         for _ in range(20):
-            worker.store.find(worker.id_of(ltik()))
+            worker.shared.look(worker.id_of(ltik()))
     except StoreUnavailable:
         return False
     return True
@@ -224,12 +206,12 @@ def test_a_cluster_that_is_down_is_left_alone(make_worker, tmp_path, upstream, c
         wait_until(lambda: b"cluster_state:fail" in command("CLUSTER", "INFO"))
         for _ in range(6):
             assert isinstance(worker.verify(ltik()), CachedLaunch)
-        assert worker.store._connection._breaker.is_open
+        assert worker.store._down
         assert "the cluster is down" in caplog.text
         with caplog.at_level(logging.INFO):
             command("CLUSTER", "ADDSLOTSRANGE", 0, 16000)
-            wait_until(lambda: _reads(worker), 20)
-        assert "Redis answers again" in caplog.text
+            wait_until(lambda: _reads(worker))
+        assert "Redis works again" in caplog.text
         worker.authenticator.close()
     finally:
         client.close()

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
 
-from ltiaas_middleware import Settings, SettingsError, settings, wsgi
+from ltiaas_middleware import Settings, SettingsError, _setting_checks, wsgi
 from ltiaas_middleware._verification import stats
 from ltiaas_middleware._verification.stats import Stats, publish
-from ltiaas_middleware._verification.timer import Timer
 from tests.tokens import ltik
-from tests.waiting import wait_until
 
 
 def make(**options):
@@ -26,6 +23,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         "cache",
         [
+            "auto",
             "memory",
             "redis://localhost",
             "redis://user:pass@localhost:6379/1?socket_timeout=2",
@@ -49,12 +47,9 @@ class TestSettings:
             "LTIAAS_API_KEY": "key-key-key",
             "LTIAAS_CACHE": "redis://cache:6379/0",
             "LTIAAS_CACHE_PREFIX": "tool-7",
-            "LTIAAS_CACHE_TIMEOUT": "0.25",
-            "LTIAAS_MAX_WAIT": "1.5",
         }
         made = Settings.from_env(env)
         assert (made.cache, made.cache_prefix) == ("redis://cache:6379/0", "tool-7")
-        assert (made.cache_timeout, made.max_wait) == (0.25, 1.5)
 
     @pytest.mark.parametrize(
         "cache",
@@ -92,11 +87,11 @@ class TestSettings:
         assert caught.value.__context__ is None
         assert "hunter2" not in str(caught.value)
 
-    @pytest.mark.parametrize("package", ["redis", "cryptography"])
+    @pytest.mark.parametrize("package", ["redis"])
     def test_a_missing_package_is_told_with_the_extra_that_brings_it(self, monkeypatch, package):
-        found = settings.find_spec
+        found = _setting_checks.find_spec
         monkeypatch.setattr(
-            settings, "find_spec", lambda name: None if name == package else found(name)
+            _setting_checks, "find_spec", lambda name: None if name == package else found(name)
         )
         with pytest.raises(SettingsError, match=rf"{package}.*ltiaas-middleware\[redis\]"):
             make(cache="redis://localhost")
@@ -141,12 +136,6 @@ class TestSettings:
         with pytest.raises(SettingsError, match="cache_prefix"):
             make(cache_prefix=prefix)
 
-    @pytest.mark.parametrize("name", ["cache_timeout", "max_wait"])
-    @pytest.mark.parametrize("value", [0, -1, "soon", float("nan")])
-    def test_times_are_positive_numbers(self, name, value):
-        with pytest.raises(SettingsError, match=name):
-            make(**{name: value})
-
 
 @pytest.mark.redis
 def test_a_ready_client_is_used(make_worker, redis_server):
@@ -166,11 +155,16 @@ def test_the_middleware_shares_where_it_is_told_to(redis_server):
         raise AssertionError
 
     options = {"url": "https://your.ltiaas.com", "api_key": "key-key-key"}
-    alone = wsgi.LTIAASMiddleware(app, **options)
-    shared = wsgi.LTIAASMiddleware(app, cache=redis_server.url, **options)
-    assert (alone._authenticator.shares, shared._authenticator.shares) == (False, True)
-    assert shared.stats()["redis_errors"] == 0
-    for middleware in (alone, shared):
+    alone = wsgi.LTIAASMiddleware(app, cache="memory", **options)
+    by_files = wsgi.LTIAASMiddleware(app, **options)
+    by_redis = wsgi.LTIAASMiddleware(app, cache=redis_server.url, **options)
+    all_of_them = (alone, by_files, by_redis)
+    shares = [middleware._authenticator.shares for middleware in all_of_them]
+    assert shares == [False, True, True]
+    stores = [type(one._authenticator._shared.store).__name__ for one in (by_files, by_redis)]
+    assert stores == ["HostStore", "RedisStore"]
+    assert by_redis.stats()["store_errors"] == 0
+    for middleware in all_of_them:
         middleware.close()
 
 
@@ -225,7 +219,7 @@ class TestCounters:
             "stale_served",
             "waiting",
             "refused",
-            "redis_errors",
+            "store_errors",
             "rejected_entries",
             "lost_leases",
         } == set(counts)
@@ -284,34 +278,3 @@ class TestOpenTelemetry:
     def test_without_the_package_nothing_is_needed(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "opentelemetry", None)
         publish(Stats())
-
-
-class TestTimer:
-    @pytest.fixture
-    def later(self):
-        later = Timer()
-        yield later
-        later.close()
-
-    def test_calls_are_made_in_the_order_of_their_times(self, later):
-        made = []
-        for seconds in (0.1, 0.02, 0.06):
-            later.call(seconds, lambda seconds=seconds: made.append(seconds))
-        wait_until(lambda: len(made) == 3)
-        assert made == [0.02, 0.06, 0.1]
-
-    def test_one_that_fails_keeps_no_other_from_being_made(self, later, caplog):
-        made = threading.Event()
-        later.call(0, lambda: 1 / 0)
-        later.call(0.01, made.set)
-        assert made.wait(5)
-        assert "ZeroDivisionError" in caplog.text
-
-    def test_after_close_none_is_made_and_no_thread_is_left(self, later):
-        made = []
-        later.call(60, lambda: made.append(1))
-        thread = later._thread
-        later.close()
-        later.call(0, lambda: made.append(2))
-        assert not thread.is_alive()
-        assert made == []

@@ -1,25 +1,24 @@
-"""What workers that share a Redis know of each other's launches."""
+"""What workers that share a store know of each other's launches."""
 
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from math import inf
 
 import pytest
 
 from ltiaas_middleware._verification.launches import CachedLaunch
 from ltiaas_middleware.errors import (
-    AccessForbidden,
     AnonymousLaunch,
     ApiError,
     ApiKeyRejected,
+    Forbidden,
     LaunchExpired,
     PlatformInactive,
     UpstreamError,
 )
 from tests.tokens import ltik
-from tests.waiting import wait_until
-
-pytestmark = pytest.mark.redis
 
 
 class TestSharing:
@@ -33,43 +32,20 @@ class TestSharing:
         assert (second.stats.shared_hits, second.stats.fetches) == (1, 0)
 
     def test_a_shared_hit_is_one_round_trip_and_a_repeat_is_none(
-        self, first, second, redis_server, record_figure
+        self, make_redis, redis_server, record_figure
     ):
+        first, second = make_redis(), make_redis()
         token = ltik()
         first.verify(token)
         first.settle()
         second.recall("x" * 22)
-        wait_until(second.store._news.connected.is_set)
         trips = {}
         for name in ("shared hit", "repeat"):
             with redis_server.round_trips() as sent:
                 second.verify(token) if name == "shared hit" else second.known(second.id_of(token))
             trips[name] = sent
         record_figure(f"round trips: {trips}")
-        assert trips == {"shared hit": ["EVAL"], "repeat": []}
-
-    def test_a_cold_launch_is_three_round_trips(self, first, redis_server, record_figure):
-        """Look and lease; put and release; and, with the cookie that came back, confirm."""
-        first.recall("x" * 22)
-        wait_until(first.store._news.connected.is_set)
-        with redis_server.round_trips() as sent:
-            entry = first.verify(ltik())
-            first.settle()
-        assert sent == ["EVAL", "EVAL"]
-        with redis_server.round_trips() as sent:
-            first.authenticator.use(entry, confirms=True)
-            first.settle()
-        assert sent == ["EVAL"]
-
-    def test_a_launch_that_comes_with_its_cookie_is_two(self, first, redis_server):
-        first.recall("x" * 22)
-        wait_until(first.store._news.connected.is_set)
-        token = ltik()
-        with redis_server.round_trips() as sent:
-            first.verify(token, confirms=True)
-            first.settle()
-        assert sent == ["EVAL", "EVAL"]
-        assert first.store.find(first.id_of(token)).confirmed
+        assert trips == {"shared hit": ["GETRANGE"] * 4, "repeat": []}
 
     def test_the_launch_is_shared_before_anyone_is_answered(self, first, second, upstream):
         for _ in range(50):
@@ -81,7 +57,7 @@ class TestSharing:
         for _ in range(20):
             token = ltik()
             first.verify(token)
-            assert second.store.find(first.id_of(token)).refused
+            assert second.shared.look(first.id_of(token)).over
 
     def test_the_other_may_have_a_launch_on_its_path_alone(self, first, second, upstream):
         token = ltik()
@@ -91,51 +67,70 @@ class TestSharing:
         assert second.recall(entry.id).ltik == token
         assert upstream.asked == [token]
 
-    def test_a_confirmation_reaches_who_asks_and_who_does_not(self, first, second, make):
+    def test_that_a_cookie_came_back_is_seen_at_the_next_look(self, first, second, make):
         token = ltik()
         entry = first.verify(token)
-        first.settle()
-        mine = second.verify(token)
-        wait_until(second.store._news.connected.is_set)
-        first.authenticator.use(entry, confirms=True)
-        wait_until(lambda: second.in_memory(mine.id).confirmed)
-        assert make().recall(entry.id).confirmed
-
-    def test_a_refusal_ends_the_launch_everywhere_at_once(self, first, second, upstream, clock):
-        token = ltik()
-        entry = first.verify(token)
-        first.settle()
         second.verify(token)
-        wait_until(second.store._news.connected.is_set)
+        first.authenticator.use(entry, binds=True)
+        first.settle()
+        assert second.recall(entry.id).cookie_bound
+        assert second.in_memory(entry.id).cookie_bound
+        assert make().recall(entry.id).cookie_bound
+
+    def test_it_outlives_a_refresh_by_a_worker_that_does_not_know_it(
+        self, first, second, make, clock
+    ):
+        token = ltik()
+        entry = first.verify(token)
+        second.verify(token)
+        first.authenticator.use(entry, binds=True)
+        first.settle()
+        clock.pass_(601)
+        second.verify(token)
+        second.settle()
+        assert make().recall(entry.id).cookie_bound
+
+    def test_what_ltiaas_rejects_ends_everywhere_within_the_ttl(
+        self, first, second, upstream, clock
+    ):
+        token = ltik()
+        entry = first.verify(token)
+        second.verify(token)
         clock.pass_(601)
         upstream.error = LaunchExpired("Invalid or expired ltik.", status=401)
         assert isinstance(first.verify(token), LaunchExpired)
-        wait_until(lambda: second.in_memory(entry.id) is None)
         assert second.known(entry.id) is None
-        assert second.recall(entry.id) is None
         assert isinstance(second.verify(token), LaunchExpired)
+        assert second.recall(entry.id) is None
         assert len(upstream.asked) == 2
 
-    def test_a_refusal_is_not_overtaken_by_an_entry_on_its_way_into_memory(
-        self, first, second, upstream, clock
+    def test_and_at_once_for_who_looks(self, first, second, upstream, clock):
+        token = ltik()
+        entry = first.verify(token)
+        second.verify(token)
+        clock.pass_(1)
+        first.shared.reject(entry.id, clock.wall, was_known=True)
+        assert second.recall(entry.id) is None
+        assert second.in_memory(entry.id) is None
+
+    def test_a_rejection_is_not_overtaken_by_an_entry_on_its_way_into_memory(
+        self, first, second, clock
     ):
         entry = first.verify(ltik())
-        first.settle()
-        found = second.store.find(entry.id)
+        seen = second.shared.look(entry.id)
         clock.pass_(1)
-        second.authenticator._sharing._heard("over", entry.id, clock.wall)
-        second.authenticator._flights.learn(entry.id, found)
+        first.shared.reject(entry.id, clock.wall, was_known=True)
+        second.recall(entry.id)
+        second.authenticator._flights.learn(entry.id, seen)
         assert second.known(entry.id) is None
 
-    def test_old_news_of_a_refusal_ends_nothing_from_after_it(self, first, clock):
+    def test_a_launch_that_ltiaas_takes_after_all_is_one(self, first, second, upstream, clock):
         token = ltik()
-        said = clock.wall
-        clock.pass_(3600)
-        entry = first.verify(token)
-        first.authenticator._sharing._heard("over", entry.id, said)
-        assert first.known(entry.id).claims is entry.claims
-        first.authenticator._launches.remove(entry.id)
-        first.authenticator._sharing._heard("over", entry.id, said)
+        upstream.error = LaunchExpired("Invalid or expired ltik.", status=401)
+        first.verify(token)
+        upstream.error = None
+        clock.pass_(61)
+        assert isinstance(second.verify(token), CachedLaunch)
         assert isinstance(first.verify(token), CachedLaunch)
 
     def test_a_refused_token_is_asked_for_once(self, first, second, upstream):
@@ -146,10 +141,10 @@ class TestSharing:
         assert isinstance(second.verify(token), LaunchExpired)
         assert len(upstream.asked) == 1
 
-    def test_a_handoff_is_used_once_by_all_workers_together(self, first, second):
-        assert first.authenticator.use_once("token")
-        assert not second.authenticator.use_once("token")
-        assert not first.authenticator.use_once("token")
+    def test_a_one_time_token_is_used_once_by_all_workers_together(self, first, second):
+        assert first.authenticator.use_once("token", inf)
+        assert not second.authenticator.use_once("token", inf)
+        assert not first.authenticator.use_once("token", inf)
 
     def test_a_refresh_is_one_call_for_all_workers(self, make, upstream, clock):
         workers = [make() for _ in range(4)]
@@ -179,7 +174,7 @@ class TestSharing:
 
     @pytest.mark.parametrize(
         "kind",
-        [UpstreamError, ApiKeyRejected, PlatformInactive, AccessForbidden, AnonymousLaunch,
+        [UpstreamError, ApiKeyRejected, PlatformInactive, Forbidden, AnonymousLaunch,
          ApiError],
     )  # fmt: skip
     def test_a_failure_is_told_to_those_who_wait_for_it(self, first, second, upstream, kind):
@@ -194,12 +189,19 @@ class TestSharing:
         ]
         for thread in threads:
             thread.start()
-        assert upstream.entered.acquire(timeout=5)
+        assert upstream.entered.acquire(timeout=60)
         upstream.go_on.set()
         for thread in threads:
             thread.join(10)
         assert [type(outcome) for outcome in outcomes] == [kind] * 2
         assert upstream.asked == [token]
+
+    def test_but_not_to_who_asks_afterwards(self, make, upstream):
+        first, second, token = make(clock=None), make(clock=None), ltik()
+        upstream.error = UpstreamError("no connection")
+        assert isinstance(first.verify(token), UpstreamError)
+        upstream.error = None
+        assert isinstance(second.verify(token), CachedLaunch)
 
     def test_workers_with_another_prefix_share_nothing(self, first, make, upstream):
         other = make(cache_prefix="other")
@@ -211,9 +213,50 @@ class TestSharing:
 
     def test_a_secret_may_be_rotated(self, make, upstream):
         old, new = "the old secret, long", "the new secret, long"
-        before, after = make(secret=old), make(secret=(new, old))
+        before, after = make(secrets=old), make(secrets=(new, old))
         token = ltik()
         launch_id = before.verify(token).id
         before.settle()
         assert after.recall(launch_id).ltik == token
         assert upstream.asked == [token]
+
+
+class TestTheEnd:
+    def test_of_a_launch_is_seen_at_the_next_look_by_all(self, first, second, make, upstream):
+        token = ltik()
+        entry = first.verify(token)
+        second.verify(token)
+        first.authenticator.end(entry.id)
+        assert first.known(entry.id) is None
+        assert second.recall(entry.id) is None
+        for worker in (first, second, make()):
+            assert isinstance(worker.verify(token), LaunchExpired)
+            assert worker.recall(entry.id) is None
+        assert upstream.asked == [token]
+
+    def test_lasts_as_long_as_its_ltik(self, first, second, upstream, clock):
+        token = ltik(iat=clock.wall)
+        entry = first.verify(token)
+        first.authenticator.end(entry.id)
+        for _ in range(23):
+            clock.pass_(3600)
+            assert isinstance(first.verify(token), LaunchExpired)
+            assert isinstance(second.verify(token), LaunchExpired)
+        assert upstream.asked == [token]
+
+    def test_is_not_undone_by_a_call_under_way(self, first, upstream):
+        token = ltik()
+        upstream.go_on.clear()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(first.verify, token)
+            assert upstream.entered.acquire(timeout=60)
+            first.authenticator.end(first.id_of(token))
+            upstream.go_on.set()
+            assert isinstance(waiting.result(10), LaunchExpired)
+        assert first.recall(first.id_of(token)) is None
+
+    def test_without_a_store_holds_in_this_worker(self, make_worker, upstream):
+        worker = make_worker("memory")
+        token = ltik()
+        worker.authenticator.end(worker.verify(token).id)
+        assert isinstance(worker.verify(token), LaunchExpired)

@@ -1,47 +1,42 @@
-"""What every store of launches keeps to: the memory of a process, and Redis."""
+"""What every store keeps to: the memory of a process, the files of a machine, and Redis."""
 
 from __future__ import annotations
 
+import os
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ltiaas_middleware import Settings
-from ltiaas_middleware._crypto.keys import LaunchIds
-from ltiaas_middleware._verification.launches import Freshness
-from ltiaas_middleware._verification.ltik_times import DAY
-from ltiaas_middleware._verification.memory import LaunchCache
-from ltiaas_middleware._verification.redis_store import RedisStore
+from ltiaas_middleware._verification.host_store import HostStore, private_folder
 from ltiaas_middleware._verification.stats import Stats
-from ltiaas_middleware._verification.store import USED_FOR
-from tests.tokens import ltik
+from ltiaas_middleware._verification.stores import SMALL, MemoryStore, changing
+from tests.waiting import wait_until
 
-SECRETS = ("a secret, long enough",)
-IDS = LaunchIds(SECRETS)
+LONGEST = 1000
 
 
 def memory(request, clock):
-    return LaunchCache(1000, lambda: clock.since_boot)
+    store = MemoryStore(lambda: clock.wall)
+    return store, store
+
+
+def of_this_host(request, clock):
+    base = str(request.getfixturevalue("tmp_path"))
+    return tuple(
+        HostStore(private_folder("contract", (base,)), Stats(), LONGEST, clock=lambda: clock.wall)
+        for _ in range(2)
+    )
 
 
 def in_redis(address):
     def make(request, clock):
-        server = request.getfixturevalue("redis_server")
-        settings = Settings(
-            url="https://your.ltiaas.com",
-            api_key="key-key-key",
-            secret=SECRETS,
-            cache=getattr(server, address),
-        )
-        store = RedisStore(
-            settings,
-            IDS,
-            Stats(),
-            clock=lambda: clock.wall,
-            monotonic=lambda: clock.since_boot,
-        )
-        request.addfinalizer(store.close)
-        return store
+        from ltiaas_middleware._verification.redis_store import RedisStore
+
+        cache = getattr(request.getfixturevalue("redis_server"), address)
+        settings = Settings(url="https://your.ltiaas.com", api_key="key-key-key", cache=cache)
+        return tuple(RedisStore(settings, Stats(), LONGEST) for _ in range(2))
 
     return make
 
@@ -49,173 +44,224 @@ def in_redis(address):
 @pytest.fixture(
     params=[
         pytest.param(memory, id="memory"),
+        pytest.param(of_this_host, id="host"),
         pytest.param(in_redis("url"), id="redis", marks=pytest.mark.redis),
         pytest.param(in_redis("socket_url"), id="redis by socket", marks=pytest.mark.redis),
     ]
 )
-def store(request, clock):
-    return request.param(request, clock)
+def stores(request, clock):
+    """Two workers' ends of one store."""
+    made = request.param(request, clock)
+    yield made
+    for store in made:
+        store.close()
 
 
 @pytest.fixture
-def entry(clock):
-    """Makes an entry as LTIAAS would give it now."""
-    freshness = Freshness(600, lambda: clock.wall, lambda: clock.since_boot)
+def pass_(stores, clock):
+    """Let time pass, by the clock that the store has."""
+    own_clock = "Redis" in type(stores[0]).__name__
 
-    def entry(token=None, claims=b'{"user": {"id": "u1"}}', lasts=DAY, **more):
-        token = token or ltik()
-        more = {"verified_at": clock.wall, "ends_at": clock.wall + lasts} | more
-        return freshness.entry(id=IDS.of(token), ltik=token, claims=claims, **more)
+    def pass_(seconds):
+        if own_clock:
+            client = stores[0]._client
+            for key in client.scan_iter():
+                left = client.pttl(key)
+                if left >= 0:
+                    client.pexpire(key, max(0, left - int(seconds * 1000)))
+        else:
+            clock.pass_(seconds)
 
-    return entry
-
-
-def test_what_was_put_is_found(store, entry, clock):
-    put = entry(claims='{"user": {"id": "u1", "name": "Zoë ✓"}}'.encode())
-    store.put(put)
-    found = store.find(put.id)
-    assert (found.refused, found.confirmed) == (False, False)
-    for name in ("id", "ltik", "claims", "ends_at", "verified_at", "confirmed"):
-        assert getattr(found.entry, name) == getattr(put, name)
-    for name in ("ends", "refresh", "trusted"):
-        assert getattr(found.entry, name) == pytest.approx(getattr(put, name))
+    return pass_
 
 
-def test_what_was_not_put_is_not_found(store, entry):
-    store.put(entry())
-    assert store.find(entry().id) == (None, False, False, None)
-
-
-def test_a_later_entry_takes_the_place_of_an_earlier_one(store, entry, clock):
-    token = ltik()
-    store.put(entry(token, b'{"n": 1}'))
-    clock.pass_(500)
-    later = entry(token, b'{"n": 2}')
-    store.put(later)
-    assert store.find(later.id).entry.claims == b'{"n": 2}'
-
-
-def test_an_entry_ages(store, entry, clock):
-    put = entry()
-    store.put(put)
-    clock.pass_(599)
-    assert clock.since_boot < store.find(put.id).entry.trusted
-    clock.pass_(2)
-    assert clock.since_boot >= store.find(put.id).entry.trusted
-
-
-def test_an_entry_ends_with_its_launch(store, entry, clock):
-    put = entry(lasts=100)
-    store.put(put)
-    clock.pass_(99)
-    assert store.find(put.id).entry is not None
-    clock.pass_(2)
-    assert store.find(put.id).entry is None
-
-
-def test_a_refusal_ends_the_launch(store, entry, clock):
-    put = entry()
-    store.put(put)
-    clock.pass_(1)
-    store.refuse(put.id, clock.wall)
-    assert store.find(put.id) == (None, True, False, clock.wall)
-
-
-def test_a_refusal_outlives_an_entry_from_before_it(store, entry, clock):
-    put = entry()
-    store.put(put)
-    clock.pass_(1)
-    store.refuse(put.id, clock.wall)
-    store.put(put)
-    assert store.find(put.id).entry is None
-
-
-def test_a_refused_token_that_never_was_a_launch_is_remembered_for_a_minute(store, clock):
-    launch_id = IDS.of(ltik())
-    store.refuse(launch_id, clock.wall)
-    clock.pass_(59)
-    assert store.find(launch_id).refused
-    clock.pass_(2)
-    assert not store.find(launch_id).refused
-
-
-def test_what_ltiaas_takes_after_all_is_found(store, entry, clock):
-    token = ltik()
-    store.refuse(IDS.of(token), clock.wall)
-    clock.pass_(61)
-    store.put(entry(token))
-    found = store.find(IDS.of(token))
-    assert found.entry is not None
-    assert not found.refused
-
-
-def test_a_confirmation_is_found(store, entry):
-    put = entry()
-    store.put(put)
-    store.confirm(put)
-    assert store.find(put.id).confirmed
-    assert store.find(put.id).entry.confirmed
-
-
-def test_a_confirmation_outlives_a_refresh(store, entry, clock):
-    token = ltik()
-    store.put(entry(token))
-    store.confirm(entry(token))
-    clock.pass_(500)
-    store.put(entry(token))
-    assert store.find(IDS.of(token)).entry.confirmed
-
-
-def test_an_entry_that_is_confirmed_says_so_where_it_is_put(store, entry):
-    put = entry(confirmed=True)
-    store.put(put)
-    assert store.find(put.id).confirmed
-
-
-def test_one_launchs_refusal_and_confirmation_are_not_anothers(store, entry, clock):
-    refused, confirmed, neither = entry(), entry(), entry()
-    for put in (refused, confirmed, neither):
-        store.put(put)
-    store.refuse(refused.id, clock.wall + 1)
-    store.confirm(confirmed)
-    assert store.find(neither.id)[1:] == (False, False, None)
-    assert store.find(neither.id).entry is not None
-
-
-def test_a_token_is_used_once(store):
-    assert store.use_once("token")
-    assert not store.use_once("token")
-    assert store.use_once("another")
-
-
-def test_of_many_who_use_a_token_one_is_the_first(store):
+def _firsts(stores, name):
+    """How many of 64 that put a value at once are told that there was none."""
     with ThreadPoolExecutor(16) as pool:
-        assert sum(pool.map(lambda _: store.use_once("token"), range(64))) == 1
+        return sum(pool.map(lambda n: stores[n % 2].put_if_absent(name, b"x", 60), range(64)))
 
 
-def test_a_token_is_remembered_longer_than_a_handoff_is_good_for(store, clock):
-    assert USED_FOR >= 60
-    store.use_once("token")
-    clock.pass_(61)
-    assert not store.use_once("token")
+NAME, OTHER = "AAAAAAAAAAAAAAAAAAAAAA:launch", "AAAAAAAAAAAAAAAAAAAAAA:bound"
 
 
-@pytest.mark.parametrize("skew", [30, -30])
-def test_clocks_that_are_a_little_apart_do_no_harm(store, entry, clock, skew):
-    put = entry(verified_at=clock.wall + skew)
-    store.put(put)
-    found = store.find(put.id).entry
-    assert clock.since_boot < found.trusted <= clock.since_boot + 600
+def test_what_was_put_is_got_by_all(stores):
+    ours, theirs = stores
+    ours.put(NAME, b"value", 60)
+    assert theirs.get(NAME) == [b"value"]
+    assert theirs.get(OTHER, NAME) == [None, b"value"]
 
 
-def test_an_entry_from_the_future_is_asked_for_again(store, entry, clock):
-    put = entry(verified_at=clock.wall + 3600)
-    store.put(put)
-    assert clock.since_boot >= store.find(put.id).entry.trusted
+def test_what_was_not_put_is_not_got(stores):
+    assert stores[0].get(NAME, OTHER) == [None, None]
 
 
-def test_no_entry_lasts_longer_than_a_day_whatever_the_clock_says(store, entry, clock):
-    put = entry()
-    store.put(put)
-    clock.wall -= 7200
-    assert store.find(put.id).entry.ends <= clock.since_boot + DAY
+def test_a_later_value_takes_the_place_of_an_earlier_one(stores):
+    ours, theirs = stores
+    ours.put(NAME, b"first", 60)
+    theirs.put(NAME, b"second", 60)
+    assert ours.get(NAME) == [b"second"]
+
+
+def test_put_if_absent_puts_what_is_absent_only(stores):
+    ours, theirs = stores
+    assert ours.put_if_absent(NAME, b"first", 60)
+    assert not theirs.put_if_absent(NAME, b"second", 60)
+    assert not ours.put_if_absent(NAME, b"third", None)
+    assert theirs.get(NAME) == [b"first"]
+
+
+def test_of_many_who_put_at_once_one_is_the_first(stores):
+    for _ in range(5):
+        assert _firsts(stores, f"{secrets.token_urlsafe(16)}:used") == 1
+
+
+def test_everything_expires(stores, pass_):
+    ours, theirs = stores
+    ours.put(NAME, b"value", 60)
+    assert ours.put_if_absent(OTHER, b"value", 60)
+    pass_(59)
+    assert theirs.get(NAME, OTHER) == [b"value", b"value"]
+    pass_(2)
+    assert theirs.get(NAME, OTHER) == [None, None]
+
+
+def test_what_has_expired_is_absent_for_one_of_many(stores, pass_):
+    ours, _ = stores
+    for _ in range(5):
+        assert ours.put_if_absent(OTHER, b"old", 1)
+        pass_(2)
+        assert _firsts(stores, OTHER) == 1
+        pass_(61)
+
+
+def test_but_not_what_is_kept_for_good(stores, pass_):
+    ours, theirs = stores
+    assert ours.put_if_absent("AAAAAAAAAAAAAAAAAAAAAA:epoch", b"value", None)
+    pass_(86_400 * 300)
+    assert theirs.get("AAAAAAAAAAAAAAAAAAAAAA:epoch") == [b"value"]
+
+
+def test_what_was_deleted_is_absent(stores):
+    ours, theirs = stores
+    ours.put(NAME, b"value", 60)
+    theirs.delete(NAME)
+    theirs.delete(NAME)
+    assert ours.get(NAME) == [None]
+    assert ours.put_if_absent(NAME, b"another", 60)
+
+
+def test_who_took_too_long_to_change_something_ends_no_others_turn(stores, pass_):
+    one, other = (changing(store, "0" * 22 + ":changing") for store in stores)
+    one.__enter__()
+    pass_(3)
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert stores[0].get("0" * 22 + ":changing") != [None]
+    other.__exit__(None, None, None)
+    assert stores[0].get("0" * 22 + ":changing") == [None]
+
+
+def test_of_what_is_longer_than_ours_no_more_is_read(stores):
+    ours, theirs = stores
+    if isinstance(ours, MemoryStore):
+        pytest.skip("nobody else can write there")
+    ours.put(NAME, b"x" * 100_000, 60)
+    ours.put(OTHER, b"x" * 100_000, 60)
+    launch, mark = theirs.get(NAME, OTHER)
+    assert len(launch) <= LONGEST + 1
+    assert len(mark) <= SMALL + 1
+
+
+class TestFiles:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        return private_folder("files", (str(tmp_path),))
+
+    @pytest.fixture
+    def store(self, folder, clock):
+        return HostStore(
+            folder,
+            Stats(),
+            LONGEST,
+            clock=lambda: clock.wall,
+            monotonic=lambda: clock.since_boot,
+        )
+
+    def test_are_private(self, folder, store):
+        store.put(NAME, b"value", 60)
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert {path.stat().st_mode & 0o077 for path in folder.iterdir()} == {0}
+
+    @pytest.mark.parametrize("how", ["readable by others", "a link", "a file"])
+    def test_are_in_no_folder_that_is_not(self, tmp_path, how):
+        base = tmp_path / "base"
+        base.mkdir()
+        taken = private_folder("files", (str(base),))
+        taken.rmdir()
+        if how == "a link":
+            (tmp_path / "elsewhere").mkdir(mode=0o700)
+            taken.symlink_to(tmp_path / "elsewhere")
+        elif how == "a file":
+            taken.write_text("")
+        else:
+            taken.mkdir(mode=0o755)
+        assert private_folder("files", (str(base),)) is None
+        other = tmp_path / "other"
+        other.mkdir()
+        assert private_folder("files", (str(base), str(other))).parent == other
+
+    def test_that_have_expired_are_removed(self, folder, store, clock):
+        for number in range(20):
+            store.put(f"{number:022}:launch", b"value", 60)
+        store.put(NAME, b"value", 600)
+        clock.pass_(61)
+        store.put(OTHER, b"value", 60)
+        assert len(list(folder.glob("*.launch"))) == 1
+
+    def test_are_bounded_and_marks_stay(self, folder, store, clock, monkeypatch):
+        monkeypatch.setattr("ltiaas_middleware._verification.host_store._MOST", 400_000)
+        for number in range(500):
+            store.put(f"{number:022}:launch", b"x" * 500, 600 + number)
+            if number % 10 == 0:
+                store.put_if_absent(f"{number:022}:bound", b"x", 600)
+        assert sum(path.stat().st_blocks * 512 for path in folder.iterdir()) < 450_000
+        assert len(list(folder.glob("*.bound"))) == 50
+        # Those that end last are kept.
+        assert store.get(f"{499:022}:launch") != [None]
+
+    def test_of_a_folder_that_was_taken_away_are_made_anew(self, folder, store):
+        store.put(NAME, b"value", 60)
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+        assert store.get(NAME) == [None]
+        store.put(NAME, b"again", 60)
+        assert store.get(NAME) == [b"again"]
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+    def test_of_a_worker_that_was_killed_while_it_wrote_hold_up_nobody(self, folder, store):
+        child = os.fork()
+        if child == 0:
+            with store._locked():
+                (folder / "new-x").write_text("half")
+                os.kill(os.getpid(), 9)
+        os.waitpid(child, 0)
+        store.put(NAME, b"value", 60)
+        wait_until(lambda: store.get(NAME) == [b"value"])
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+    def test_of_a_worker_that_forks_while_it_writes_hold_up_nobody(self, folder, store):
+        until_told, tell = os.pipe()
+        with store._locked():
+            child = os.fork()
+            if child == 0:
+                os.close(tell)
+                os.read(until_told, 1)
+                os._exit(0)
+        try:
+            store.put(NAME, b"value", 60)
+        finally:
+            os.close(tell)
+            os.waitpid(child, 0)
+            os.close(until_told)
+        assert store.get(NAME) == [b"value"]

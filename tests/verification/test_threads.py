@@ -11,10 +11,8 @@ import pytest
 import trio
 import trio.testing
 
-from ltiaas_middleware._verification.event_loops import run_in, wait_for
 from ltiaas_middleware._verification.launches import CachedLaunch
-from ltiaas_middleware._verification.pool import Pool
-from ltiaas_middleware._verification.timer import Timer
+from ltiaas_middleware._verification.threads import Threads, Ticker, run_in, wait_for
 from ltiaas_middleware.errors import UpstreamError
 from tests.tokens import ltik
 from tests.waiting import wait_until
@@ -42,20 +40,44 @@ def no_new_threads(monkeypatch):
 
 
 class TestAThreadThatCannotBeStarted:
-    def test_a_timer_tries_again_with_the_next_call(self, no_new_threads, caplog):
-        timer = Timer()
-        first, second = threading.Event(), threading.Event()
+    def test_a_ticker_tries_again_with_the_next_call(self, no_new_threads):
+        ticked = threading.Event()
+        ticker = Ticker(0.001, ticked.set, "test")
         no_new_threads.forbid()
-        timer.call(0, first.set)
-        assert "cannot be started" in caplog.text
+        with pytest.raises(RuntimeError, match="start new thread"):
+            ticker.wake()
         no_new_threads.allow()
-        timer.call(0, second.set)
-        assert first.wait(10)
-        assert second.wait(10)
-        timer.close()
+        ticker.wake()
+        assert ticked.wait(10)
+
+    def test_a_ticker_goes_on_for_as_long_as_it_is_wanted(self):
+        left = [3]
+
+        def tick():
+            left[0] -= 1
+            return left[0] > 0
+
+        ticker = Ticker(0.001, tick, "test")
+        ticker.wake()
+        wait_until(lambda: left[0] == 0 and not ticker._runs)
+        left[0] = 2
+        ticker.wake()
+        wait_until(lambda: left[0] == 0 and not ticker._runs)
+
+    def test_threads_are_reused_and_bounded(self):
+        pool, go_on = Threads(3, "test"), threading.Event()
+        for _ in range(5):
+            pool.submit(lambda: None).result(10)
+            wait_until(lambda: pool._idle == 1)
+        assert len(pool._threads) == 1
+        jobs = [pool.submit(go_on.wait, 10) for _ in range(10)]
+        assert len(pool._threads) == 3
+        go_on.set()
+        assert all(job.result(10) for job in jobs)
+        pool.shutdown()
 
     def test_a_job_that_was_refused_is_never_done(self, no_new_threads):
-        pool, done = Pool(2, "test"), []
+        pool, done = Threads(2, "test"), []
         no_new_threads.forbid()
         with pytest.raises(RuntimeError, match="start new thread"):
             pool.submit(done.append, "refused")
@@ -65,7 +87,7 @@ class TestAThreadThatCannotBeStarted:
         assert done == ["accepted"]
 
     def test_the_threads_there_are_do_what_a_new_one_should_have(self, no_new_threads):
-        pool, go_on = Pool(2, "test"), threading.Event()
+        pool, go_on = Threads(2, "test"), threading.Event()
         held = pool.submit(go_on.wait, 10)
         no_new_threads.forbid()
         other = pool.submit(lambda: "done")
@@ -94,12 +116,12 @@ class TestAThreadThatCannotBeStarted:
 
 class TestACallThatNeverEnds:
     def test_after_three_deadlines_another_may_start(self, make_worker, upstream, clock):
-        worker = make_worker(deadline=1)
-        worker.authenticator._patience = lambda: 0.01
+        worker = make_worker(timeout=1)
+        worker.authenticator._patience = lambda flight, asked: 0.01
         token = ltik()
         upstream.go_on.clear()
         assert isinstance(worker.verify(token), UpstreamError)
-        assert upstream.entered.acquire(timeout=10)
+        assert upstream.entered.acquire(timeout=60)
         for seconds, calls in ((2.9, 1), (0.2, 2)):
             clock.pass_(seconds)
             assert isinstance(worker.verify(token), UpstreamError)
@@ -110,13 +132,13 @@ class TestACallThatNeverEnds:
         assert len(upstream.asked) == 2
 
     def test_who_waits_for_the_lost_one_is_told(self, make_worker, upstream, clock):
-        worker = make_worker(deadline=1)
+        worker = make_worker(timeout=1)
         token = ltik()
         upstream.go_on.clear()
-        (waiting,) = [worker.authenticator._join(token, worker.id_of(token), False)]
-        assert upstream.entered.acquire(timeout=10)
+        (waiting,) = [worker.authenticator._join(worker.asked(token))]
+        assert upstream.entered.acquire(timeout=60)
         clock.pass_(3.1)
-        other = worker.authenticator._join(token, worker.id_of(token), False)
+        other = worker.authenticator._join(worker.asked(token))
         assert other is not waiting
         assert isinstance(waiting.result(10), UpstreamError)
         upstream.go_on.set()
@@ -194,7 +216,7 @@ class TestTrio:
 
     def test_a_waiter_gives_up(self, make_worker, upstream):
         worker = make_worker()
-        worker.authenticator._patience = lambda: 0.01
+        worker.authenticator._patience = lambda flight, asked: 0.01
         upstream.go_on.clear()
         outcome = trio.run(worker.authenticator.verify_async, ltik())
         assert isinstance(outcome, UpstreamError)
@@ -202,7 +224,7 @@ class TestTrio:
         worker.settle()
 
     def test_what_a_call_raises_is_raised(self):
-        pool = Pool(1, "test")
+        pool = Threads(1, "test")
         with pytest.raises(ZeroDivisionError):
             trio.run(run_in, pool, lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -210,7 +232,7 @@ class TestTrio:
         pool.shutdown()
 
     def test_a_future_that_is_done_after_the_run_disturbs_nobody(self, caplog):
-        pool, go_on = Pool(1, "test"), threading.Event()
+        pool, go_on = Threads(1, "test"), threading.Event()
         for run in (
             lambda f: trio.run(wait_for, f, 0.01),
             lambda f: asyncio.run(wait_for(f, 0.01)),

@@ -35,7 +35,7 @@ def verify(request):
 
 class TestAPage:
     def test_is_told_to_ask_again_and_finds_the_launch(self, make_worker, upstream, verify):
-        worker, token = make_worker(patience=0.01), ltik()
+        worker, token = make_worker(waiting_page_after=0.01), ltik()
         upstream.go_on.clear()
         outcome = verify(worker, token, page=True)
         assert isinstance(outcome, Waiting)
@@ -98,8 +98,21 @@ class TestAPage:
 
 
 class TestTheShareOfThreads:
-    def test_that_wait_is_limited_and_the_others_are_answered_at_once(self, make_worker, upstream):
-        worker = make_worker(max_waiting=2)
+    def test_is_no_limit_while_ltiaas_answers_in_half_a_second(
+        self, make_worker, upstream, monkeypatch
+    ):
+        # Which is long on a busy machine.
+        monkeypatch.setattr("ltiaas_middleware._verification.waiting._STANDING", 10)
+        worker = make_worker(max_blocked_threads=1)
+        upstream.go_on.clear()
+        with ThreadPoolExecutor(8) as pool:
+            waiting = [pool.submit(worker.verify, ltik()) for _ in range(8)]
+            wait_until(lambda: len(upstream.asked) == 8)
+            upstream.go_on.set()
+            assert all(isinstance(one.result(10), CachedLaunch) for one in waiting)
+
+    def test_that_wait_is_limited_and_the_others_are_answered_soon(self, make_worker, upstream):
+        worker = make_worker(max_blocked_threads=2)
         known = worker.verify(ltik())
         upstream.go_on.clear()
         with ThreadPoolExecutor(2) as pool:
@@ -121,7 +134,7 @@ class TestTheShareOfThreads:
         assert len(upstream.asked) == 6
 
     def test_a_known_launch_that_finds_no_seat_is_served_on(self, make_worker, upstream, clock):
-        worker, token = make_worker(max_waiting=1), ltik()
+        worker, token = make_worker(max_blocked_threads=1), ltik()
         entry = worker.verify(token)
         clock.pass_(601)
         upstream.go_on.clear()
@@ -133,7 +146,7 @@ class TestTheShareOfThreads:
             waiting.result(10)
 
     def test_tasks_are_not_counted(self, make_worker, upstream):
-        worker = make_worker(max_waiting=1)
+        worker = make_worker(max_blocked_threads=1)
         upstream.go_on.clear()
 
         async def main():

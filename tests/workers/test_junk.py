@@ -43,10 +43,10 @@ def test_that_ltiaas_fails_for(tool, fault):
     sandbox, port = tool
     known = launches([sandbox.issue()])
     assert ask(port, known, source=OLD)[0].status == 200
-    sandbox.misbehave(**fault)
+    sandbox.fault(**fault)
     junk = ask(port, launches(ltik() for _ in range(40)), source=JUNK)
     assert {reply.status for reply in junk} == {503}
-    sandbox.behave()
+    sandbox.clear_faults()
     real = ask(port, launches(sandbox.issue() for _ in range(20)), at_once=5, source=REAL)
     assert [reply.status for reply in real] == [200] * 20
     assert ask(port, known, source=OLD)[0].status == 200

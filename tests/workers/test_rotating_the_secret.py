@@ -1,4 +1,4 @@
-"""The secret is rotated while launches are under way, worker by worker (docs/deployment.md)."""
+"""The secret is rotated while launches are under way (docs/howto/rotate-secrets.md)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 from werkzeug.test import Client
 
 from ltiaas_middleware import current_launch
-from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 
 pytestmark = pytest.mark.redis
@@ -14,12 +13,6 @@ pytestmark = pytest.mark.redis
 OLD, NEW = "the old secret, long enough", "the new secret, long enough"
 WORKERS = 4
 NAVIGATION = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
-
-
-@pytest.fixture
-def sandbox_server():
-    with SandboxServer(Sandbox()) as server:
-        yield server
 
 
 @pytest.fixture
@@ -38,9 +31,8 @@ def start(sandbox_server, redis_server):
                 app,
                 url=sandbox_server.url,
                 api_key=sandbox_server.sandbox.api_key,
-                secret=secrets,
+                secrets=secrets,
                 cache=redis_server.url,
-                scrub_logs=False,
             )
         )
         return started[-1]
@@ -103,7 +95,7 @@ def test_in_three_steps_nobody_is_turned_away(start, sandbox_server, record_figu
 
 
 def test_in_two_steps_some_are(start, sandbox_server, record_figure):
-    """Why docs/deployment.md tells three: a worker that has not been restarted knows no launch of
+    """Why docs/howto/rotate-secrets.md has three: a worker not restarted yet knows no launch of
     one that has."""
     launches = Launches(sandbox_server.sandbox)
     workers = [start(OLD) for _ in range(WORKERS)]

@@ -14,14 +14,13 @@ def test_a_known_launch_finds_a_thread_however_many_new_ones_wait():
         env = {
             "LTIAAS_URL": sandbox_server.url,
             "LTIAAS_API_KEY": sandbox.api_key,
-            "LTIAAS_MAX_WAITING": "2",
-            "LTIAAS_READ_TIMEOUT": "60",
-            "LTIAAS_DEADLINE": "60",
+            "LTIAAS_MAX_BLOCKED_THREADS": "2",
+            "LTIAAS_TIMEOUT": "60",
         }
         with servers.gunicorn("tests.workers.apps:make_wsgi()", threads=4, env=env) as server:
             known = f"/?ltik={sandbox.issue()}"
             assert ask(server.port, [known])[0].status == 200
-            sandbox.misbehave("delay", seconds=30)
+            sandbox.fault("delay", seconds=30)
             new = [f"/?ltik={sandbox.issue()}" for _ in range(10)]
             # Two wait for as long as LTIAAS takes; of the others, nobody does.
             replies = ask(server.port, [*new, *[known] * 10])

@@ -25,4 +25,6 @@ def saved(clicks: int | None, note: str | None) -> str:
 
 
 server = app.server
+# A worker's first request sets Dash up; others that come meanwhile are answered with 500.
+server.test_client().get("/")
 server.wsgi_app = LTIAASMiddleware(server.wsgi_app)

@@ -9,4 +9,4 @@ from datasette.app import Datasette
 from ltiaas_middleware.asgi import LTIAASMiddleware
 
 # Datasette routes on what follows the mount point.
-app = LTIAASMiddleware(Datasette([os.environ["NOTES_DATABASE"]]).app(), path_includes_root=False)
+app = LTIAASMiddleware(Datasette([os.environ["NOTES_DATABASE"]]).app())

@@ -1,7 +1,11 @@
-"""Flask's session and messages, a Flask-WTF form, and Flask-Login's user kept in the session."""
+"""Flask's session and messages, a Flask-WTF form, and Flask-Login's user kept in the session.
+
+The environment's ``SESSION_COOKIE_NAME`` names the session's cookie, which is ``Secure`` then.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from flask import Flask, flash, redirect, render_template_string, session, url_for
@@ -15,6 +19,9 @@ from ltiaas_middleware.wsgi import LTIAASMiddleware
 
 app = Flask(__name__)
 app.secret_key = "a key of the tests"
+if "SESSION_COOKIE_NAME" in os.environ:
+    app.config["SESSION_COOKIE_NAME"] = os.environ["SESSION_COOKIE_NAME"]
+    app.config["SESSION_COOKIE_SECURE"] = True
 login_manager = LoginManager(app)
 
 PAGE = """<!doctype html>
@@ -40,9 +47,17 @@ def load_user(name: str) -> User:
     return User(name)
 
 
-@app.get("/launch")
+@app.get("/")
+def landing() -> str:
+    login_user(User("the site"))
+    session["notes"] = ["Site-1"]
+    return "<!doctype html><title>Welcome</title><h1>Welcome</h1>"
+
+
+@app.route("/launch", methods=["GET", "POST"])
 def launch() -> Any:
-    login_user(User(require_launch().id_token.user.name or "nobody"))
+    if not current_user.is_authenticated:
+        login_user(User(require_launch().id_token.user.name or "nobody"))
     # As it stands in many an app: an address that is written down, and leaves the launch.
     return redirect("/notes")
 

@@ -14,7 +14,7 @@ at `MOUNT`. The routes are the same everywhere:
 | `GET /views/<kind>` | `report` from a view of that kind (`sync`, `async`) |
 | `GET /stream` | `chunk` three times, from a generator that runs after the view has returned |
 | `GET /later?key=…` | `"begun"`; then, when the answer is out, `record` |
-| `GET /recorded?key=…` | what was recorded, waiting for it |
+| `GET /recorded?key=…&times=…` | what was recorded, waiting for it |
 | `GET /required` | `report` of `require_launch()` |
 | websocket `/socket/<name>` | `report` once it is open, then once more per message |
 """

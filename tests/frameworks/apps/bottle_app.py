@@ -13,8 +13,6 @@ from .contract import chunk, recorded, report
 from .mounting import wsgi_site
 
 tool = Bottle()
-# Lets LaunchRequired through to the middleware, which answers 401.
-tool.config["catchall"] = False
 
 
 def seen(to: str = "first", /, **more: Any) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Recorded:
 
     def wait(self, key: str, times: int = 1) -> list[dict[str, Any]]:
         with self._changed:
-            self._changed.wait_for(lambda: len(self._found.get(key, ())) >= times, 5)
+            self._changed.wait_for(lambda: len(self._found.get(key, ())) >= times, 30)
             return self._found.get(key, [])
 
 

@@ -14,24 +14,9 @@ from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.views.decorators.csrf import csrf_exempt
 
-from ltiaas_middleware import LaunchRequired, require_launch
+from ltiaas_middleware import require_launch
 
 from .contract import chunk, recorded, report
-
-
-def launch_required_as_401(get_response: Any) -> Any:
-    """Middleware: Django would answer an exception it does not know with 500."""
-
-    def middleware(request: Any) -> Any:
-        return get_response(request)
-
-    def process_exception(request: Any, error: Exception) -> Any:
-        if isinstance(error, LaunchRequired):
-            return HttpResponse(error.description, status=401)
-        return None
-
-    middleware.process_exception = process_exception  # type: ignore[attr-defined]
-    return middleware
 
 
 def carried(request: Any) -> Any:
@@ -127,10 +112,7 @@ settings.configure(
     ALLOWED_HOSTS=["*"],
     SECRET_KEY="a key of the tests",
     ROOT_URLCONF=__name__,
-    MIDDLEWARE=[
-        "django.middleware.common.CommonMiddleware",
-        f"{__name__}.launch_required_as_401",
-    ],
+    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
     USE_TZ=True,
 )
 django.setup()

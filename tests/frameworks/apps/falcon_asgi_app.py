@@ -7,7 +7,7 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from ltiaas_middleware import LaunchRequired, require_launch
+from ltiaas_middleware import require_launch
 from ltiaas_middleware.asgi import LTIAASMiddleware
 
 from .contract import chunk, recorded, report
@@ -102,14 +102,7 @@ class Socket:
             pass
 
 
-async def on_launch_required(
-    req: Any, resp: Any, error: Exception, params: Any, *, ws: Any = None
-) -> None:
-    raise falcon.HTTPUnauthorized(description="Open it again from your course.")
-
-
 tool = falcon.asgi.App()
-tool.add_error_handler(LaunchRequired, on_launch_required)
 tool.add_route("/", Home())
 tool.add_route("/launch", Launched())
 tool.add_route("/items/{name:path}", Item())

@@ -5,7 +5,7 @@ from typing import Any
 
 import falcon
 
-from ltiaas_middleware import LaunchRequired, require_launch
+from ltiaas_middleware import require_launch
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 
 from .contract import chunk, recorded, report
@@ -80,12 +80,7 @@ class Required:
         resp.media = seen(req, required=require_launch().id)
 
 
-def on_launch_required(req: Any, resp: Any, error: Exception, params: Any) -> None:
-    raise falcon.HTTPUnauthorized(description="Open it again from your course.")
-
-
 tool = falcon.App()
-tool.add_error_handler(LaunchRequired, on_launch_required)
 tool.add_route("/", Home())
 tool.add_route("/launch", Launched())
 tool.add_route("/items/{name:path}", Item())

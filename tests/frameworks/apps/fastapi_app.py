@@ -9,19 +9,13 @@ from fastapi.responses import PlainTextResponse, RedirectResponse, StreamingResp
 from starlette.routing import NoMatchFound
 from starlette.websockets import WebSocketDisconnect
 
-from ltiaas_middleware import LaunchRequired, require_launch
+from ltiaas_middleware import require_launch
 from ltiaas_middleware.asgi import LTIAASMiddleware
 
 from .contract import chunk, recorded, report
 from .mounting import asgi_site
 
 tool = FastAPI(openapi_url=None)
-
-
-# Around it, the middleware comes too late: FastAPI would have answered 500 already.
-@tool.exception_handler(LaunchRequired)
-async def on_launch_required(request: Request, error: LaunchRequired) -> Any:
-    return PlainTextResponse(error.description, 401)
 
 
 def link(connection: Any, name: str = "first") -> str:

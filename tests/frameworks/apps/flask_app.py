@@ -79,7 +79,7 @@ def teardown(error: BaseException | None) -> None:
 
 @app.get("/recorded")
 def read_recorded() -> Any:
-    return recorded.wait(request.args["key"], 2)
+    return recorded.wait(request.args["key"], int(request.args["times"]))
 
 
 @app.get("/required")

@@ -10,7 +10,7 @@ from litestar.connection import ASGIConnection, WebSocket
 from litestar.exceptions import WebSocketDisconnect
 from litestar.response import Redirect, Stream
 
-from ltiaas_middleware import LaunchRequired, require_launch
+from ltiaas_middleware import require_launch
 from ltiaas_middleware.asgi import LTIAASMiddleware
 
 from .contract import chunk, recorded, report
@@ -103,16 +103,11 @@ async def socket(socket: WebSocket) -> None:
         pass
 
 
-def on_launch_required(request: Request, error: LaunchRequired) -> Response[str]:
-    return Response(error.description, status_code=401)
-
-
 tool = Litestar(
     [
         *(home, launch, answer, item, go, sync_view, async_view),
         *(stream, later, read_recorded, required, socket),
     ],
-    exception_handlers={LaunchRequired: on_launch_required},
 )
 app = LTIAASMiddleware(tool)
 site = asgi_site(app)

@@ -132,8 +132,6 @@ app = Starlette(
         Route("/required", required),
         WebSocketRoute("/socket/{name}", socket),
     ],
-    # In the stack and not around it: Starlette answers 500 outermost, before anyone else sees
-    # LaunchRequired.
     middleware=[Middleware(LTIAASMiddleware)],
 )
 site = asgi_site(app)

@@ -4,6 +4,7 @@ from django.urls import path
 from notes import views
 
 urlpatterns = [
+    path("", views.landing),
     path("admin/", admin.site.urls),
     path("launch", views.notes, name="notes"),
     *staticfiles_urlpatterns(),

@@ -1,0 +1,1 @@
+"""An OAuth provider for allauth: the school's own Git server, which has GitHub's API."""
