@@ -10,9 +10,13 @@ from __future__ import annotations
 
 from flask import Flask, render_template_string, request
 
-from ltiaas_middleware import ApiError, LaunchExpired, require_launch
-from ltiaas_middleware.api.content_items import ContentItem
-from ltiaas_middleware.api.session import ApiSession
+from ltiaas_middleware import (
+    ApiError,
+    ContentItem,
+    ItemColumn,
+    LaunchExpired,
+    require_launch,
+)
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 
 SHELF = {
@@ -37,7 +41,7 @@ app = Flask(__name__)
 @app.get("/deep-linking")
 def pick() -> str | tuple[str, int]:
     """The picker."""
-    settings = require_launch().id_token.services.deep_linking
+    settings = require_launch().api.deep_linking_settings()
     if not settings.available:
         return "Open this from the content editor of your course.", 403
     # What an LMS does not say about is allowed (LTI Deep Linking 2.0 section 4.4.1.4).
@@ -52,20 +56,21 @@ def hand_back() -> str | tuple[str, int]:
     picked = [id for id in request.form.getlist("pick") if id in SHELF]
     items = [
         ContentItem(
-            # A launch of this address comes back to the tool with ?resource=… (wire.md).
-            url=f"{launch.credential.origin}/lti/launch?resource={id}",
+            # A launch of this URL comes back to the tool with ?resource=… (wire.md).
+            url=launch.launch_url(resource=id),
             title=SHELF[id],
             custom={"resource": id},
+            line_item=ItemColumn(score_maximum=10, resource_id=id),
         )
         for id in picked
     ]
     try:
-        with ApiSession(launch.credential) as api:
-            return api.deep_linking_form(items, message=f"{len(items)} added.")
+        return launch.api.deep_linking_form(items, message=f"{len(items)} added.")
     except LaunchExpired:
         return "This page is too old. Open it again from your course.", 401
     except ApiError as error:
-        app.logger.warning("deep linking failed: %s", error)
+        # Not the error's text, which may hold the LMS's words about a person.
+        app.logger.warning("deep linking failed: %s", error.summary)
         return "Your LMS could not be told. Try again in a moment.", 502
 
 

@@ -1,9 +1,9 @@
-# python examples/django_app.py runserver --noreload 5000
+# python examples/django_app.py runserver --noreload 8000
 """An LTI tool in Django, in one file. In production: ``gunicorn examples.django_app:app``.
 
 Start a local LTIAAS first, and give the tool the two variables that it prints:
 
-    python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch
+    python -m ltiaas_middleware sandbox --tool http://127.0.0.1:8000/launch
 """
 
 import os
@@ -72,8 +72,8 @@ def roster(request):
 def finish(request):
     launch = require_launch()
     column = launch.id_token.services.assignment_and_grades.line_item_id
-    if column is None:
-        return HttpResponse("The course keeps no grades for this activity.", status=409)
+    if column is None or not launch.has_role("Learner"):
+        return HttpResponse("There is no grade to hand in here.", status=409)
     # What the score is, is yours to work out.
     score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
     launch.api.submit_score(column, score)
@@ -92,8 +92,8 @@ def needs_a_launch(path):
     return not path.startswith("/admin/")
 
 
-# Settings come from LTIAAS_URL and LTIAAS_API_KEY. Django would answer LaunchRequired with 500;
-# with require, whoever comes without a launch is answered 401 before Django is asked.
+# Settings come from LTIAAS_URL and LTIAAS_API_KEY. With require, the middleware answers 401 to a
+# request without a launch, and Django is not asked.
 app = LTIAASMiddleware(get_wsgi_application(), require=needs_a_launch)
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-# gunicorn --bind 127.0.0.1:5000 --workers 2 examples.falcon_app:app
+# gunicorn --bind 127.0.0.1:8000 --workers 2 examples.falcon_app:app
 """An LTI tool in Falcon, on WSGI.
 
 Start a local LTIAAS first, and give the tool the two variables that it prints:
 
-    python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch
+    python -m ltiaas_middleware sandbox --tool http://127.0.0.1:8000/launch
 """
 
 from html import escape
@@ -57,8 +57,8 @@ class Finish:
     def on_post(self, req, resp):
         launch = require_launch()
         column = launch.id_token.services.assignment_and_grades.line_item_id
-        if column is None:
-            raise falcon.HTTPConflict(title="The course keeps no grades for this activity.")
+        if column is None or not launch.has_role("Learner"):
+            raise falcon.HTTPConflict(title="There is no grade to hand in here.")
         # What the score is, is yours to work out.
         score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
         launch.api.submit_score(column, score)

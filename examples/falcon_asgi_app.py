@@ -1,9 +1,9 @@
-# uvicorn examples.falcon_asgi_app:app --port 5000 --workers 2
-"""An LTI tool in Falcon, on ASGI, with httpx (``pip install ltiaas-middleware[async]``).
+# uvicorn examples.falcon_asgi_app:app --port 8000 --workers 2
+"""An LTI tool in Falcon, on ASGI, with httpx2 (``pip install ltiaas-middleware[async]``).
 
 Start a local LTIAAS first, and give the tool the two variables that it prints:
 
-    python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch
+    python -m ltiaas_middleware sandbox --tool http://127.0.0.1:8000/launch
 """
 
 from html import escape
@@ -11,7 +11,7 @@ from html import escape
 import falcon
 import falcon.asgi
 
-from ltiaas_middleware import LaunchRequired, Score, require_launch
+from ltiaas_middleware import Score, require_launch
 from ltiaas_middleware.asgi import LTIAASMiddleware
 
 # Falcon builds no URLs by name. req.prefix is where the app is mounted, the launch included: put it
@@ -61,22 +61,15 @@ class Finish:
     async def on_post(self, req, resp):
         launch = require_launch()
         column = launch.id_token.services.assignment_and_grades.line_item_id
-        if column is None:
-            raise falcon.HTTPConflict(title="The course keeps no grades for this activity.")
+        if column is None or not launch.has_role("Learner"):
+            raise falcon.HTTPConflict(title="There is no grade to hand in here.")
         # What the score is, is yours to work out.
         score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
         await launch.async_api.submit_score(column, score)
         raise falcon.HTTPSeeOther(f"{req.prefix}/launch")
 
 
-async def on_launch_required(req, resp, error, params):
-    raise falcon.HTTPUnauthorized(description=error.description)
-
-
 tool = falcon.asgi.App()
-# Falcon answers 500 to what it does not know. (Or LTIAASMiddleware(tool, require=True), where every
-# page needs a launch.)
-tool.add_error_handler(LaunchRequired, on_launch_required)
 tool.add_route("/launch", Start())
 tool.add_route("/roster", Roster())
 tool.add_route("/finish", Finish())

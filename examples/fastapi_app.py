@@ -1,9 +1,9 @@
-# uvicorn examples.fastapi_app:app --port 5000 --workers 2
-"""An LTI tool in FastAPI, with httpx (``pip install ltiaas-middleware[async]``).
+# uvicorn examples.fastapi_app:app --port 8000 --workers 2
+"""An LTI tool in FastAPI, with httpx2 (``pip install ltiaas-middleware[async]``).
 
 Start a local LTIAAS first, and give the tool the two variables that it prints:
 
-    python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch
+    python -m ltiaas_middleware sandbox --tool http://127.0.0.1:8000/launch
 """
 
 from html import escape
@@ -16,8 +16,7 @@ from ltiaas_middleware import Launch, Score, require_launch
 from ltiaas_middleware.asgi import LTIAASMiddleware
 
 app = FastAPI()
-# Settings come from LTIAAS_URL and LTIAAS_API_KEY. Added like this it answers LaunchRequired with
-# 401; around the app, LTIAASMiddleware(app), it comes too late: FastAPI would have answered 500.
+# Settings come from LTIAAS_URL and LTIAAS_API_KEY.
 app.add_middleware(LTIAASMiddleware)
 
 PAGE = """<!doctype html>
@@ -70,8 +69,8 @@ async def roster(request: Request, launch: TheLaunch) -> str:
 @app.post("/finish")
 async def finish(request: Request, launch: TheLaunch) -> RedirectResponse:
     column = launch.id_token.services.assignment_and_grades.line_item_id
-    if column is None:
-        raise HTTPException(409, "The course keeps no grades for this activity.")
+    if column is None or not launch.has_role("Learner"):
+        raise HTTPException(409, "There is no grade to hand in here.")
     # What the score is, is yours to work out.
     score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
     await launch.async_api.submit_score(column, score)

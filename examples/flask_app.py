@@ -1,9 +1,9 @@
-# flask --app examples/flask_app.py run --port 5000
+# flask --app examples/flask_app.py run --port 8000
 """An LTI tool in Flask.
 
 Start a local LTIAAS first, and give the tool the two variables that it prints:
 
-    python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch
+    python -m ltiaas_middleware sandbox --tool http://127.0.0.1:8000/launch
 """
 
 from flask import Flask, abort, redirect, render_template_string, url_for
@@ -32,7 +32,7 @@ ROSTER = """<!doctype html>
 
 @app.get("/launch")
 def launch():
-    # Without a launch this is a 401: LaunchRequired is an HTTP error to Flask.
+    # Without a launch, the middleware answers 401.
     return render_template_string(PAGE, token=require_launch().id_token)
 
 
@@ -48,8 +48,8 @@ def roster():
 def finish():
     launch = require_launch()
     column = launch.id_token.services.assignment_and_grades.line_item_id
-    if column is None:
-        abort(409, "The course keeps no grades for this activity.")
+    if column is None or not launch.has_role("Learner"):
+        abort(409, "There is no grade to hand in here.")
     # What the score is, is yours to work out.
     score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
     launch.api.submit_score(column, score)

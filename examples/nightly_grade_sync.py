@@ -13,8 +13,12 @@ What keeps a grade from being sent twice:
   if the LMS shows something else by now: a late penalty, or a teacher's own correction, which must
   not be overwritten every night.
 - What does not stand in it is looked up in the LMS before it is sent, and again whenever the answer
-  to sending it was lost. So a run that was killed between sending and writing down, a connection
-  that broke, and a ledger that was deleted double nothing either.
+  to sending it was lost or the LMS has something as new (409). So a run that was killed between
+  sending and writing down, a connection that broke, and a ledger that was deleted double nothing
+  either.
+
+Some LMSes compare timestamps by whole seconds and drop what is not newer. So a changed grade is
+sent with a timestamp at least a second after the last one of its student.
 
 Exit status: 0 all is well, 1 something failed (the summary says what and why), 2 could not start.
 """
@@ -28,28 +32,33 @@ import json
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from ltiaas_middleware.api.exchange import Limits
-from ltiaas_middleware.api.gradebook import Result, Score
-from ltiaas_middleware.api.session import ApiSession
-from ltiaas_middleware.errors import (
+from ltiaas_middleware import (
+    ApiError,
     ApiKeyRejected,
+    ApiSession,
     InvalidRequest,
     LTIAASError,
     RateLimited,
+    Result,
+    RetryPolicy,
+    Score,
     SettingsError,
     UpstreamError,
 )
-from ltiaas_middleware.service_keys import Place, ServiceKeyStore, StoredServiceKey
+from ltiaas_middleware.service_keys import ActivityKey, ServiceKeyStore, StoredServiceKey
 
 REQUIRED = ("platform_id", "user_id", "score", "maximum", "graded_at")
 TRIES = 4
 """How often one grade is sent at most, with a look at the LMS between each two."""
-LONGEST_WAIT = 300.0
+CONFLICT = 409
+"""How an LMS refuses a score that is not newer than the one it has (AGS 2.0 section 3.4.7)."""
+LONGEST_WAIT = 30.0
 """Seconds. An LMS that wants us to wait longer is left for the next night."""
 
 
@@ -74,6 +83,12 @@ class Grade(NamedTuple):
         same_points = abs(result.score - given / of * (result.maximum or 1)) < 0.01
         return same_points and self.score.comment in (None, result.comment)
 
+    def is_there(self, results: Iterable[Result]) -> bool:
+        """Whether an LMS that refuses the grade as not new holds it: some give no result of 0."""
+        own = [result for result in results if result.user_id == self.score.user_id]
+        unscored = all(result.score is None for result in own)
+        return any(map(self.is_shown_by, own)) or (self.score.score_given == 0 and unscored)
+
 
 class Failed(NamedTuple):
     """What did not work, and why."""
@@ -91,24 +106,49 @@ class Ledger:
         self._file.execute("PRAGMA locking_mode=EXCLUSIVE")
         self._file.execute("BEGIN EXCLUSIVE")
         self._file.execute(
-            "CREATE TABLE IF NOT EXISTS sent "
-            "(activity TEXT, user_id TEXT, grade TEXT, PRIMARY KEY (activity, user_id))"
+            "CREATE TABLE IF NOT EXISTS grades (activity TEXT, line_item TEXT, user_id TEXT, "
+            "grade TEXT, stamp REAL, arrived INTEGER, PRIMARY KEY (activity, line_item, user_id))"
         )
         self._file.execute("COMMIT")
 
-    def has(self, place: Place, grade: Grade) -> bool:
+    def has(self, place: ActivityKey, grade: Grade) -> bool:
         """Whether this very grade was sent."""
-        found = self._file.execute(
-            "SELECT grade FROM sent WHERE activity = ? AND user_id = ?",
-            (place.digest, grade.score.user_id),
-        ).fetchone()
-        return found is not None and found[0] == grade.digest
+        digest, _, arrived = self._row(place, grade)
+        return bool(arrived) and digest == grade.digest
 
-    def note(self, place: Place, grade: Grade) -> None:
+    def begin(self, place: ActivityKey, grade: Grade) -> Score:
+        """Write down that it is about to be sent, and with which timestamp."""
+        digest, last, _ = self._row(place, grade)
+        graded_at = grade.score.timestamp
+        assert graded_at is not None
+        stamp = graded_at.timestamp()
+        if last is not None:
+            stamp = last if digest == grade.digest else max(stamp, last + 1)
+        self._write(place, grade, stamp, arrived=False)
+        moment = datetime.fromtimestamp(0, timezone.utc) + timedelta(seconds=stamp)
+        return replace(grade.score, timestamp=moment)
+
+    def note(self, place: ActivityKey, grade: Grade) -> None:
         """Write down that it was sent."""
+        assert grade.score.timestamp is not None
+        digest, stamp, _ = self._row(place, grade)
+        if digest != grade.digest or stamp is None:
+            stamp = grade.score.timestamp.timestamp()
+        self._write(place, grade, stamp, arrived=True)
+
+    def _row(self, place: ActivityKey, grade: Grade) -> tuple[str | None, float | None, int]:
+        found: tuple[str | None, float | None, int] | None = self._file.execute(
+            "SELECT grade, stamp, arrived FROM grades "
+            "WHERE activity = ? AND line_item = ? AND user_id = ?",
+            (place.digest, grade.line_item_id or "", grade.score.user_id),
+        ).fetchone()
+        return found or (None, None, 0)
+
+    def _write(self, place: ActivityKey, grade: Grade, stamp: float, *, arrived: bool) -> None:
+        key = (place.digest, grade.line_item_id or "", grade.score.user_id)
         self._file.execute(
-            "INSERT OR REPLACE INTO sent VALUES (?, ?, ?)",
-            (place.digest, grade.score.user_id, grade.digest),
+            "INSERT OR REPLACE INTO grades VALUES (?, ?, ?, ?, ?, ?)",
+            (*key, grade.digest, stamp, arrived),
         )
 
     def close(self) -> None:
@@ -122,7 +162,7 @@ class Activity:
     def __init__(
         self,
         api: ApiSession,
-        place: Place,
+        place: ActivityKey,
         ledger: Ledger,
         sleep: Callable[[float], None],
     ) -> None:
@@ -161,9 +201,10 @@ class Activity:
         return failed
 
     def _send(self, column: str, grade: Grade) -> None:
+        score = self._ledger.begin(self._place, grade)
         for tried in range(1, TRIES + 1):
             try:
-                self._api.submit_score(column, grade.score)
+                self._api.submit_score(column, score)
             except (RateLimited, UpstreamError) as error:
                 wait = error.retry_after if error.retry_after is not None else 0.25 * 2**tried
                 if tried == TRIES or wait > LONGEST_WAIT:
@@ -173,6 +214,12 @@ class Activity:
                 there = self._api.scores(column, user_id=grade.score.user_id)
                 if not any(map(grade.is_shown_by, there)):
                     continue
+            except ApiError as error:
+                if error.status != CONFLICT:
+                    raise
+                # The LMS has one that is as new: this very one, whose answer was lost?
+                if not grade.is_there(self._api.scores(column, user_id=grade.score.user_id)):
+                    raise
             return
 
     def _column(self, grade: Grade) -> str:
@@ -188,16 +235,16 @@ class Activity:
         return self._own_column
 
 
-def read_grades(lines: TextIO) -> tuple[dict[Place, list[Grade]], list[Failed]]:
+def read_grades(lines: TextIO) -> tuple[dict[ActivityKey, list[Grade]], list[Failed]]:
     """The CSV by activity, and the lines of it that cannot be."""
     table = csv.DictReader(lines)
     missing = [name for name in REQUIRED if name not in (table.fieldnames or ())]
     if missing:
         raise ValueError(f"the CSV has no column {', '.join(missing)}")
-    grades: dict[Place, list[Grade]] = {}
+    grades: dict[ActivityKey, list[Grade]] = {}
     failed = []
     for row in table:
-        place = Place(
+        place = ActivityKey(
             row["platform_id"], row.get("context_id") or None, row.get("resource_link_id") or None
         )
         try:
@@ -213,12 +260,20 @@ def read_grades(lines: TextIO) -> tuple[dict[Place, list[Grade]], list[Failed]]:
             failed.append(Failed(f"line {table.line_num} of the CSV", str(error)))
             continue
         grades.setdefault(place, []).append(Grade(score, row.get("line_item_id") or None))
-    return grades, failed
+    return {place: _latest(found) for place, found in grades.items()}, failed
+
+
+def _latest(grades: list[Grade]) -> list[Grade]:
+    """Of several grades of one student in one column, the last."""
+    found: dict[tuple[str, str | None], Grade] = {}
+    for grade in sorted(grades, key=lambda grade: grade.score.timestamp or datetime.max):
+        found[grade.score.user_id, grade.line_item_id] = grade
+    return list(found.values())
 
 
 def sync(
     store: ServiceKeyStore,
-    grades: dict[Place, list[Grade]],
+    grades: dict[ActivityKey, list[Grade]],
     ledger: Ledger,
     *,
     progress: Callable[[str], None],
@@ -227,9 +282,9 @@ def sync(
     """Send all grades, activity by activity, whatever fails on the way."""
     failed: list[Failed] = []
     without_key = dict(grades)
-    activities = (key for key in store.all() if without_key.pop(key.place, None) is not None)
+    activities = (key for key in store.all() if without_key.pop(key.activity_key, None) is not None)
     for number, key in enumerate(activities, 1):
-        place = key.place
+        place = key.activity_key
         new = [grade for grade in grades[place] if not ledger.has(place, grade)]
         failures, sent = _sync_activity(key, new, ledger, sleep) if new else ([], 0)
         failed += failures
@@ -250,13 +305,13 @@ def _sync_activity(
     key: StoredServiceKey, grades: list[Grade], ledger: Ledger, sleep: Callable[[float], None]
 ) -> tuple[list[Failed], int]:
     try:
-        activity = Activity(key.api, key.place, ledger, sleep)
+        activity = Activity(key.api, key.activity_key, ledger, sleep)
     except LTIAASError as error:
-        return [Failed(_name(key.place), str(error))], 0
+        return [Failed(_name(key.activity_key), str(error))], 0
     return activity.send(grades), activity.sent
 
 
-def _name(place: Place) -> str:
+def _name(place: ActivityKey) -> str:
     return " / ".join(id or "-" for id in place)
 
 
@@ -273,7 +328,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with options.csv.open(newline="", encoding="utf-8-sig") as lines:
             grades, failed = read_grades(lines)
-        store = ServiceKeyStore.from_env(limits=Limits(deadline=LONGEST_WAIT))
+        store = ServiceKeyStore.from_env(
+            retry_policy=RetryPolicy(timeout=300, max_retry_after=LONGEST_WAIT)
+        )
         ledger = Ledger(options.ledger)
     except (OSError, ValueError, SettingsError) as error:
         _say(f"cannot start: {error}")

@@ -1,9 +1,9 @@
-# python examples/wsgi_app.py 5000
+# python examples/wsgi_app.py 8000
 """An LTI tool in plain WSGI, without a framework, on Werkzeug's development server.
 
 Start a local LTIAAS first, and give the tool the two variables that it prints:
 
-    python -m ltiaas_middleware sandbox --tool http://127.0.0.1:5000/launch
+    python -m ltiaas_middleware sandbox --tool http://127.0.0.1:8000/launch
 """
 
 import sys
@@ -62,8 +62,8 @@ def roster(root):
 def finish(root):
     launch = require_launch()
     column = launch.id_token.services.assignment_and_grades.line_item_id
-    if column is None:
-        return "409 Conflict", [], "The course keeps no grades for this activity."
+    if column is None or not launch.has_role("Learner"):
+        return "409 Conflict", [], "There is no grade to hand in here."
     # What the score is, is yours to work out.
     score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
     launch.api.submit_score(column, score)
