@@ -1,6 +1,6 @@
-"""``python -m benchmarks [--short] [--row N]…``: one table, with a verdict for every bar.
+"""``python -m benchmarks [--short] [--row N]…``: one table, with a verdict for every target.
 
-Exits with 1 only where something could not be run: a missed bar is a line of the table, because a
+Exits with 1 only if something could not be run: a missed target is a line of the table, because a
 time on somebody else's machine proves nothing.
 """
 
@@ -33,7 +33,7 @@ def main() -> int:
             except Exception:  # noqa: BLE001 - the other rows are run all the same
                 failed = True
                 traceback.print_exc()
-                lines.append(Line(number, f"{ROWS[number][0]}: failed to run", ""))
+                lines.append(Line(f"{ROWS[number][0]}: failed to run", "", row=number))
     print(table(lines))
     return 1 if failed else 0
 

@@ -1,4 +1,4 @@
-"""Rows 1 and 2: what the middleware adds to an app that does next to nothing, beside what others
+"""Rows 5 and 7: what the middleware adds to an app that does next to nothing, beside what others
 add to the same."""
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
-import flask
 import itsdangerous
 from starlette.middleware.sessions import SessionMiddleware
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ltiaas_middleware import asgi, current_launch, wsgi
 
@@ -25,95 +23,54 @@ _FULL, _SHORT = 600, 3
 
 
 def asgi_row(short: bool) -> list[Line]:
-    """Row 1."""
+    """Row 5."""
     return asyncio.run(_asgi(_SHORT if short else _FULL))
 
 
-def wsgi_row(short: bool) -> list[Line]:
-    """Row 2."""
-    rounds = _SHORT if short else _FULL
+def cookies_row(short: bool) -> list[Line]:
+    """Row 7."""
     token = launches.ltik()
-    ours = launches.offline(wsgi.LTIAASMiddleware(_wsgi_app, **launches.LTIAAS))
-    bearing = launches.offline(wsgi.LTIAASMiddleware(_wsgi_app, **launches.LTIAAS, bearer=True))
-    for middleware in (ours, bearing):
-        assert not isinstance(middleware._authenticator.verify(token), Exception)
-    mount, cookie = launches.cookie_of(ours, token)
-    plain = launches.environ("/page")
-    on_path = launches.environ(f"{mount}/page", Cookie=cookie)
-    with_ltik = launches.environ("/page", f"ltik={token}", launches.FETCH)
-    with_bearer = launches.environ("/page", "", launches.FETCH, Authorization=f"Bearer {token}")
-    flask_app, flask_case = flask.Flask("benchmarks"), "Flask's dispatch"
-    flask_app.add_url_rule("/page", view_func=lambda: "hello")
-    requests: dict[str, tuple[Any, dict[str, Any]]] = {
-        "bare": (_wsgi_app, plain),
-        "pass-through": (ours, plain),
-        "launch path with cookie": (ours, on_path),
-        "?ltik= in place": (ours, with_ltik),
-        "bearer": (bearing, with_bearer),
-        "ProxyFix": (ProxyFix(_wsgi_app), plain),
-        "ProxyFix, Flask's advice": (
-            ProxyFix(_wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1),
-            {**plain, "HTTP_X_FORWARDED_PREFIX": "/tool"},
-        ),
-        flask_case: (flask_app, plain),
-        "a request led back into its launch": (ours, _astray(mount)),
-    }
-    setting = []
-    for cookies in (1, 3):
+    most = 3
+    requests: dict[str, tuple[Any, dict[str, Any]]] = {}
+    middlewares = []
+    for cookies in (0, most):
         app = _sets_cookies(cookies)
-        setting.append(launches.offline(wsgi.LTIAASMiddleware(app, **launches.LTIAAS)))
-        assert not isinstance(setting[-1]._authenticator.verify(token), Exception)
-        requests[f"bare, {cookies} cookies"] = app, plain
-        requests[f"launch, {cookies} cookies"] = setting[-1], on_path
-        _check_cookies(setting[-1], on_path, mount, cookies)
-    _check_led_back(*requests["a request led back into its launch"], mount)
-    _check_wsgi(ours, plain, None)
-    for name in ("launch path with cookie", "?ltik= in place", "bearer"):
-        _check_wsgi(*requests[name], token)
-    fixed = dict(plain)
-    requests["ProxyFix"][0](fixed, _start_response)
-    assert fixed["REMOTE_ADDR"] == "192.0.2.7"
+        ours = launches.offline(wsgi.LTIAASMiddleware(app, **launches.LTIAAS))
+        assert not isinstance(ours._authenticator.verify(token), Exception)
+        mount, cookie = launches.cookie_of(ours, token)
+        on_path = launches.environ(f"{mount}/page", Cookie=cookie)
+        _check_cookies(ours, on_path, mount, cookies)
+        # One worker: with several, each of these requests looks into what they share.
+        alone = wsgi.LTIAASMiddleware(app, **{**launches.LTIAAS, "cache": "memory"})
+        assert not isinstance(launches.offline(alone)._authenticator.verify(token), Exception)
+        by_path = launches.environ(f"{mount}/page")
+        _check_jar(alone, by_path, cookies)
+        requests[f"bare, {cookies}"] = app, launches.environ("/page")
+        requests[f"by name, {cookies}"] = ours, on_path
+        requests[f"by jar, {cookies}"] = alone, by_path
+        middlewares += [ours, alone]
     cases = {name: _wsgi_case(app, environ) for name, (app, environ) in requests.items()}
-    costs = interleaved(cases, rounds)
-    for middleware in (ours, bearing, *setting):
+    costs = interleaved(cases, _SHORT if short else _FULL)
+    for middleware in middlewares:
         middleware.close()
-
-    def line(name: str, to: str = "ProxyFix", bar: float | None = None) -> Line:
-        ratio = costs.ratio(name, to, "bare")
-        return Line(2, f"WSGI, {name} / {to}", f"{costs.over(name, 'bare'):.2f} µs", ratio, bar)
-
-    dispatch = f"Flask: {costs.over(flask_case, 'bare'):.0f} µs"
-    flask_ratio = costs.ratio("launch path with cookie", flask_case, "bare")
+    none = costs.over("by name, 0", "bare, 0")
+    each = (costs.over(f"by name, {most}", f"bare, {most}") - none) / most
+    empty = costs.over("by jar, 0", "bare, 0")
+    kept = (costs.over(f"by jar, {most}", f"bare, {most}") - empty) / most
     return [
-        Line(2, "WSGI, bare app", f"{costs.of('bare'):.2f} µs"),
-        Line(2, "WSGI, ProxyFix (its defaults)", f"{costs.over('ProxyFix', 'bare'):.2f} µs"),
-        line("launch path with cookie"),
-        line("pass-through", bar=0.2),
-        line("?ltik= in place"),
-        line("bearer"),
-        line("launch path with cookie", "ProxyFix, Flask's advice"),
-        line("pass-through", "ProxyFix, Flask's advice"),
-        Line(2, "WSGI, launch path with cookie / Flask's dispatch", dispatch, flask_ratio),
-        *(
-            Line(
-                2,
-                f"WSGI, launch path where the app sets {cookies} cookie{'s' * (cookies > 1)}",
-                f"{costs.over(f'launch, {cookies} cookies', f'bare, {cookies} cookies'):.2f} µs",
-            )
-            for cookies in (1, 3)
-        ),
-        Line(
-            2,
-            "WSGI, a request led back into its launch",
-            f"{costs.over('a request led back into its launch', 'bare'):.2f} µs",
-        ),
+        Line("WSGI, a page of a launch without cookies of the app's", f"{none:.2f} µs"),
+        Line("WSGI, each cookie of the app's, by name (µs)", f"{each:.2f} µs", each, 7),
+        Line("WSGI, the same page in a browser that keeps no cookies", f"{empty:.2f} µs"),
+        Line("WSGI, each cookie of the app's, by jar (µs)", f"{kept:.2f} µs", kept, 7),
     ]
 
 
 async def _asgi(rounds: int) -> list[Line]:
     token = launches.ltik()
     ours = launches.offline(asgi.LTIAASMiddleware(_asgi_app, **launches.LTIAAS))
-    bearing = launches.offline(asgi.LTIAASMiddleware(_asgi_app, **launches.LTIAAS, bearer=True))
+    bearing = launches.offline(
+        asgi.LTIAASMiddleware(_asgi_app, **launches.LTIAAS, ltik_headers=["Authorization"])
+    )
     for middleware in (ours, bearing):
         assert not isinstance(middleware._authenticator.verify(token), Exception)
     mount, cookie = launches.cookie_of(ours, token)
@@ -141,13 +98,6 @@ async def _asgi(rounds: int) -> list[Line]:
     opened = dict(with_session)
     await session(opened, _receive, _send)
     assert dict(opened["session"]).keys() == {"filling"}
-    try:
-        from asgi_correlation_id import CorrelationIdMiddleware
-    except ImportError:
-        pass
-    else:
-        requests["asgi-correlation-id"] = (CorrelationIdMiddleware(_asgi_app), plain)
-
     loop_cases = {name: _asgi_batch(app, scope) for name, (app, scope) in requests.items()}
     kept: dict[str, list[float]] = {name: [] for name in loop_cases}
     for number in range(rounds + 1):
@@ -161,24 +111,21 @@ async def _asgi(rounds: int) -> list[Line]:
     for middleware in (ours, bearing, naming):
         middleware.close()
 
-    def line(name: str, to: str, bar: float | None = None) -> Line:
+    def line(name: str, to: str, target: float | None = None) -> Line:
         ratio = costs.ratio(name, to, "bare")
-        return Line(1, f"ASGI, {name} / {to}", f"{costs.over(name, 'bare'):.2f} µs", ratio, bar)
+        return Line(f"ASGI, {name} / {to}", f"{costs.over(name, 'bare'):.2f} µs", ratio, target)
 
     with_it, without = "SessionMiddleware", "SessionMiddleware, no session"
     lines = [
-        Line(1, "ASGI, bare app", f"{costs.of('bare'):.2f} µs"),
-        Line(1, f"ASGI, {with_it} (a cookie as long)", f"{costs.over(with_it, 'bare'):.2f} µs"),
-        Line(1, f"ASGI, {without}", f"{costs.over(without, 'bare'):.2f} µs"),
-        line("launch path with cookie", with_it, 0.35),
-        line("the same, user and course read", with_it, 0.45),
-        line("pass-through", without, 0.3),
+        Line("ASGI, bare app", f"{costs.of('bare'):.2f} µs"),
+        Line(f"ASGI, {with_it} (a cookie as long)", f"{costs.over(with_it, 'bare'):.2f} µs"),
+        Line(f"ASGI, {without}", f"{costs.over(without, 'bare'):.2f} µs"),
+        line("launch path with cookie", with_it, 0.47),
+        line("the same, user and course read", with_it, 0.57),
+        line("pass-through", without, 0.35),
         line("?ltik= in place", with_it),
         line("bearer", with_it),
     ]
-    if "asgi-correlation-id" in kept:
-        lines.append(line("launch path with cookie", "asgi-correlation-id"))
-        lines.append(line("pass-through", "asgi-correlation-id"))
     return lines
 
 
@@ -208,13 +155,6 @@ def _sets_cookies(number: int) -> Any:
     return app
 
 
-def _astray(mount: str) -> dict[str, Any]:
-    """What a launch's page asks for outside of its launch."""
-    referer = f"https://{launches.BROWSER['Host']}{mount}/page"
-    headers = {"Referer": referer, "Sec-Fetch-Dest": "empty"}
-    return launches.environ("/page", "", launches.FETCH, **headers)
-
-
 def _started(app: Any, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]]]:
     started: list[Any] = []
     app(dict(environ), lambda *status_and_headers: started.append(status_and_headers))
@@ -229,9 +169,12 @@ def _check_cookies(app: Any, environ: dict[str, Any], mount: str, number: int) -
     assert all(f"Path={mount};" in value and "Partitioned" in value for value in found)
 
 
-def _check_led_back(app: Any, environ: dict[str, Any], mount: str) -> None:
-    status, headers = _started(app, environ)
-    assert (status[:3], dict(headers)["Location"]) == ("307", f"{mount}/page")
+def _check_jar(app: Any, environ: dict[str, Any], number: int) -> None:
+    """The app's cookies are kept: the next request has them."""
+    _started(app, environ)
+    again = dict(environ)
+    app(again, _start_response)
+    assert again.get("HTTP_COOKIE", "").count("session") == number
 
 
 def _start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
@@ -260,21 +203,6 @@ async def _receive() -> dict[str, Any]:
 
 async def _send(message: Any) -> None:
     return None
-
-
-def _check_wsgi(middleware: Any, environ: dict[str, Any], token: str | None) -> None:
-    seen = []
-
-    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        seen.append((environ["PATH_INFO"], repr(environ), current_launch()))
-        return _wsgi_app(environ, start_response)
-
-    middleware.app, inner = app, middleware.app
-    try:
-        assert middleware(dict(environ), _start_response) is _BODY
-    finally:
-        middleware.app = inner
-    _check(seen, token)
 
 
 async def _check_asgi(middleware: Any, scope: dict[str, Any], token: str | None) -> None:

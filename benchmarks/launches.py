@@ -11,6 +11,9 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
+from ltiaas_middleware import IdToken
+from ltiaas_middleware.api.decoded import Decoded
+
 LTIAAS = {"url": "http://localhost:1", "api_key": "7d1c3f0e-0000-4000-8000-000000000006"}
 #: Characters of an ltik: what wire.md has seen lies between 300 and 900.
 LTIK_LENGTH = 700
@@ -77,10 +80,11 @@ class Upstream:
         self.calls = 0
         self._wait = wait
 
-    def id_token(self, ltik: str) -> bytes:
+    def id_token(self, ltik: str) -> Decoded:
         self.calls += 1
         self._wait()
-        return claims()
+        document = claims()
+        return Decoded(document, IdToken.parse(json.loads(document)))
 
 
 def offline(middleware: Any, upstream: Upstream | None = None) -> Any:

@@ -1,8 +1,9 @@
 """A stand-in for LTIAAS that costs next to nothing, so that a crowd can be sent to it.
 
-``python -m benchmarks.ltiaas LATENCY FAILING LIMIT``: seconds, a share of its answers, and answers
-a second beyond which it says 429 (0: no limit). It prints its address, and serves until its input
-ends. ``/counts`` tells how often it gave each status.
+``python -m benchmarks.ltiaas LATENCY FAILING LIMIT VALUES``: seconds, a share of its answers,
+answers a second beyond which it says 429 (0: no limit), and further values in an ID token. It
+prints its address, and serves until its input ends. ``/counts`` tells how often it gave each
+status.
 """
 
 from __future__ import annotations
@@ -21,10 +22,18 @@ from . import launches
 
 
 @contextlib.contextmanager
-def running(latency: float, failing: float, limit: int) -> Iterator[str]:
+def running(latency: float, failing: float, limit: int, values: int = 0) -> Iterator[str]:
     """Start one; gives its address."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.ltiaas", str(latency), str(failing), str(limit)],
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.ltiaas",
+            str(latency),
+            str(failing),
+            str(limit),
+            str(values),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -40,13 +49,15 @@ def running(latency: float, failing: float, limit: int) -> Iterator[str]:
 
 
 class _StandIn:
-    def __init__(self, latency: float, failing: float, limit: int) -> None:
+    def __init__(self, latency: float, failing: float, limit: int, values: int) -> None:
         self._latency = latency
         self._failing = failing
         self._limit = limit
         self._counts: Counter[int] = Counter()
         self._second, self._in_second = 0, 0
-        self._claims = launches.claims()
+        claims = json.loads(launches.claims())
+        claims["custom"] |= {f"v{number}": f"{number:08}" for number in range(values)}
+        self._claims = json.dumps(claims).encode()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -86,12 +97,12 @@ def _answer(status: int, body: bytes) -> bytes:
     return head.encode() + body
 
 
-async def _main(latency: float, failing: float, limit: int) -> None:
-    stand_in = _StandIn(latency, failing, limit)
+async def _main(latency: float, failing: float, limit: int, values: int) -> None:
+    stand_in = _StandIn(latency, failing, limit, values)
     server = await asyncio.start_server(stand_in.serve, "127.0.0.1", 0, backlog=1024)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await asyncio.to_thread(sys.stdin.read)
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(float(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(_main(float(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))

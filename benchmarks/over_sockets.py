@@ -1,5 +1,4 @@
-"""Row 3: tools on real servers, loaded in turn: a page of a course, bare and wrapped, and short
-pages that name a user, by a launch and by a session."""
+"""Row 6: tools on real servers, loaded in turn: a page of a course, bare and wrapped."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ import requests
 
 from tests.servers import running
 
-from . import launches, ltiaas, naming, sandbox
+from . import sandbox
 from .load import Load, load, program
 from .report import Line
 
@@ -22,13 +21,10 @@ _CONNECTIONS = 8
 
 
 def row(short: bool) -> list[Line]:
-    """Row 3."""
+    """Row 6."""
     return [
         *_under("uvicorn", uvicorn, "asgi", short),
         *_under("gunicorn", gunicorn, "wsgi", short),
-        *_naming("starlette", "uvicorn", uvicorn, short, bar=1.1),
-        *_naming("flask", "gunicorn", gunicorn, short),
-        *_naming("django", "gunicorn", gunicorn, short),
     ]
 
 
@@ -125,46 +121,9 @@ def _under(server: str, command: _Command, kind: str, short: bool) -> list[Line]
     again, _, rates_again, _ = figures("bare again")
     what = f"{server}, requests per second ({program()})"
     return [
-        Line(3, f"{what}: wrapped / bare", rates, rate, 0.95, least=True),
-        Line(3, f"{what}: bare / bare, for comparison", rates_again, again),
-        Line(3, f"{server}, 99th percentile of the time to answer: wrapped / bare", tails, p99),
-    ]
-
-
-def _naming(
-    framework: str, server: str, command: _Command, short: bool, *, bar: float | None = None
-) -> list[Line]:
-    """A page that names user and course, by a launch and by the framework's own session."""
-    pages: dict[str, _Page] = {}
-    with contextlib.ExitStack() as stack:
-        url = stack.enter_context(ltiaas.running(0, 0, 0))
-        env = {"LTIAAS_URL": url, "LTIAAS_API_KEY": launches.LTIAAS["api_key"]}
-        for name in ("nobody", "session", "launch"):
-            app = f"naming:{framework}_{name}"
-            started = stack.enter_context(running(command(app), env=env, probe="/nobody"))
-            pages[name] = _Page(f"{started.url}/{name}", "")
-        sign_in = requests.get(urljoin(pages["session"].url, "sign-in"), timeout=10)
-        session = sign_in.headers["Set-Cookie"].partition(";")[0]
-        pages["session"] = pages["session"]._replace(cookie=session)
-        pages["launch"] = _launched(pages["launch"].url, launches.ltik())
-        # What nobody reads is sent all the same.
-        pages["nobody"] = pages["nobody"]._replace(cookie=session)
-        said = {
-            name: requests.get(page.url, headers={"Cookie": page.cookie}, timeout=10).text
-            for name, page in pages.items()
-        }
-        assert said["nobody"] == naming.NOBODY
-        assert said["launch"] == said["session"] == naming.NAMED, said
-        kept = _loaded(pages, short)
-    rates = ", ".join(
-        f"{name} {median(one.rate for one in kept[name]):.0f}/s"
-        for name in ("launch", "session", "nobody")
-    )
-    what = f"{framework.title()} on {server}, user and course named: by a launch / "
-    ours = _rates(kept, "launch", "session")
-    return [
-        Line(3, f"{what}by its own session", rates, ours, bar, least=True),
-        Line(3, f"{what}a page that names nobody", rates, _rates(kept, "launch", "nobody")),
+        Line(f"{what}: wrapped / bare", rates, rate, 0.95, least=True),
+        Line(f"{what}: bare / bare, for comparison", rates_again, again),
+        Line(f"{server}, 99th percentile of the time to answer: wrapped / bare", tails, p99),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Row 8: what a launch adds to a page of Flask's and of Django's, beside what a tool would use in
+"""Row 4: what a launch adds to a page of Flask's and of Django's, beside what a tool would use in
 its place."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FULL, _SHORT = 400, 3
 
 
 def row(short: bool) -> list[Line]:
-    """Row 8."""
+    """Row 4."""
     rounds = _SHORT if short else _FULL
     return [*_under_flask(rounds), *_under_django(rounds)]
 
@@ -51,15 +51,15 @@ def _under_flask(rounds: int) -> list[Line]:
     for middleware in middlewares:
         middleware.close()
 
-    def line(name: str, to: str, what: str, bar: float | None = None) -> Line:
+    def line(name: str, to: str, what: str, target: float | None = None) -> Line:
         ratio = costs.ratio(name, to, "bare")
-        return Line(8, f"under Flask, {what}", f"{costs.over(name, 'bare'):.1f} µs", ratio, bar)
+        return Line(f"under Flask, {what}", f"{costs.over(name, 'bare'):.1f} µs", ratio, target)
 
     return [
-        Line(8, "Flask's page that names nobody", f"{costs.of('bare'):.1f} µs"),
-        Line(8, "under Flask, its signed session read", f"{costs.over('session', 'bare'):.1f} µs"),
-        line("launch", "session", "a launch on its path / session read", 0.2),
-        line("launch, name read", "session", "the same, user's name read / session read", 0.3),
+        Line("Flask's page that names nobody", f"{costs.of('bare'):.1f} µs"),
+        Line("under Flask, its signed session read", f"{costs.over('session', 'bare'):.1f} µs"),
+        line("launch", "session", "a launch on its path / session read", 0.3),
+        line("launch, name read", "session", "the same, user's name read / session read", 0.32),
         line("launch, name read", "current_user", "the same / Flask-Login's current_user"),
     ]
 
@@ -84,9 +84,9 @@ def _under_django(rounds: int) -> list[Line]:
     ratio = costs.ratio("launch", "session", "bare")
     what = "a launch, user and course read / session read"
     return [
-        Line(8, "Django's page that names nobody", f"{costs.of('bare'):.1f} µs"),
-        Line(8, "under Django, its session in local memory read", session_figure),
-        Line(8, f"under Django, {what}", f"{costs.over('launch', 'bare'):.1f} µs", ratio),
+        Line("Django's page that names nobody", f"{costs.of('bare'):.1f} µs"),
+        Line("under Django, its session in local memory read", session_figure),
+        Line(f"under Django, {what}", f"{costs.over('launch', 'bare'):.1f} µs", ratio),
     ]
 
 

@@ -1,4 +1,4 @@
-"""One table: what was measured, the ratio, the bar, the verdict."""
+"""One table: what was measured, the ratio, the target, the verdict."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ class Line(NamedTuple):
     """One line of the table.
 
     Attributes:
-        row: the row of the table that it belongs to.
         what: was measured.
         figure: in its own unit.
-        ratio: what is held against the bar, if there is one; "" where the figure has none.
-        bar: at most; at least where ``least``.
+        ratio: what is held against the target, if there is one; "" where the figure has none.
+        target: at most; at least if ``least``.
+        row: the row of the table that it belongs to.
     """
 
-    row: int
     what: str
     figure: str
     ratio: float | None = None
-    bar: float | None = None
+    target: float | None = None
     least: bool = False
+    row: int = 0
 
     @property
     def verdict(self) -> str:
         """``met``, or by how much it was missed."""
-        if self.bar is None or self.ratio is None:
+        if self.target is None or self.ratio is None:
             return ""
-        if self.ratio >= self.bar if self.least else self.ratio <= self.bar:
+        if self.ratio >= self.target if self.least else self.ratio <= self.target:
             return "met"
-        off = abs(self.ratio - self.bar) / self.bar if self.bar else self.ratio
-        return f"missed by {off:.0%}" if self.bar else f"missed by {off:g}"
+        off = abs(self.ratio - self.target) / self.target if self.target else self.ratio
+        return f"missed by {off:.0%}" if self.target else f"missed by {off:g}"
 
 
 def machine() -> str:
@@ -73,13 +73,13 @@ def machine() -> str:
 
 def table(lines: Iterable[Line]) -> str:
     """The table, in Markdown."""
-    head = ("", "measured", "ratio", "bar", "verdict", "figure")
+    head = ("", "measured", "ratio", "target", "verdict", "figure")
     rows = [head]
     for line in lines:
         ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
         sign = "≥" if line.least else "≤"
-        bar = "" if line.bar is None else f"{sign} {line.bar:g}"
-        rows.append((str(line.row), line.what, ratio, bar, line.verdict, line.figure))
+        target = "" if line.target is None else f"{sign} {line.target:g}"
+        rows.append((str(line.row), line.what, ratio, target, line.verdict, line.figure))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     text = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"

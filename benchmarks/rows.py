@@ -9,17 +9,15 @@ from .report import Line
 
 #: Module and function of each row.
 ROWS = {
-    1: ("in_process", "asgi_row"),
-    2: ("in_process", "wsgi_row"),
-    3: ("over_sockets", "row"),
-    4: ("cold", "row"),
-    5: ("growth", "row"),
-    6: ("shared", "row"),
-    7: ("morning", "row"),
-    8: ("peers", "row"),
+    1: ("new_launch", "processor_row"),
+    2: ("load_test", "row"),
+    3: ("new_launch", "event_loop_row"),
+    4: ("peers", "row"),
+    5: ("in_process", "asgi_row"),
+    6: ("over_sockets", "row"),
+    7: ("in_process", "cookies_row"),
+    8: ("memory", "row"),
     9: ("roster", "row"),
-    10: ("first_launch", "row"),
-    11: ("earlier", "row"),
 }
 
 
@@ -27,4 +25,4 @@ def lines_of(number: int, short: bool) -> list[Line]:
     """Measure one row."""
     module, name = ROWS[number]
     row: Callable[[bool], list[Line]] = getattr(import_module(f".{module}", __package__), name)
-    return row(short)
+    return [line._replace(row=number) for line in row(short)]

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.sizing``: what a launch costs a worker and Redis, for docs/deployment.md.
+"""``python -m benchmarks.sizing``: a launch's cost, for docs/explanation/performance.md.
 
 One worker of each server with a Redis, and launches one after the other: the request with the ltik
 and the one that it is redirected to. What is told is processor time, user and system, as the kernel
@@ -31,7 +31,6 @@ def main() -> None:
                     "LTIAAS_URL": served["url"],
                     "LTIAAS_API_KEY": served["api_key"],
                     "LTIAAS_CACHE": redis.url,
-                    "LTIAAS_CACHE_TIMEOUT": "5",
                 }
                 with _server(name, env) as port:
                     _measure(name, port, redis, ltiks)
@@ -74,7 +73,7 @@ def _measure(name: str, port: int, redis: RedisServer, ltiks: Iterator[str]) -> 
     ):
         worker, in_redis = (1000 * (b - a) / number for a, b in zip(before, after, strict=True))
         print(f"{name}: {what}: {worker:.2f} ms of the worker, {in_redis:.3f} ms of Redis")
-    print(f"{name}: a launch in Redis, with its confirmation: {grown / count:.0f} bytes")
+    print(f"{name}: a launch in Redis, with its cookie-bound mark: {grown / count:.0f} bytes")
 
 
 def _seconds(pids: list[int], redis: RedisServer) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Row 7: the morning. A school opens its activities at eight, all at once.
+"""Row 2: the load test. A school opens its activities at eight, all at once.
 
 Each user is a browser: it follows the redirect with its cookie, and reloads a page that says by
 itself when (`Refresh`). Whoever gets anything else would have to do something, and is counted as
@@ -24,13 +24,13 @@ from tests.workers.crowd import Reply, get
 from . import launches, ltiaas
 from .report import Line
 
-_LATENCY, _FAILING, _LIMIT = 0.15, 0.01, 50
+_LATENCY, _FAILING = 0.15, 0.01
 _KNOWN = 20
 # Seconds after the last launch in which everybody has to be in.
-_PATIENCE = 90.0
+_TIMEOUT = 90.0
 
 
-class _Morning(NamedTuple):
+class _Found(NamedTuple):
     """How long each user waited (seconds; None: was turned away), and each request of those who
     were there before."""
 
@@ -40,36 +40,38 @@ class _Morning(NamedTuple):
 
 
 def row(short: bool) -> list[Line]:
-    """Row 7."""
+    """Row 2."""
     if shutil.which("redis-server") is None:
-        return [Line(7, "the morning: redis-server is not installed", "not run")]
+        return [Line("the load test: redis-server is not installed", "not run")]
     users, seconds = (40, 1.0) if short else (3000, 10.0)
     lines: list[Line] = []
-    for server in ("uvicorn", "gunicorn"):
-        for limit in (0, _LIMIT):
-            name = f"{server}, {users} launches in {seconds:.0f} s"
-            name += f", at most {limit} calls/s" if limit else ""
-            lines += _lines(name, _morning(server, users, seconds, limit))
+    for server, target in (("gunicorn", 0.5), ("uvicorn", 0.1)):
+        name = f"{server}, {users} launches in {seconds:.0f} s"
+        lines += _lines(name, _run(server, users, seconds), target)
     return lines
 
 
-def _lines(name: str, morning: _Morning) -> list[Line]:
-    waited = sorted(one for one in morning.new if one is not None)
-    known = sorted(morning.known)
-    share = len(waited) / len(morning.new)
-    calls = ", ".join(f"{number} x {status}" for status, number in sorted(morning.calls.items()))
+def _lines(name: str, found: _Found, target: float) -> list[Line]:
+    waited = sorted(one for one in found.new if one is not None)
+    known = sorted(found.known)
+    share = len(waited) / len(found.new)
+    calls = ", ".join(f"{number} x {status}" for status, number in sorted(found.calls.items()))
     return [
         Line(
-            7,
             f"{name}: in without touching a key, of all",
-            f"{len(waited)} of {len(morning.new)}",
+            f"{len(waited)} of {len(found.new)}",
             share,
             1.0,
             True,
         ),
-        Line(7, f"{name}: a new launch, p50 / p99 / longest", _times(waited, 0.5, 0.99, 1)),
-        Line(7, f"{name}: a known launch, p50 / p99", _times(known, 0.5, 0.99)),
-        Line(7, f"{name}: calls to LTIAAS", calls),
+        Line(f"{name}: a new launch, p50 / p99 / longest", _times(waited, 0.5, 0.99, 1)),
+        Line(
+            f"{name}: p99 of cached launches, in seconds (p50 / p99)",
+            _times(known, 0.5, 0.99),
+            known[int(0.99 * len(known))],
+            target,
+        ),
+        Line(f"{name}: calls to LTIAAS", calls),
     ]
 
 
@@ -80,10 +82,10 @@ def _times(of: list[float], *shares: float) -> str:
     return " / ".join(f"{1000 * one:.0f} ms" if one < 1 else f"{one:.1f} s" for one in found)
 
 
-def _morning(server: str, users: int, seconds: float, limit: int) -> _Morning:
+def _run(server: str, users: int, seconds: float) -> _Found:
     with (
         redis_server.running() as redis,
-        ltiaas.running(_LATENCY, _FAILING, limit) as address,
+        ltiaas.running(_LATENCY, _FAILING, 0) as address,
     ):
         env = {
             "LTIAAS_URL": address,
@@ -93,7 +95,7 @@ def _morning(server: str, users: int, seconds: float, limit: int) -> _Morning:
         with _server(server, env) as port:
             new, known = asyncio.run(_crowd(port, users, seconds))
         counts = requests.get(f"{address}/counts", timeout=10).json()
-    return _Morning(new, known, counts)
+    return _Found(new, known, counts)
 
 
 @contextmanager
@@ -116,7 +118,7 @@ async def _crowd(port: int, users: int, seconds: float) -> tuple[list[float | No
     inside = [one for one in before if one is not None]
     known: list[float] = []
     going_on = [asyncio.create_task(_go_on(port, known, *one)) for one in inside]
-    end = time.monotonic() + seconds + _PATIENCE
+    end = time.monotonic() + seconds + _TIMEOUT
 
     async def user(after: float) -> float | None:
         await asyncio.sleep(after)
