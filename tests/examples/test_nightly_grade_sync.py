@@ -116,7 +116,7 @@ class Night:
 
     def run(self) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            self.command(), env=self.environment(), capture_output=True, text=True, timeout=120
+            self.command(), env=self.environment(), capture_output=True, text=True, timeout=600
         )
         for secret in (self.account.key, SECRET["secret"], "sk-", "SERVICE-AUTH"):
             assert secret not in done.stdout + done.stderr
