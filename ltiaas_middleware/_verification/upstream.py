@@ -26,7 +26,7 @@ _TICK = 0.1
 
 
 class Upstream:
-    """Safe to use from many threads.
+    """Makes the calls. Thread-safe.
 
     Args:
         source: fetches ID tokens.
@@ -92,7 +92,7 @@ class Upstream:
             found = flight.context.run(self._source.id_token, flight.ltik)
         except ApiError as failed:
             error = failed
-        except BaseException as failed:  # noqa: BLE001 - whoever waits has to be told
+        except BaseException as failed:  # noqa: BLE001 - waiting requests need an outcome
             _log.error("a call to LTIAAS failed: internal error (%s)", type(failed).__name__)
             error = UpstreamError("the fetch failed", path=PATH)
         else:

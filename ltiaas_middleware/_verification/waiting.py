@@ -36,7 +36,7 @@ class Waiting(UpstreamError):
 
 
 class WaitingRoom:
-    """Safe to use from many threads.
+    """Limits who may wait. Thread-safe.
 
     Args:
         seats: how many threads may wait without a time limit.

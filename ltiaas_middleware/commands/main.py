@@ -1,7 +1,7 @@
 """The commands: ``python -m ltiaas_middleware demo | sandbox | doctor | service-keys``.
 
-Each is one function that adds its parser and one that runs it, which imports what it needs, so that
-``--help`` is quick. docs/reference/cli.md has the exit statuses.
+Each command has a function that adds its parser, and one that runs it. The latter imports what it
+needs, so that ``--help`` is quick. docs/reference/cli.md lists the exit statuses.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DOCS = "https://github.com/ltiaas-middleware/ltiaas-middleware/tree/main/docs"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command, with the arguments of the process by default, and give the exit status."""
+    """Run a command, by default with the process's arguments, and return the exit status."""
     parser = _parser()
     arguments = sys.argv[1:] if argv is None else list(argv)
     if not arguments:
