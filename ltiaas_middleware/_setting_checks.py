@@ -1,4 +1,4 @@
-"""What each setting must be: one check for each, which returns the value to keep."""
+"""Checks each setting: each check returns the value to keep."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ _LISTS = {
 
 
 def from_text(name: str, text: str) -> Any:
-    """A setting's value from the text of a variable of the environment."""
+    """A setting's value from the text of an environment variable."""
     if CHECKS[name] is _switch or (name == "require" and not text.startswith("/")):
         if text.lower() not in _ON | _OFF:
             _refuse(name, "must be 'true' or 'false'")
