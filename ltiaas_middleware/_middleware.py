@@ -122,7 +122,8 @@ class Middleware:
             if str(error) != self._lacks:
                 self._lacks = str(error)
                 _log.error(
-                    "%s. Until that is fixed, the middleware answers 503 to every request.", error
+                    "%s. Until you fix this, the middleware responds to every request with 503.",
+                    error,
                 )
             return False
 

@@ -157,7 +157,7 @@ def _server(url: str) -> RedisAddress:
     options = _options(url)
     parts = urlsplit(url)
     if not (parts.netloc or parts.path.strip("/")):
-        raise ValueError(f"must be 'auto', 'memory' or the URL of a Redis: {FORMS}")
+        raise ValueError(f"must be 'auto', 'memory' or a Redis URL: {FORMS}")
     if "," in parts.netloc.rpartition("@")[2]:
         raise ValueError(
             "must name one server; for several, use redis+cluster:// or redis+sentinel://"
@@ -178,7 +178,7 @@ def _options(url: str) -> dict[str, Any]:
         options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
     except ValueError:
         # Raised below: what this one quotes must not be seen as the reason of ours, either.
-        message = f"must be 'auto', 'memory' or the URL of a Redis: {FORMS}"
+        message = f"must be 'auto', 'memory' or a Redis URL: {FORMS}"
     if message:
         raise ValueError(message)
     if options.pop("connection_class", None) is SSLConnection:

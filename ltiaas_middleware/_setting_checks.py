@@ -76,7 +76,9 @@ def _api_key(name: str, key: object) -> str:
     if not isinstance(key, str) or not key:
         _refuse(name, "must be the account's API key")
     if not _API_KEY.fullmatch(key):
-        _refuse(name, "contains a character that no API key has (space, colon, control, accent)")
+        _refuse(
+            name, "contains a character that API keys cannot have (space, colon, control, accent)"
+        )
     return key
 
 

@@ -197,7 +197,7 @@ class ApiError(LTIAASError):
             return self.summary
         words = self.description
         if self.lms_message is not None:
-            words = f"the LMS answered {_shortened(self.lms_message)!r}"
+            words = f"the LMS responded: {_shortened(self.lms_message)!r}"
         return f"{self.summary}: {words}"
 
 

@@ -91,7 +91,7 @@ class Proofs:
         if self._once.first("sent" if sent else is_bound):
             if sent:
                 _log.warning(
-                    "a request for launch %s had a cookie that was made with another secret. If "
+                    "a request for launch %s had a cookie that was created with another secret. If "
                     "users report this, LTIAAS_SECRETS (or LTIAAS_API_KEY if that is not set) "
                     "changed or differs between workers: give all workers the same value, and "
                     "keep the old value after the new one. (Logged once.)",

@@ -74,7 +74,7 @@ class Strays:
         launch_id = self._launch_path.launch_id_in(path, request.mount)
         if launch_id is not None and self._once.first_like(request.path):
             _log.warning(
-                "a page of a launch requested %.200r outside the launch; the middleware "
+                "a page in a launch requested %.200r outside the launch; the middleware "
                 "redirected it into the launch. Build this URL with the framework, or prepend "
                 "launch.path. If the path never needs a launch, add it to the setting exclude. "
                 "(Logged once per path pattern.)",

@@ -225,7 +225,7 @@ class Fetching:
     def _told_of_failure(self, flight: Flight, name: str) -> None:
         self._stats.count("coalesced")
         kind = _FAILURES.get(name, UpstreamError)
-        self._flights.land(flight, kind("another worker's call failed a moment ago", path=PATH))
+        self._flights.land(flight, kind("another worker's call has just failed", path=PATH))
 
     # -- LTIAAS -----------------------------------------------------------------------------------
 

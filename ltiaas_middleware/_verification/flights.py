@@ -205,7 +205,7 @@ class Flights:
         """The outcome for a request that has waited long enough."""
         with self._lock:
             entry = self._serve_on(flight.launch_id)
-        return entry or UpstreamError("no answer yet", path=PATH, retry_after=2)
+        return entry or UpstreamError("no response yet", path=PATH, retry_after=2)
 
     def learn(self, launch_id: str, seen: Seen) -> None:
         """Update memory with what other workers know."""
@@ -250,7 +250,9 @@ class Flights:
 
 def rejected() -> LaunchExpired:
     """The outcome for an ltik that LTIAAS rejected recently."""
-    return LaunchExpired("LTIAAS rejected it a moment ago, or it was ended", status=401, path=PATH)
+    return LaunchExpired(
+        "LTIAAS recently rejected the launch, or the app ended it", status=401, path=PATH
+    )
 
 
 def copied(error: ApiError) -> ApiError:

@@ -54,8 +54,9 @@ def error_for(status: int, body: bytes, wait: str | None, method: str, path: str
     details = _details(document)
     words = _lms_message(details) if _relayed(details, code) else None
     kind = _kind(status, code, told, words, document)
+    who = "LTIAAS" if words is None else "the LMS"
     return kind(
-        told or (f"LTIAAS answered {status}" if words is None else f"the LMS answered {status}"),
+        told or f"{who} responded with {status}",
         status=status,
         code=code,
         method=method,

@@ -220,7 +220,7 @@ def _delete_keys(options: argparse.Namespace) -> int:
     # Both without --all, neither with it.
     if {context, link} != {not options.all}:
         options.parser.error(
-            "give --context ID (or --no-context) and --resource-link ID (or --no-resource-link); "
+            "pass --context ID (or --no-context) and --resource-link ID (or --no-resource-link); "
             "or --all for every key of the platform"
         )
     key = ActivityKey(options.platform, options.context, options.resource_link)
@@ -246,4 +246,4 @@ def _with_store(action: str, *args: Any, **more: Any) -> int:
     except SettingsError as error:
         return fail(f"{error}.", "set it to the middleware's value, then run this again", 2)
     except ServiceKeyStoreError as error:
-        return fail(f"Cannot use the database of service keys: {error}.", f"{PROGRAM} doctor")
+        return fail(f"Cannot use the service-key database: {error}.", f"{PROGRAM} doctor")

@@ -63,7 +63,7 @@ class Sandbox:
         pre_approval: str | None = None,
     ) -> None:
         if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-            raise ValueError("api_key is printable ASCII without spaces")
+            raise ValueError("api_key must be printable ASCII without spaces")
         self.api_key, self.clock = api_key, clock
         self.world = (world or default_world()).copy()
         settings = {"tool": DEFAULT_TOOL, "empty": False, **self.world.settings}
@@ -127,7 +127,7 @@ class Sandbox:
         """
         roles = roles if roles is None or isinstance(roles, str) else tuple(roles)
         if isinstance(roles, str) or not all(isinstance(role, str) for role in roles or ()):
-            raise ValueError("roles is a list of roles, each a URI or a bare name")
+            raise ValueError("roles must be a list, each item a URI or a bare name")
         seat = self.world.seat(course, activity, user, deep_linking)
         return self.launches.issue(changed(seat, roles, custom, claims))
 
@@ -156,7 +156,7 @@ class Sandbox:
         try:
             self.launches.end(ltik)
         except InvalidToken:
-            raise ValueError("not an ltik of this sandbox") from None
+            raise ValueError("not an ltik from this sandbox") from None
 
     # Faults
 
@@ -227,7 +227,7 @@ class Sandbox:
         try:
             _, shelf, _ = lms.receive_content(self, found[1] if found else "")
         except InvalidToken:
-            raise ValueError("the page has no deep-linking form of this sandbox") from None
+            raise ValueError("the page has no deep-linking form for this sandbox") from None
         return [added.link for added in shelf if added.link]
 
     def content_items(self, course: str) -> list[dict[str, Any]]:

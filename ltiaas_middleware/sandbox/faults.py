@@ -142,7 +142,7 @@ class Faults:
                 takes = ", ".join(known) or "none"
                 raise ValueError(f"{name} has no option {option!r}; valid options: {takes}")
         if not isinstance(endpoint, (str, type(None))):
-            raise ValueError("endpoint is the beginning of a path, or None for every call")
+            raise ValueError("endpoint must be the beginning of a path, or None for every call")
         if times is not None and (type(times) is not int or times < 1):
             raise ValueError(
                 "times must be a whole number of at least 1, or None for every request"

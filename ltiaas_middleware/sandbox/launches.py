@@ -64,7 +64,7 @@ class Launches:
         payload = self._mint.read("launch", ltik, now=self._clock())
         with self._lock:
             if payload["jti"] in self._ended:
-                raise InvalidToken("ended by hand")
+                raise InvalidToken("expired manually")
         seat = self._seat(payload)
         try:
             platform = self._platforms.active(seat.platform, payload["platformId"])
@@ -109,7 +109,7 @@ class Launches:
         payload = self._mint.read("registration", token, now=self._clock())
         found = self._world.platform(payload["platformUrl"])
         if found is None:
-            raise InvalidToken("of a world that is no more")
+            raise InvalidToken("from a world that no longer exists")
         return found
 
     def deep_linking_message(self, token: str) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class Launches:
                 payload["deepLinking"],
             )
         except (KeyError, ValueError):
-            raise InvalidToken("of a world that is no more") from None
+            raise InvalidToken("from a world that no longer exists") from None
         return changed(seat, **payload.get("changes", {}))
 
 

@@ -162,7 +162,7 @@ class _Handler(WSGIRequestHandler):
             raise  # The connection is gone; see `handle`.
         except Exception:
             _logger.exception(
-                "The sandbox failed to answer %s %s", self.command, self.path.partition("?")[0]
+                "The sandbox failed to respond to %s %s", self.command, self.path.partition("?")[0]
             )
             self.close_connection = True
             self.send_error(500)

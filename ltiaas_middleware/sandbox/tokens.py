@@ -74,7 +74,7 @@ class Mint:
         """The ids of a service key from this mint. Raises `InvalidToken`."""
         body, signature = key[:-_SIGNATURE], key[-_SIGNATURE:]
         if not hmac.compare_digest(self._signature(body).encode(), signature.encode()):
-            raise InvalidToken("not a service key of this sandbox")
+            raise InvalidToken("not a service key from this sandbox")
         ids: list[str] = json.loads(_decode(body.removeprefix("sk-")))
         return ids
 

@@ -220,7 +220,7 @@ class Writer:
     def _recovered(self, stored: bool) -> None:
         self._counts["stored" if stored else "outdated"] += 1
         if self._told:
-            _log.warning("the database of service keys works again")
+            _log.warning("the service-key database works again")
         self._streak, self._told = 0, False
 
     def _trouble(self, error: Exception) -> None:

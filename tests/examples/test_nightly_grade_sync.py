@@ -184,7 +184,7 @@ def test_of_200_activities_10_fail_in_different_ways_and_190_are_right(
     # The line of the CSV that makes no sense belongs to no activity.
     assert summary[0] == "199 activities, 10 failures"
     whys = {
-        0: "the LMS answered", 1: "500", 2: "429", 3: "broke off|no connection|failed",
+        0: "the LMS responded", 1: "500", 2: "429", 3: "broke off|no connection|failed",
         4: "none of the scores", 5: "Invalid service key", 6: "0 line items", 7: "no service key",
         8: "none of the secrets decrypts",
     }  # fmt: skip

@@ -70,7 +70,7 @@ def _launch(demo: Demo, browser: Browser, course: str, activity: str, user: str)
     query = urlencode({"course": course, "activity": activity, "user": user})
     *_, redirect = browser.open(f"{demo.server.url}/lms/launch?{query}")
     if not (redirect.location or "").startswith(f"{demo.tool.url}/launch?"):
-        raise StepFailed(f"the LMS answered the launch with an error ({redirect.status})")
+        raise StepFailed(f"the LMS responded to the launch with an error ({redirect.status})")
     *_, page = browser.open(f"{redirect.location}")
     if "ltik=" in page.url:
         raise StepFailed("the ltik is still in the URL")

@@ -143,6 +143,8 @@ def _ask(launch: Launch, call: Callable[[ApiSession], T]) -> tuple[T | None, str
         with ApiSession(launch.credential, _LIMITS) as api:
             return call(api), ""
     except ApiError as error:
-        whose = f"The LMS answered {error.status}" if isinstance(error, LmsError) else "LTIAAS"
+        whose = (
+            f"The LMS responded with {error.status}" if isinstance(error, LmsError) else "LTIAAS"
+        )
         words = error.lms_message or error.description
         return None, f"Not available right now. {whose}: {words}"
