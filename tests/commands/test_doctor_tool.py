@@ -194,7 +194,7 @@ def test_whether_the_tool_knows_that_it_is_reached_by_https(
 
     with serving(_with_a_host_of_its_own(wrapped), context) as url:
         finding = look(demo, f"{url}/launch", **env)["host-not-seen"]
-        assert f"is reached as {url.removeprefix('https://')}" in finding.seen
+        assert f"browsers use {url.removeprefix('https://')}" in finding.seen
 
     with serving(_mounted(wrapped), context) as url:
         assert "https" in look(demo, f"{url}/tools/app/launch", **env)
