@@ -13,22 +13,22 @@ __all__ = ["Decision", "Flow", "Refused", "Serve", "Verify"]
 
 
 class Serve:
-    """Hand the request to the app.
+    """Pass the request to the app.
 
     Attributes:
-        launch: the launch that the request belongs to; None where it has none.
-        path: the path for the app, decoded, below the mount point.
-        prefix: what moves from the path to the mount point, such as ``/lti/<id>``; or "".
-        query: the query for the app; None leaves it as it is.
-        cookies: the ``Cookie`` header for the app; None leaves it as it is, "" removes it.
-        without: further request headers to hide from the app, as CGI variables.
+        launch: the request's launch, or None.
+        path: the path for the app, decoded, under the mount point.
+        prefix: the part of the path that moves to the mount point, such as ``/lti/<id>``, or "".
+        query: the query for the app; None leaves it unchanged.
+        cookies: the ``Cookie`` header for the app; None leaves it unchanged, "" removes it.
+        without: other request headers to hide from the app, as CGI variables.
         set_cookies: values of ``Set-Cookie`` to add to the response.
-        jar: keeps the cookies of the response, if the browser does not; else None.
-        may_have_script: whether the response may be one that a script is inserted into.
+        jar: stores the response's cookies if the browser blocks cookies; otherwise None.
+        may_have_script: whether the script may be inserted into the response.
     """
 
-    # One is made for every request of a launch, and this is what Python makes fastest: a named
-    # tuple, or keywords, take twice as long.
+    # Every request in a launch creates one, and this is the fastest way in Python: a named tuple or
+    # keyword arguments take twice as long.
     __slots__ = (
         "cookies", "jar", "launch", "may_have_script", "path", "prefix", "query", "set_cookies",
         "without",
@@ -54,12 +54,12 @@ class Serve:
 
     @property
     def launch_path(self) -> str:
-        """The launch's own path, percent-encoded, without a slash at its end."""
+        """The launch's path, percent-encoded, without a trailing slash."""
         return self.launch.path if self.launch else ""
 
     @property
     def mount(self) -> str:
-        """The mount point, likewise."""
+        """The mount point, in the same format."""
         return self.launch_path.removesuffix(self.prefix)
 
     def __repr__(self) -> str:
@@ -67,7 +67,7 @@ class Serve:
 
 
 class Refused(Exception):
-    """The request is refused, with a code of ``responses.ErrorInfo``."""
+    """The middleware refuses the request, with a code of ``responses.ErrorInfo``."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -75,18 +75,19 @@ class Refused(Exception):
 
 
 class Verify(NamedTuple):
-    """A step of a ``Flow``: ask LTIAAS about an ltik. It is sent the launch, or an ``ApiError``.
+    """A step of a ``Flow``: ask LTIAAS about an ltik. The flow receives the launch or an
+    ``ApiError``.
 
     Attributes:
         ltik: the token.
         launch_id: its launch id.
         binds: whether the ltik came in the launch's cookie. The launch is then cookie-bound as soon
-            as it is known, even if nobody is left to be answered.
-        page: whether a page can wait for the launch, by reloading itself.
-        address: of the client, as the server tells it.
-        authenticated: whether the request's path names this very launch, so that limits for
-            strangers do not count it: only the middleware, which has verified it before, makes the
-            id of an ltik.
+            as it is verified, even if the client has disconnected.
+        page: whether the browser can get a page that reloads itself while it waits.
+        address: the client's IP address, as reported by the server.
+        authenticated: whether the request's path contains this launch's id. Limits on strangers
+            then do not apply, because only the middleware, which has verified the ltik before, can
+            derive the id from it.
     """
 
     ltik: str
@@ -100,6 +101,6 @@ class Verify(NamedTuple):
         return f"<Verify {self.launch_id}>"
 
 
-#: Yields what has to be waited for: a ``Verify``, or a call to make off the event loop.
+#: Yields what to wait for: a ``Verify``, or a call to make outside the event loop.
 Flow: TypeAlias = "Generator[Verify | Callable[[], Any], Any, Serve | Response | None]"
 Decision: TypeAlias = "Serve | Response | Flow | None"

@@ -1,4 +1,4 @@
-"""Warnings that do not drown a log: an outage in the morning fails thousands of launches."""
+"""Warnings that do not flood the log: an outage in the morning can fail thousands of launches."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _log = logging.getLogger("ltiaas_middleware")
 
 
 class RareLog:
-    """So many lines of one kind in a minute; the next one says how many were left out. Safe to use
-    from many threads.
+    """Limits how many lines of one kind are logged per minute. The next line says how many were
+    skipped. Thread-safe.
 
     Args:
-        most: lines of one kind in a minute, or in ``every`` seconds.
+        most: the maximum number of lines of one kind per minute, or per ``every`` seconds.
     """
 
     def __init__(
@@ -30,15 +30,15 @@ class RareLog:
         self._every = every
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        # Of each kind, since when and how often.
+        # For each kind: since when, and how often.
         self._kinds: dict[str, tuple[float, int]] = {}
 
     def warning(self, kind: str, text: str, *values: object) -> None:
         """Log a line.
 
         Args:
-            kind: what is counted together; there are few.
-            text: and its ``values``: safe to log.
+            kind: lines of the same kind count together; there are few kinds.
+            text: the line, with ``values``; both must be safe to log.
         """
         with self._lock:
             now = self._monotonic()

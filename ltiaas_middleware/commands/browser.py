@@ -1,4 +1,4 @@
-"""A browser that shows the tool in an iframe of another site, with third-party cookies blocked."""
+"""A browser that shows the tool in another site's iframe, with third-party cookies blocked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NoReply(Exception):
 
 
 class SetCookie(NamedTuple):
-    """One ``Set-Cookie`` (RFC 6265 section 5.2); ``attributes`` by their names in lower case."""
+    """One ``Set-Cookie`` header (RFC 6265 section 5.2); ``attributes`` by lower-case name."""
 
     name: str
     value: str
@@ -44,7 +44,7 @@ class SetCookie(NamedTuple):
 
     @property
     def kept(self) -> bool:
-        """Whether browsers keep it in an iframe of another site."""
+        """Whether browsers keep the cookie in another site's iframe."""
         same_site = self.attributes.get("samesite", "").lower()
         return same_site == "none" and {"secure", "partitioned"} <= self.attributes.keys()
 
@@ -54,12 +54,12 @@ class SetCookie(NamedTuple):
         return self.attributes.get("max-age") in ("0", "-1") or "1970" in expires
 
     def reaches(self, path: str) -> bool:
-        """Whether it is sent to a path (RFC 6265 section 5.1.4)."""
+        """Whether browsers send the cookie to a path (RFC 6265 section 5.1.4)."""
         return f"{path}/".startswith(self.attributes.get("path", "/").rstrip("/") + "/")
 
 
 class Reply(NamedTuple):
-    """One response; ``headers`` in any case."""
+    """One response; ``headers`` ignores case."""
 
     url: str
     status: int
@@ -73,7 +73,7 @@ class Reply(NamedTuple):
 
     @property
     def location(self) -> str | None:
-        """Where it redirects to, as a whole URL."""
+        """The target of a redirect, as a full URL."""
         target = self.headers.get("Location")
         return urljoin(self.url, target) if 300 <= self.status < 400 and target else None
 
@@ -99,8 +99,8 @@ def fetch(
     data: Mapping[str, str] | str | None = None,
     ca_bundle: str | None = None,
 ) -> Reply:
-    """One request, bounded in size: a GET, or a POST if there is ``data``. It follows no redirect.
-    Raises ``NoReply``."""
+    """Send one request, with a size limit: a GET, or a POST if there is ``data``. Does not follow
+    redirects. Raises ``NoReply``."""
     try:
         with requests.request(
             "GET" if data is None else "POST",
@@ -152,7 +152,7 @@ def _why(error: Exception, host: str) -> NoReply:
 
 
 class Browser:
-    """Follows redirects and reloads within an origin, and keeps what cookies an iframe keeps.
+    """Follows redirects and reloads within an origin, and keeps the cookies that an iframe keeps.
     ``lms`` is the origin of the page around the iframe."""
 
     def __init__(self, lms: str, ca_bundle: str | None = None) -> None:
@@ -163,9 +163,9 @@ class Browser:
     def open(
         self, url: str, data: Mapping[str, str] | None = None, *, hops: int = 12
     ) -> list[Reply]:
-        """Navigate, with a POST if there is ``data``: every response on the way, the page last. It
-        ends early if a redirect leads to another origin, and after so many ``hops``. May raise
-        ``NoReply``."""
+        """Navigate, with a POST if there is ``data``. Returns every response on the way, with the
+        page last. Stops early at a redirect to another origin, and after ``hops`` redirects. May
+        raise ``NoReply``."""
         # Of the whole chain of redirects (Fetch Metadata, 2.3): a launch begins on the LMS's page.
         site = "cross-site" if data is None else "same-origin"
         replies: list[Reply] = []

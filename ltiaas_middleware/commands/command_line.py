@@ -1,4 +1,4 @@
-"""What the commands' parsers share."""
+"""Code that the commands' parsers share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors say what to do next."""
 
     def error(self, message: str) -> NoReturn:
-        """Print usage and message, and end with exit status 2."""
+        """Print the usage and the message, and exit with status 2."""
         self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: error: {message}\nNext: {self.prog} --help\n")
 
@@ -28,7 +28,8 @@ def add_command(
     about: str,
     more: str = "",
 ) -> argparse.ArgumentParser:
-    """A command's parser. ``about`` is one line; ``more`` says when to use it, with examples."""
+    """Create a command's parser. ``about`` is one line; ``more`` says when to use it, with
+    examples."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=about,
@@ -42,7 +43,7 @@ def add_command(
 
 
 def port(text: str) -> int:
-    """The type of an argument that is a port."""
+    """The type of an argument for a port."""
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port (a number from 0 to 65535)")
     return int(text)

@@ -1,4 +1,4 @@
-"""The sandbox command's options, and what they mean."""
+"""The options of the sandbox command, and what they do."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve a sandbox until it is stopped.
+    """Serve a sandbox until the user stops it.
 
     Raises:
-        ValueError: an option, or a file's content, that cannot be.
-        OSError: a port that is taken, or (with ``filename``) a file.
+        ValueError: an option or a file's content is invalid.
+        OSError: a port is in use, or (with ``filename``) a file cannot be opened.
     """
     from ..sandbox import DEFAULT_API_KEY, Sandbox, World, serve
 

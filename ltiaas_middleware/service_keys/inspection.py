@@ -1,4 +1,4 @@
-"""Whether the database of service keys can be used, found out without leaving anything behind."""
+"""Checks whether the service-key database works, without leaving anything behind."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ _KEY = ActivityKey("ltiaas-middleware doctor", None, None)
 
 
 def inspect_database(url: str, timeout: float = 5.0) -> int | None:
-    """Do what the store does, in a transaction that is rolled back: make or migrate the tables,
-    write a row, read it, delete it. Gives the version of the tables; None if there are none yet.
+    """Do what the store does, in a transaction that is rolled back: create or migrate the tables,
+    write a row, read it, and delete it. Returns the version of the tables, or None if there are
+    none yet.
 
     Raises:
-        SettingsError: the URL is of no usable database.
-        ServiceKeyStoreError: it cannot be reached, lacks a right, or is a newer release's.
+        SettingsError: the URL does not name a usable database.
+        ServiceKeyStoreError: the database is unreachable, its user lacks a permission, or a newer
+            release migrated the tables.
     """
     database = Database(url, timeout)
     try:

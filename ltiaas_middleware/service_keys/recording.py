@@ -1,5 +1,5 @@
-"""Hands the service key of each launch to the store when a worker fetches its claims from LTIAAS,
-and not for requests that find them in a cache."""
+"""Passes the service key of each launch to the store when a worker fetches its claims from LTIAAS,
+but not for requests that find them in a cache."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _log = logging.getLogger("ltiaas_middleware")
 
 
 class ServiceKeyRecorder(Protocol):
-    """Where the middleware hands each verified launch; ``ServiceKeyStore`` is the one there is."""
+    """Receives each verified launch; ``ServiceKeyStore`` is the only implementation."""
 
     def record(self, id_token: IdToken, launched_at: datetime) -> None:
-        """Must neither raise nor wait. ``launched_at`` is aware."""
+        """Record a launch. Must neither raise nor block. ``launched_at`` is aware."""
 
 
 class _Source(Protocol):
@@ -27,10 +27,10 @@ class _Source(Protocol):
 
 
 class Recording:
-    """A source of ID tokens that gives ``recorder`` what comes through.
+    """A source of ID tokens that passes each one to ``recorder``.
 
-    ``launched_at`` says when the launch of an ltik began, by its own account (``iat``), in seconds
-    since the epoch; None if it does not say.
+    ``launched_at`` returns when the launch of an ltik began according to its ``iat``, in seconds
+    since the epoch, or None if that is unknown.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Recording:
         self._launched_at = launched_at
 
     def id_token(self, ltik: str) -> Decoded:
-        """The ID token of an ltik, as the source gives it. Raises what the source raises."""
+        """The ID token of an ltik, from the source. Raises the source's errors."""
         found = self._source.id_token(ltik)
         try:
             now = self._clock()

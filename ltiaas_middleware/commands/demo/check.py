@@ -1,6 +1,6 @@
-"""``demo --check``: what doctor says of the demo, and one launch from the LMS to the gradebook.
+"""``demo --check``: runs doctor against the demo, then one launch from the LMS to the gradebook.
 
-Over real sockets, as a browser does it. Nothing that it prints holds an ltik or the API key.
+It uses real sockets, like a browser. Its output never contains an ltik or the API key.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _SCORE = 80
 
 
 class StepFailed(Exception):
-    """The text says what was seen instead."""
+    """A step failed. The text says what happened instead."""
 
 
 def check(faults: Iterable[str], out: TextIO) -> int:
-    """Print each finding, and give the exit status. With ``faults`` of the sandbox the check is
-    expected to fail; one that is unknown is a ``ValueError``."""
+    """Print each finding, and return the exit status. With ``faults`` in the sandbox, the check
+    should fail. An unknown fault raises ``ValueError``."""
     with Demo(0, 0, faults) as demo:
         return print_findings(_findings(demo), out, as_json=False)
 
@@ -70,7 +70,7 @@ def _launch(demo: Demo, browser: Browser, course: str, activity: str, user: str)
     query = urlencode({"course": course, "activity": activity, "user": user})
     *_, redirect = browser.open(f"{demo.server.url}/lms/launch?{query}")
     if not (redirect.location or "").startswith(f"{demo.tool.url}/launch?"):
-        raise StepFailed(f"the LMS answered the launch with an error ({redirect.status})")
+        raise StepFailed(f"the LMS responded to the launch with an error ({redirect.status})")
     *_, page = browser.open(f"{redirect.location}")
     if "ltik=" in page.url:
         raise StepFailed("the ltik is still in the URL")

@@ -27,15 +27,15 @@ _HOST = "127.0.0.1"
 
 
 class Demo:
-    """A sandbox and the demo tool on two loopback ports, while the context lasts.
+    """Runs a sandbox and the demo tool on two loopback ports, as a context manager.
 
     Args:
-        port: the sandbox's, and ``tool_port`` the tool's; 0 takes a free one.
-        faults: that the sandbox begins with, as ``sandbox.faults.read_faults`` takes them.
+        port: the sandbox's port, and ``tool_port`` the tool's; 0 picks a free one.
+        faults: the faults at the start, in the format of ``sandbox.faults.read_faults``.
         options: settings of the middleware.
 
     Raises:
-        OSError: a port is taken.
+        OSError: a port is in use.
         ValueError: unknown fault.
     """
 
@@ -69,7 +69,7 @@ class Demo:
 
 
 class ToolServer:
-    """The tool behind a loopback socket; it answers as soon as it is made."""
+    """Serves the tool on a loopback socket, as soon as it is created."""
 
     def __init__(self, app: LTIAASMiddleware, port: int) -> None:
         # Bound here, because Werkzeug ends the process when a port is taken.

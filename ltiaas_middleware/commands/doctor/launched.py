@@ -1,6 +1,6 @@
-"""The app's own page, after a real launch into the running tool, as an LMS's iframe shows it.
+"""Checks the app's own page after a real launch of the running tool, as in an LMS's iframe.
 
-Only a sandbox makes launches for whoever asks; with any other account only an LMS can.
+Only a sandbox issues launches on request; with any other account, only an LMS can launch.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _NO_VIEW = (404, 405)
 
 
 def with_ltik(url: str, ltik: str) -> str:
-    """A launch's URL as LTIAAS's redirect gives it (wire.md, "The launch redirect")."""
+    """A launch's URL as in LTIAAS's redirect (wire.md, "The launch redirect")."""
     joint = "&" if urlsplit(url).query else "?"
     return f"{url.partition('#')[0]}{joint}ltik={ltik}"
 
 
 def sandbox_ltik(settings: Settings) -> str | None:
-    """A launch by the sandbox's instructor; None if the account is not a sandbox."""
+    """The ltik of a launch by the sandbox's instructor, or None if the account is not a sandbox."""
     if not (settings.url.startswith("http:") or is_loopback(urlsplit(settings.url).hostname or "")):
         return None
     url, headers = f"{settings.url}/sandbox/launches", {"Content-Type": "application/json"}
@@ -36,7 +36,7 @@ def sandbox_ltik(settings: Settings) -> str | None:
 
 
 def launched(settings: Settings, url: str, ltik: str, guard: str | None) -> Iterator[Finding]:
-    """What is at fault with the page that a launch opens. May raise ``NoReply``."""
+    """Findings about the page that a launch opens. May raise ``NoReply``."""
     browser = Browser(settings.url, settings.ca_bundle)
     replies = browser.open(with_ltik(url, ltik))
     page = replies[-1]

@@ -1,6 +1,6 @@
-"""The running tool, seen from outside: does it take launches, and does it know its own URL?
+"""Checks the running tool from outside: whether it accepts launches, and knows its own URL.
 
-It is shown a launch that never existed: how it refuses that one tells what it has around it.
+doctor sends it an invalid launch: how the tool refuses it shows what is around the tool.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ __all__ = ["tool"]
 
 
 def tool(settings: Settings, url: str, guard: str | None) -> Iterator[Finding]:
-    """What can be said about a running tool, by its launch URL and perhaps a path that it guards;
-    it is supposed to have the same settings. May raise ``NoReply``."""
+    """Findings about a running tool, from its launch URL and possibly a path that it guards. The
+    tool should have the same settings. May raise ``NoReply``."""
     origin = origin_of(url)
     if origin is None:
         yield find("tool-url")
