@@ -65,9 +65,13 @@ def work(redis_server):
     def work():
         from rq import Queue, SimpleWorker
 
+        class Worker(SimpleWorker):
+            def _install_signal_handlers(self):
+                """pytest has its own."""
+
         queue = Queue(connection=redis_server.client)
         jobs = queue.jobs
-        SimpleWorker([queue], connection=redis_server.client).work(burst=True)
+        Worker([queue], connection=redis_server.client).work(burst=True)
         assert all(job.is_finished for job in jobs), [job.latest_result() for job in jobs]
         return jobs[-1].return_value()
 
