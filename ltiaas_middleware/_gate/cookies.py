@@ -12,6 +12,8 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from email.utils import mktime_tz, parsedate_tz
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -38,7 +40,7 @@ IN_A_FRAME = "; Secure; SameSite=None; Partitioned"
 _TAG_LENGTH = 8
 _REPLACED = frozenset({"secure", "samesite", "partitioned"})
 # Attributes that the middleware sets itself, or leaves out.
-_OWN = _REPLACED | {"", "path", "domain", "httponly"}
+_OWN = frozenset({"", "path", "domain", "httponly"})
 # Ends a header's value (RFC 9110 section 5.5). Browsers ignore a cookie that holds one.
 _LINE_ENDS = str.maketrans("", "", "\r\n\0")
 
@@ -68,31 +70,28 @@ class SetCookie(NamedTuple):
     Attributes:
         name: of the cookie; "" if it has none (RFC 6265bis section 5.6).
         value: of the cookie.
-        listed: its attributes in order, each by its lower-case name.
-        found: the last value of each attribute, which counts.
+        found: the last value of each attribute, which counts, by its lower-case name.
     """
 
     name: str
     value: str
-    listed: list[tuple[str, str]]
     found: Mapping[str, str]
 
 
-def _read(header: str) -> SetCookie | None:
-    """A ``Set-Cookie``; None for an empty one, which browsers ignore."""
-    pair, *attributes = header.translate(_LINE_ENDS).split(";")
-    if not pair.strip():
-        return None
-    name, equals, value = pair.partition("=")
-    if not equals:
-        name, value = "", name.strip()
-    listed, found = [], {}
-    for attribute in attributes:
+# Apps send the same ones all the time.
+@lru_cache(maxsize=256)
+def _attributes(text: str) -> tuple[Mapping[str, str], str, str]:
+    """What ``SetCookie.found`` says; which attributes stay; and which ``IN_A_FRAME`` replaces."""
+    found, kept, replaced = {}, "", ""
+    for attribute in text.split(";"):
         key, _, what = attribute.partition("=")
         key = key.strip().lower()
         found[key] = what.strip()
-        listed.append((key, attribute.strip()))
-    return SetCookie(name.strip(), value, listed, found)
+        if key in _REPLACED:
+            replaced += f"; {attribute.strip()}"
+        elif key not in _OWN:
+            kept += f"; {attribute.strip()}"
+    return MappingProxyType(found), kept, replaced
 
 
 def for_launch(
@@ -131,16 +130,20 @@ def for_launch(
     Returns:
         The values to send in its place, none with a CR, LF or NUL.
     """
-    cookie = _read(value)
-    if cookie is None or cookie.name in shared:
-        return (value.translate(_LINE_ENDS),)
-    name, given, listed, found = cookie
+    if not value.isprintable():
+        value = value.translate(_LINE_ENDS)
+    pair, _, attributes = value.partition(";")
+    name, equals, given = pair.partition("=")
+    if not equals:
+        name, given = "", name.strip()
+    name = name.strip()
+    found, kept, replaced = _attributes(attributes)
     path = _path_for_launch(found.get("path", ""), mount, launch_path)
-    if path is None:
-        return (value.translate(_LINE_ENDS),)
+    # Browsers ignore an empty one.
+    if path is None or name in shared or not pair.strip():
+        return (value,)
     if note is not None:
-        note(cookie, path)
-    kept = "".join([f"; {text}" for key, text in listed if key not in _OWN])
+        note(SetCookie(name, given, found), path)
     at_path, hidden = f"; Path={path}", "httponly" in found
     tag = tag_of(launch_path[-LAUNCH_ID_LENGTH:])
     forms = [f"{tag}{name}={given}{at_path}{kept}{'; HttpOnly' if hidden else ''}"]
@@ -150,10 +153,8 @@ def for_launch(
             forms.append(f"{name}{equals}{given}{at_path}{kept}")
         elif _deletes(given, found):
             forms.append(f"{name}={at_path}; Max-Age=0")
-    if reached == "http":
-        replaced = "".join([f"; {text}" for key, text in listed if key in _REPLACED])
-        return tuple([form + replaced for form in forms])
-    return tuple([form + IN_A_FRAME for form in forms])
+    end = replaced if reached == "http" else IN_A_FRAME
+    return tuple([form + end for form in forms])
 
 
 def _deletes(value: str, attributes: Mapping[str, str]) -> bool:
