@@ -13,7 +13,8 @@ from typing import Any
 import itsdangerous
 from starlette.middleware.sessions import SessionMiddleware
 
-from ltiaas_middleware import asgi, current_launch, wsgi
+from ltiaas_middleware import asgi, current_launch, launch_from, wsgi
+from ltiaas_middleware._launch_header import finders, header_for
 
 from . import launches
 from .report import Line
@@ -33,35 +34,68 @@ def cookies_row(short: bool) -> list[Line]:
     most = 3
     requests: dict[str, tuple[Any, dict[str, Any]]] = {}
     middlewares = []
+
+    def launched(app: Any, **options: Any) -> tuple[Any, str, str]:
+        ours = launches.offline(wsgi.LTIAASMiddleware(app, **{**launches.LTIAAS, **options}))
+        assert not isinstance(ours._authenticator.verify(token), Exception)
+        middlewares.append(ours)
+        return ours, *launches.cookie_of(ours, token)
+
     for cookies in (0, most):
         app = _sets_cookies(cookies)
-        ours = launches.offline(wsgi.LTIAASMiddleware(app, **launches.LTIAAS))
-        assert not isinstance(ours._authenticator.verify(token), Exception)
-        mount, cookie = launches.cookie_of(ours, token)
+        ours, mount, cookie = launched(app)
         on_path = launches.environ(f"{mount}/page", Cookie=cookie)
         _check_cookies(ours, on_path, mount, cookies)
         # One worker: with several, each of these requests looks into what they share.
-        alone = wsgi.LTIAASMiddleware(app, **{**launches.LTIAAS, "cache": "memory"})
-        assert not isinstance(launches.offline(alone)._authenticator.verify(token), Exception)
+        alone, _, _ = launched(app, cache="memory")
         by_path = launches.environ(f"{mount}/page")
         _check_jar(alone, by_path, cookies)
+        tag = f"; {mount[5:13]}.session"
+        sent = "".join(f"{tag}{n}=eyJhIjoxfQ.aWd0.{'x' * 27}" for n in range(cookies))
+        with_sent = launches.environ(f"{mount}/page", Cookie=cookie + sent)
         requests[f"bare, {cookies}"] = app, launches.environ("/page")
         requests[f"by name, {cookies}"] = ours, on_path
         requests[f"by jar, {cookies}"] = alone, by_path
-        middlewares += [ours, alone]
+        # The app sets none, and is given those that the browser or the jar has.
+        requests[f"sent, {cookies}"] = launched(_wsgi_app)[0], with_sent
+        _check_given(requests[f"sent, {cookies}"], cookies)
+        kept, _, _ = launched(app, cache="memory")
+        kept(dict(by_path), _start_response)
+        kept.app = _wsgi_app
+        requests[f"kept, {cookies}"] = kept, by_path
+        _check_given(requests[f"kept, {cookies}"], cookies)
+    # As in a process with one middleware.
+    finders.clear()
+    requests["read"] = launched(_finds_its_launch)[0], on_path
+    made = dict(on_path)
+    requests["sent, 0"][0](made, _start_response)
     cases = {name: _wsgi_case(app, environ) for name, (app, environ) in requests.items()}
+    cases["made"] = _wsgi_case(lambda *_: header_for(made["ltiaas.launch"]), on_path)
+    cases["nothing"] = _wsgi_case(lambda *_: None, on_path)
     costs = interleaved(cases, _SHORT if short else _FULL)
     for middleware in middlewares:
         middleware.close()
-    none = costs.over("by name, 0", "bare, 0")
-    each = (costs.over(f"by name, {most}", f"bare, {most}") - none) / most
-    empty = costs.over("by jar, 0", "bare, 0")
-    kept = (costs.over(f"by jar, {most}", f"bare, {most}") - empty) / most
+
+    def each(what: str, how: str, target: float) -> Line:
+        # What the app itself needs to set them is not the middleware's.
+        of_app = costs.over(f"bare, {most}", "bare, 0") if how.startswith("by ") else 0
+        cost = (costs.over(f"{how}, {most}", f"{how}, 0") - of_app) / most
+        return Line(f"WSGI, each cookie {what} (µs)", f"{cost:.2f} µs", cost, target)
+
+    def header(what: str, name: str, floor: str, target: float) -> Line:
+        cost = costs.over(name, floor)
+        return Line(f"WSGI, LTIAAS-Launch {what} (µs)", f"{cost:.2f} µs", cost, target)
+
+    page, jar = costs.over("by name, 0", "bare, 0"), costs.over("by jar, 0", "bare, 0")
     return [
-        Line("WSGI, a page of a launch without cookies of the app's", f"{none:.2f} µs"),
-        Line("WSGI, each cookie of the app's, by name (µs)", f"{each:.2f} µs", each, 7),
-        Line("WSGI, the same page in a browser that keeps no cookies", f"{empty:.2f} µs"),
-        Line("WSGI, each cookie of the app's, by jar (µs)", f"{kept:.2f} µs", kept, 7),
+        Line("WSGI, a page of a launch without cookies of the app's", f"{page:.2f} µs"),
+        each("that the app sets, by name", "by name", 7),
+        each("that the browser sends", "sent", 1),
+        Line("WSGI, the same page in a browser that keeps no cookies", f"{jar:.2f} µs"),
+        each("that the app sets and is given, by jar", "by jar", 7),
+        each("that the jar gives", "kept", 4),
+        header("made", "made", "nothing", 1),
+        header("read by launch_from", "read", "sent, 0", 8),
     ]
 
 
@@ -175,6 +209,17 @@ def _check_jar(app: Any, environ: dict[str, Any], number: int) -> None:
     again = dict(environ)
     app(again, _start_response)
     assert again.get("HTTP_COOKIE", "").count("session") == number
+
+
+def _check_given(request: tuple[Any, dict[str, Any]], number: int) -> None:
+    app, environ = request[0], dict(request[1])
+    app(environ, _start_response)
+    assert environ.get("HTTP_COOKIE", "").count("session") == number
+
+
+def _finds_its_launch(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    assert launch_from({"LTIAAS-Launch": environ["HTTP_LTIAAS_LAUNCH"]}) is not None
+    return _wsgi_app(environ, start_response)
 
 
 def _start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:

@@ -12,6 +12,8 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from email.utils import mktime_tz, parsedate_tz
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -38,7 +40,7 @@ IN_A_FRAME = "; Secure; SameSite=None; Partitioned"
 _TAG_LENGTH = 8
 _REPLACED = frozenset({"secure", "samesite", "partitioned"})
 # Attributes that the middleware sets itself or removes.
-_OWN = _REPLACED | {"", "path", "domain", "httponly"}
+_OWN = frozenset({"", "path", "domain", "httponly"})
 # Characters that end a header's value (RFC 9110 section 5.5). Browsers ignore cookies with them.
 _LINE_ENDS = str.maketrans("", "", "\r\n\0")
 
@@ -68,31 +70,29 @@ class SetCookie(NamedTuple):
     Attributes:
         name: the cookie's name; "" if it has none (RFC 6265bis section 5.6).
         value: the cookie's value.
-        listed: the attributes in order, each with its lower-case name.
-        found: the last value of each attribute, which is the one that counts.
+        found: the last value of each attribute, which is the one that counts, by its lower-case
+            name.
     """
 
     name: str
     value: str
-    listed: list[tuple[str, str]]
     found: Mapping[str, str]
 
 
-def _read(header: str) -> SetCookie | None:
-    """Parse a ``Set-Cookie`` header. None for an empty one, which browsers ignore."""
-    pair, *attributes = header.translate(_LINE_ENDS).split(";")
-    if not pair.strip():
-        return None
-    name, equals, value = pair.partition("=")
-    if not equals:
-        name, value = "", name.strip()
-    listed, found = [], {}
-    for attribute in attributes:
+# Apps send the same ones all the time.
+@lru_cache(maxsize=256)
+def _attributes(text: str) -> tuple[Mapping[str, str], str, str]:
+    """What ``SetCookie.found`` says; which attributes stay; and which ``IN_A_FRAME`` replaces."""
+    found, kept, replaced = {}, "", ""
+    for attribute in text.split(";"):
         key, _, what = attribute.partition("=")
         key = key.strip().lower()
         found[key] = what.strip()
-        listed.append((key, attribute.strip()))
-    return SetCookie(name.strip(), value, listed, found)
+        if key in _REPLACED:
+            replaced += f"; {attribute.strip()}"
+        elif key not in _OWN:
+            kept += f"; {attribute.strip()}"
+    return MappingProxyType(found), kept, replaced
 
 
 def for_launch(
@@ -126,22 +126,26 @@ def for_launch(
         reached: over plain http from another machine, browsers reject ``Secure`` cookies, so no
             iframe keeps any cookie, and the app's ``Secure`` and ``SameSite`` stay. Browsers accept
             ``Secure`` cookies from loopback, which they trust like TLS.
-        shared: the names in the setting ``shared_cookies``. note: called with each cookie that
-            belongs to the launch, and its new path.
+        shared: the names in the setting ``shared_cookies``.
+        note: called with each cookie that belongs to the launch, and its new path.
 
     Returns:
         The values to send instead. None of them contains CR, LF or NUL.
     """
-    cookie = _read(value)
-    if cookie is None or cookie.name in shared:
-        return (value.translate(_LINE_ENDS),)
-    name, given, listed, found = cookie
+    if not value.isprintable():
+        value = value.translate(_LINE_ENDS)
+    pair, _, attributes = value.partition(";")
+    name, equals, given = pair.partition("=")
+    if not equals:
+        name, given = "", name.strip()
+    name = name.strip()
+    found, kept, replaced = _attributes(attributes)
     path = _path_for_launch(found.get("path", ""), mount, launch_path)
-    if path is None:
-        return (value.translate(_LINE_ENDS),)
+    # Browsers ignore an empty one.
+    if path is None or name in shared or not pair.strip():
+        return (value,)
     if note is not None:
-        note(cookie, path)
-    kept = "".join([f"; {text}" for key, text in listed if key not in _OWN])
+        note(SetCookie(name, given, found), path)
     at_path, hidden = f"; Path={path}", "httponly" in found
     tag = tag_of(launch_path[-LAUNCH_ID_LENGTH:])
     forms = [f"{tag}{name}={given}{at_path}{kept}{'; HttpOnly' if hidden else ''}"]
@@ -151,10 +155,8 @@ def for_launch(
             forms.append(f"{name}{equals}{given}{at_path}{kept}")
         elif _deletes(given, found):
             forms.append(f"{name}={at_path}; Max-Age=0")
-    if reached == "http":
-        replaced = "".join([f"; {text}" for key, text in listed if key in _REPLACED])
-        return tuple([form + replaced for form in forms])
-    return tuple([form + IN_A_FRAME for form in forms])
+    end = replaced if reached == "http" else IN_A_FRAME
+    return tuple([form + end for form in forms])
 
 
 def _deletes(value: str, attributes: Mapping[str, str]) -> bool:

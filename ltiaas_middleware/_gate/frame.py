@@ -14,11 +14,12 @@ from urllib.parse import unquote
 from ..settings import Settings
 from .adapter_text import AdapterText
 from .callbacks import Callbacks
-from .cookies import for_launch, reached
+from .cookies import for_launch, reached, tag_of
 from .decisions import Serve
 from .launch_cookie import deletions
+from .once import Once
 from .paths import Paths
-from .redirects import is_own_address, within_launch
+from .redirects import is_own_address, start_of_path, within_launch
 from .request import Variables
 
 __all__ = ["AppAnswers"]
@@ -59,6 +60,7 @@ class AppAnswers(AdapterText[AnyStr]):
         self._callbacks = Callbacks(settings)
         self._is_outside = Paths(settings.exclude).any
         self._warned = False
+        self._once = Once()
         # By lower-case name. ASGI requires lower case (ASGI, "Response Start"), but not all apps
         # comply.
         self._looked_at: Mapping[AnyStr, str] = {self._encode(name): name for name in _LOOKED_AT}
@@ -102,7 +104,7 @@ class AppAnswers(AdapterText[AnyStr]):
             set_cookies = deletions(self._cookie_name, launch.path)
         fits = self._iframe_support and prefix != ""
         has_policy = has_caching = in_circles = False
-        sent = []
+        location, sent = "", []
         for name, value in given:
             known = looked_at.get(name.lower())
             if known is not None:
@@ -129,6 +131,8 @@ class AppAnswers(AdapterText[AnyStr]):
                     if not self._warned:
                         self._warn_of_frame_ancestors(self._decode(value))
             sent.append((name, value))
+        if location and not in_circles:
+            self._warn_of_lost_cookie(location, sent, serve, request)
         if in_circles:
             sent = [pair for pair in sent if looked_at.get(pair[0].lower()) != _POLICY]
             sent.append(self._no_referrer)
@@ -179,6 +183,35 @@ class AppAnswers(AdapterText[AnyStr]):
         text, way = self._decode(value), reached(request)
         values = for_launch(text, serve.mount, serve.launch_path, way, self._shared, note)
         return [(name, self._encode(each)) for each in values]
+
+    def _warn_of_lost_cookie(
+        self,
+        location: str,
+        sent: Iterable[tuple[AnyStr, AnyStr]],
+        serve: Serve,
+        request: Variables,
+    ) -> None:
+        """Warn if the app signs the user in and redirects to where the browser does not send the
+        cookie. What the request had already was for the launch: sessions are sent again and
+        again."""
+        start = start_of_path(location, request.get("HTTP_HOST") or "")
+        path = location[start:].partition("#")[0].partition("?")[0]
+        if start is None or f"{path}/".startswith(f"{serve.launch_path}/"):
+            return
+        assert serve.launch is not None
+        tag, had = tag_of(serve.launch.id), f"; {serve.cookies or ''}"
+        for _, value in sent:
+            name = self._decode(value).partition("=")[0]
+            own = name.removeprefix(tag)
+            if own != name and f"; {own}=" not in had and self._once.first_like(path):
+                _log.warning(
+                    "the app set the cookie %.100r and redirected to %.200r, outside the launch, "
+                    "where the browser does not send it: the cookie belongs to the launch. If it "
+                    "signs users in there, add it to shared_cookies. (Logged once per path "
+                    "pattern.)",
+                    own,
+                    path,
+                )
 
     def _warn_of_frame_ancestors(self, policy: str) -> None:
         for directive in policy.replace(",", ";").split(";"):

@@ -143,11 +143,11 @@ class Jar:
     def _merged(self, content: bytes | None) -> bytes:
         cookies = _loads(content)
         for key, kept in self._changes.items():
-            before = dict(cookies)
+            before = cookies.get(key)
             _change(cookies, key, kept)
             if len(_dumps(cookies)) > _MOST:
                 # Browsers also drop cookies that are too large.
-                cookies = before
+                _change(cookies, key, before)
                 if _once.first(key):
                     _log.warning(
                         "a browser blocks cookies, and the app's cookies exceed %s bytes in one "
@@ -175,10 +175,14 @@ class Jar:
 
 
 def _kept(cookie: SetCookie, *, hidden: bool) -> _Kept | None:
-    until, now = ends_at(cookie.found), time.time()
-    if until is not None and until <= now:
-        return None
-    return _Kept(cookie.value, None if until is None or until > now + _LONG else until, hidden)
+    until = ends_at(cookie.found)
+    if until is not None:
+        left = until - time.time()
+        if left <= 0:
+            return None
+        if left > _LONG:
+            until = None
+    return _Kept(cookie.value, until, hidden)
 
 
 def _change(cookies: _Cookies, key: tuple[str, str], kept: _Kept | None) -> None:
@@ -194,7 +198,7 @@ def _loads(content: bytes | None) -> _Cookies:
     now = time.time()
     return {
         (name, path): _Kept(value, until, hidden)
-        for name, path, value, until, hidden in json.loads(content)
+        for name, path, value, until, hidden in json.loads(content.decode())
         if until is None or until > now
     }
 

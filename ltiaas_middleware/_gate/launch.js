@@ -201,24 +201,35 @@
 
   // -- cookies: scripts read and set only this launch's cookies -----------------------------------
 
+  // What cookies.py makes of a Set-Cookie; one table of cases tests both.
   const tag = `${id.slice(0, 8)}.`;
+  const decoded = (path) => `${unescape(unescape(encodeURIComponent(path))).replace(/\/+$/, "")}/`;
+  // Null beside the mount point.
   const pathInLaunch = (path) => {
-    if (`${path}/`.startsWith(`${base}/`)) return path;
-    if (`${base}/`.startsWith(`${path.replace(/\/$/, "")}/`)) return base;
-    return path.startsWith(`${mount}/`) ? base + path.slice(mount.length) : path;
+    const [to, from, above] = [path, base, mount].map(decoded);
+    if (!/^\/[^"]*$/.test(path)) return base;
+    if (to.startsWith(from)) return path;
+    if (from.startsWith(to)) return base;
+    return to.startsWith(above) ? [base, ...path.split("/").slice(mount.split("/").length)].join("/") : null;
   };
   const nameOf = (pair) => pair.split("=")[0].trim();
   const isShared = (pair) => shared.includes(nameOf(pair));
 
   const shown = (pair) => (pair.startsWith(tag) ? pair.slice(tag.length) : isShared(pair) ? pair : undefined);
   const forLaunch = (text) => {
-    const [pair, ...attributes] = text.split(";");
-    if (isShared(pair)) return text;
-    const kept = attributes.filter((one) => !/^\s*(domain|path|secure|samesite|partitioned)\s*(=|$)/i.test(one));
-    const path = attributes.findLast((one) => /^\s*path\s*=\s*\//i.test(one));
-    if (path) kept.push(`Path=${pathInLaunch(path.slice(path.indexOf("/")).trim())}`);
-    if (isSecureContext) kept.push("Secure", "SameSite=None", "Partitioned");
-    return [tag + pair.trim(), ...kept].join("; ");
+    const [pair, ...attributes] = text.split(";").map((part) => part.trim());
+    const those = (names) => attributes.filter((one) => RegExp(`^(${names})\\s*(=|$)`, "i").test(one));
+    const path = pathInLaunch(those("path").pop()?.replace(/^.*?(=\s*|$)/, "") ?? "");
+    const whole = pair.includes("=") ? pair : `=${pair}`;
+    if (!pair || isShared(whole) || path === null) return text;
+    const replaced = those("secure|samesite|partitioned");
+    const dropped = [...replaced, ...those("path|domain|")];
+    return [
+      tag + whole,
+      `Path=${path}`,
+      ...attributes.filter((one) => !dropped.includes(one)),
+      ...(isSecureContext || schemes[0] === "https:" ? ["Secure", "SameSite=None", "Partitioned"] : replaced),
+    ].join("; ");
   };
 
   // The cookies by name, if the browser blocks cookies and the middleware stores them.
@@ -240,8 +251,9 @@
       return cookie.get.call(this).split("; ").map(shown).filter(Boolean).join("; ");
     },
     set(text) {
-      if (jar) keep(String(text));
-      else cookie.set.call(this, forLaunch(String(text)));
+      const sent = forLaunch((text = String(text)));
+      if (jar && sent !== text) keep(text);
+      else cookie.set.call(this, sent);
     },
   });
 
@@ -249,12 +261,14 @@
   if (store) {
     const { getAll, set } = store;
     const put = (self, what) => {
-      if (isShared(what.name)) return set.call(self, what);
-      const forced = { name: tag + what.name, path: pathInLaunch(what.path ?? "/"), domain: null };
+      const path = pathInLaunch(what.path ?? "/");
+      if (isShared(what.name) || path === null) return set.call(self, what);
+      const forced = { name: tag + what.name, path, domain: null };
       return set.call(self, { ...what, ...forced, sameSite: "none", partitioned: true });
     };
+    const asked = (what, value) => (typeof what === "object" ? what : { name: what, value });
     store.getAll = async function (what) {
-      const wanted = typeof what === "object" ? what?.name : what;
+      const wanted = asked(what)?.name;
       const all = (await getAll.call(this)).map((one) => ({ ...one, name: shown(one.name) }));
       return all.filter(({ name }) => name !== undefined && (wanted ?? name) === name);
     };
@@ -262,10 +276,10 @@
       return (await this.getAll(what))[0] ?? null;
     };
     store.set = function (what, value) {
-      return put(this, typeof what === "object" ? what : { name: what, value });
+      return put(this, asked(what, value));
     };
     store.delete = function (what) {
-      return put(this, { ...(typeof what === "object" ? what : { name: what }), value: "", expires: 0 });
+      return put(this, { ...asked(what), value: "", expires: 0 });
     };
   }
 

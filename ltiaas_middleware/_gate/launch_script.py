@@ -23,10 +23,19 @@ __all__ = ["NAME", "ONE_TIME_PATH", "LaunchScript", "one_time_answer"]
 NAME = "ltiaas-launch.js"
 ONE_TIME_PATH = "/ltiaas-one-time-link"
 
+
+def _shortened(source: str) -> str:
+    """The source in one line, without comments and without spaces around operators."""
+    source = re.sub(r"(?m)^(\s+|//.*\n)+", "", source).replace("\n", "")
+    return re.sub(r" ([=!<>?:&|]+) |([,:{]) | (})", r"\1\2\3", source)
+
+
 _SOURCE = files(__package__).joinpath("launch.js").read_text("utf-8")
-_PAGES_ALONE = "// -- in pages alone"
+_FOR_PAGES = _shortened(_SOURCE)
+_FOR_WORKERS = _shortened(f"{_SOURCE.partition('// -- in pages alone')[0]}}})();")
 # A regular expression that matches nothing.
 _NONE = "(?!)"
+_SETTINGS = "/*settings*/ {}"
 
 
 class LaunchScript:
@@ -46,11 +55,10 @@ class LaunchScript:
             "exclude": "|".join(prefixes) or _NONE,
             "shared": list(settings.shared_cookies),
         }
-        source = _SOURCE.replace("/*settings*/ {}", json.dumps(known))
-        for_workers = f"{source.partition(_PAGES_ALONE)[0]}}})();"
+        values = json.dumps(known)
         #: Keeps a worker's requests inside the launch. Valid as a classic script and as a module.
-        self.for_workers = _shortened(for_workers).replace("\n", "").encode() + b"\n"
-        self._body = _shortened(source).encode()
+        self.for_workers = f"{_FOR_WORKERS.replace(_SETTINGS, values)}\n".encode()
+        self._body = _FOR_PAGES.replace(_SETTINGS, values).encode()
         self._etag = f'"{sha256(self._body).hexdigest()[:16]}"'
 
     def response(self, request: Request) -> Response:
@@ -66,12 +74,6 @@ class LaunchScript:
             return Response(304, headers)
         content_type = ("Content-Type", "text/javascript; charset=utf-8")
         return Response(200, (content_type, *headers), self._body)
-
-
-def _shortened(source: str) -> str:
-    """The source without indentation, comments and spaces around operators."""
-    source = re.sub(r"(?m)^(\s+|//.*\n)+", "", source)
-    return re.sub(r" ([=!<>?:&|]+) ", r"\1", source)
 
 
 def one_time_answer(request: Request, one_time_url: Callable[[str], str]) -> Response:

@@ -59,10 +59,12 @@ class Strays:
         return Response(307, (("Location", location),))
 
     def _launch_of(self, request: Request, *, required: bool) -> str | None:
-        if request.site != "same-origin":
-            return None
-        # Websockets cannot be redirected.
         if request.is_websocket:
+            # It cannot be redirected, and browsers send no Referer that would name the launch.
+            if required:
+                self._notice(request)
+            return None
+        if request.site != "same-origin":
             return None
         if not required and request.get("HTTP_SEC_FETCH_DEST") not in _ANSWERED_AS_SOMEBODY:
             return None
@@ -81,3 +83,15 @@ class Strays:
                 request.path,
             )
         return launch_id
+
+    def _notice(self, request: Request) -> None:
+        """Warn of a websocket of the tool's own page that is refused because it has no launch."""
+        own = (request.get("HTTP_ORIGIN") or "").partition("://")[2]
+        if own == request.get("HTTP_HOST") and self._once.first_like(f"ws:{request.path}"):
+            _log.warning(
+                "refused a websocket to %.200r: it needs a launch, and the tool's own page opened "
+                "it outside any launch. The script ltiaas-launch.js keeps websockets inside: see "
+                "the setting insert_script. Or prepend launch.path to this URL. (Logged once per "
+                "path pattern.)",
+                request.path,
+            )

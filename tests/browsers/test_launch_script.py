@@ -9,6 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
+from ltiaas_middleware import Settings
+from ltiaas_middleware._gate.launch_script import LaunchScript
+from ltiaas_middleware._gate.request import Request
+from tests.gate.script_cookies import CASES, LAUNCH, PAGES, SHARED
+
 from .browser import Browser
 from .running_apps import RunningApps
 from .sites import Sites
@@ -125,6 +130,49 @@ def test_scripts_see_and_set_the_launchs_own_cookies(
             assert answers["cookieStore"] == (
                 f"color,csrftoken,size | red |  | color=red; {app}; deep=1; session=hidden"
             )
+
+
+# The script in a page that is no more than what it looks at.
+SET_COOKIES = """
+const [source, cases] = arguments;
+const run = new Function("page", `with (page) { ${source} }`);
+return cases.map(([given, url, isSecureContext]) => {
+  const sent = [];
+  class Document {
+    get cookie() { return ""; }
+    set cookie(text) { sent.push(text); }
+  }
+  class HTMLFormElement { submit() {} }
+  const nothing = () => {};
+  const page = { Document, HTMLFormElement, document: new Document(), location: new URL(url),
+    isSecureContext, fetch: nothing, open: nothing, addEventListener: nothing };
+  page.self = page.window = page.top = page.parent = page;
+  run(page);
+  page.document.cookie = given;
+  return sent.join();
+});"""
+
+
+def test_what_scripts_set_becomes_what_the_middleware_makes_of_the_apps(
+    browser: GetBrowser,
+) -> None:
+    """tests/gate/test_app_cookies.py holds the middleware to the same cases."""
+    settings = Settings(url="https://ltiaas.example", api_key="k", shared_cookies=[SHARED])
+    source = LaunchScript(settings).response(Request({"REQUEST_METHOD": "GET"}, "", "", None)).body
+    given = []
+    for case in CASES:
+        url = f"{PAGES[case.reached]}{case.mount}{LAUNCH}/page"
+        given.append([case.given, url, case.reached != "http"])
+        # An LMS without TLS makes no page in its iframe a secure context.
+    given += [[text, url, False] for text, url, _ in given if url.startswith("https:")]
+    person = browser("third-party-allowed")
+    person.driver.get("about:blank")
+    sent = person.driver.execute_script(SET_COOKIES, source.decode(), given)
+    wanted = [case.becomes for case in CASES]
+    wanted += [case.becomes for case in CASES if case.reached == "https"]
+    assert dict(zip(map(str, given), sent, strict=True)) == dict(
+        zip(map(str, given), wanted, strict=True)
+    )
 
 
 @pytest.mark.parametrize(

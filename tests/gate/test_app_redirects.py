@@ -156,6 +156,64 @@ class TestThroughTheAdapters:
         assert tool.navigate("/page")["Location"] == "/notes"
 
 
+class TestACookieThatDoesNotArrive:
+    """The app signs the user in to something outside the launch."""
+
+    @pytest.fixture
+    def launched(self, make_tool: Any, caplog: pytest.LogCaptureFixture) -> Launched:
+        caplog.set_level(logging.WARNING)
+        return Launched(make_tool(exclude=["/site"], shared_cookies=["sso"]))
+
+    @staticmethod
+    def redirected(launched: Launched, location: str, *cookies: str, **sent: str) -> None:
+        set_cookies = [("Set-Cookie", cookie) for cookie in cookies]
+        launched.get(*set_cookies, ("Location", location), **sent)
+
+    @pytest.mark.parametrize("start", ["", "https://tool.example"])
+    def test_it_is_logged_once_for_each_kind_of_path(
+        self, launched: Launched, caplog: pytest.LogCaptureFixture, start: str
+    ) -> None:
+        for number in (1, 2):
+            location = f"{start}/site/courses/{number}?token=t#t"
+            self.redirected(launched, location, "a=hidden; HttpOnly", "b=2; Path=/site")
+        (record,) = caplog.records
+        said = record.getMessage()
+        assert "set the cookie 'a' and redirected to '/site/courses/1', outside" in said
+        assert "shared_cookies" in said
+        self.redirected(launched, f"{start}/site/home", "b=hidden")
+        assert len(caplog.records) == 2
+        assert "hidden" not in caplog.text
+
+    def test_in_a_larger_site(self, tool: Any, caplog: pytest.LogCaptureFixture) -> None:
+        launched = Launched(tool, mount="/tools/quiz")
+        self.redirected(launched, "/dashboard", "session=x; Path=/")
+        assert "'/dashboard', outside the launch" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("location", "cookie"),
+        [
+            ("/notes", "session=x"),
+            ("https://lms.example/", "session=x"),
+            ("notes", "session=x"),
+            # Its own URL outside the launch: how apps try out whether a cookie comes back.
+            ("/page", "session=x"),
+            ("/site/x", "sso=x; Path=/"),
+            # Sessions are sent again and again, and deleted.
+            ("/site/x", "seen=2"),
+            ("/site/x", "seen=; Max-Age=0"),
+        ],
+    )
+    def test_of_all_else_nothing_is_said(
+        self, launched: Launched, caplog: pytest.LogCaptureFixture, location: str, cookie: str
+    ) -> None:
+        cookies = f"{launched.cookie['Cookie']}; {launched.tag}seen=1"
+        self.redirected(launched, location, cookie, Cookie=cookies)
+        self.redirected(launched, f"{launched.path}/x?a=1", "session=x")
+        self.redirected(launched, launched.path, "session=x")
+        self.redirected(launched, "/site/x")
+        assert not caplog.records
+
+
 @pytest.mark.parametrize("path", ["//x]", "//[", "//[::1", "/x"])
 def test_any_path_can_be_the_requests_own(path: str) -> None:
     assert is_own_address(f"https://tool.example{path}?a=1#top", path, "a=1", "tool.example")

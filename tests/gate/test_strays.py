@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
@@ -109,6 +110,56 @@ def test_one_warning_for_each_path(tool, launch, caplog):
     assert "\u2028" not in caplog.records[1].getMessage()
     assert "launch.path" in caplog.text
     assert launch.id not in caplog.text
+
+
+class TestAWebsocketThatIsRefused:
+    """A page of a launch opened it by a path without the launch's prefix. Nothing in the handshake
+    names the launch."""
+
+    OWN = "https://tool.example"
+
+    def opens(self, tool, path, origin=OWN, **more):
+        return tool.get(path, {"Upgrade": "websocket", "Origin": origin} | more)
+
+    @pytest.mark.parametrize("path", ["/ws/1", "/requires"])
+    def test_is_logged_once_for_each_kind_of_path(self, make_tool, path, caplog):
+        tool = make_tool(require=["/ws"])
+        assert self.opens(tool, path).status == 401
+        assert self.opens(tool, path.replace("1", "2")).status == 401
+        (record,) = caplog.records
+        assert f"refused a websocket to '{path}'" in record.getMessage()
+        assert "insert_script" in record.getMessage()
+
+    def test_is_logged_also_if_other_requests_of_the_path_were_redirected(self, make_tool, caplog):
+        tool = make_tool(require=["/ws"])
+        assert tool.get("/ws", marks(Captured(tool))).status == 307
+        caplog.clear()
+        assert self.opens(tool, "/ws").status == 401
+        assert "refused a websocket" in caplog.text
+
+    @pytest.mark.parametrize("make_tool", ["asgi"], indirect=True)
+    def test_under_asgi_too(self, make_tool, caplog):
+        tool = make_tool(require=["/ws"])
+        headers = [(b"host", b"tool.example"), (b"origin", self.OWN.encode())]
+        scope = {"type": "websocket", "scheme": "wss", "path": "/ws", "headers": headers}
+        sent = []
+
+        async def send(message):
+            sent.append(message["type"])
+
+        asyncio.run(tool.middleware(scope, None, send))
+        assert sent == ["websocket.close"]
+        assert "refused a websocket to '/ws'" in caplog.text
+
+    def test_is_not_logged_if_it_may_be_anybodys(self, make_tool, caplog):
+        tool = make_tool(require=["/ws"], exclude=["/public"])
+        # The app's own, for everybody.
+        assert self.opens(tool, "/live").reached_app
+        assert self.opens(tool, "/public").reached_app
+        for origin in ("", "https://evil.example", "null"):
+            assert self.opens(tool, "/ws", origin).status == 401
+        assert tool.ask("POST", "/ws", {"Origin": self.OWN}).status == 401
+        assert not caplog.records
 
 
 def test_many_paths_fill_neither_log_nor_memory(tool, launch, caplog):
