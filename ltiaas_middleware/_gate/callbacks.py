@@ -95,7 +95,7 @@ class Callbacks:
         text = found.content.decode()
         launch_id, state = text[:LAUNCH_ID_LENGTH], text[LAUNCH_ID_LENGTH:]
         query = _STATE.sub(lambda _: f"state={state}", request.query)
-        return Response(303, (("Location", self._launch_path.address(request, launch_id, query)),))
+        return Response(303, (("Location", self._launch_path.location(request, launch_id, query)),))
 
     def _is_callback(self, url: str, mount: str, host: str) -> bool:
         start = start_of_path(url, host)

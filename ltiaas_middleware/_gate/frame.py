@@ -58,7 +58,7 @@ class AppAnswers(AdapterText[AnyStr]):
         self._cookie_name = settings.cookie_name
         self._shared = settings.shared_cookies
         self._callbacks = Callbacks(settings)
-        self._is_outside = Paths(settings.exclude).any
+        self._is_excluded = Paths(settings.exclude).any
         self._warned = False
         # By lower-case name; ASGI wants them so (ASGI, "Response Start"), and not all apps do.
         self._looked_at: Mapping[AnyStr, str] = {self._encode(name): name for name in _LOOKED_AT}
@@ -168,7 +168,7 @@ class AppAnswers(AdapterText[AnyStr]):
             return outward, False
         if not self._iframe_support:
             return location, False
-        return within_launch(location, mount, serve.prefix, host, self._is_outside), False
+        return within_launch(location, mount, serve.prefix, host, self._is_excluded), False
 
     def _cookies(
         self, name: AnyStr, value: AnyStr, serve: Serve, request: Variables

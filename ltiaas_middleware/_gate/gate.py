@@ -62,7 +62,7 @@ class Gate:
         self._ltiks = Ltiks(settings, ids)
         self._proofs = Proofs(self._cookie, self._ltiks)
         self._cross_origin = CrossOrigin(settings)
-        self._outside = Paths(settings.exclude)
+        self._excluded = Paths(settings.exclude)
         # Frameworks serve /staff as /staff.json, too, and cut off what looks like a fragment.
         self._required = Paths(settings.require, ends="/.;?#")
         self._strays = Strays(self._launch_path)
@@ -125,7 +125,7 @@ class Gate:
         answer = None
         if launch is not None:
             request.about = launch.id
-        elif not self._outside.any(path):
+        elif not self._excluded.any(path):
             answer = self._into_launch(request, required=True)
         answer = answer or self._refuse(request, Refused(code))
         return self._cross_origin.readable(answer, request)
@@ -148,10 +148,10 @@ class Gate:
         if path == self._launch_path.of_script:
             return self._script.response(request)
         self._refuse_path(request)
-        required = self._required.any(path) and not self._outside.all(path)
+        required = self._required.any(path) and not self._excluded.all(path)
         if required and request.is_preflight:
             return self._preflight(request)
-        if not self._outside.any(path):
+        if not self._excluded.any(path):
             brought = self._ltiks.brought(request)
             if brought is not None:
                 return self._with_ltik(request, brought)
@@ -217,8 +217,8 @@ class Gate:
         is_own_page = request.site == "same-origin"
         if not is_own_page and request.is_preflight:
             return self._preflight(request)
-        if self._outside.anything and self._outside.any(path):
-            return self._serving.outside(request)
+        if self._excluded.anything and self._excluded.any(path):
+            return self._serving.excluded(request)
         brought = None
         if self._looks_in_headers or (request.query and self._may_hold_ltik(request.query)):
             brought = self._ltiks.brought(request)
@@ -226,8 +226,8 @@ class Gate:
                 return self._with_ltik(request, brought)
         if not path and not request.is_websocket:
             # A page there would have its relative links beside the launch, if there is one.
-            address = self._launch_path.address(request, launch_id, request.query)
-            return self._serving.moved(address, for_good=entry is not None)
+            location = self._launch_path.location(request, launch_id, request.query)
+            return self._serving.moved(location, for_good=entry is not None)
         if one_time_tokens.PARAMETER in request.query:
             self._take_one_time_token(request)
         if brought is not None:

@@ -40,14 +40,14 @@ class LaunchPath:
         """A launch's own path, percent-encoded, without a slash at its end."""
         return f"{request.mount}{self.prefix}{launch_id}"
 
-    def address(self, request: Request, launch_id: str, query: str) -> str:
-        """The request's address inside a launch, with another query."""
+    def location(self, request: Request, launch_id: str, query: str) -> str:
+        """The request's URL inside a launch, with another query."""
         mount = request.mount
         path = self._path_below(request, mount)
         return f"{mount}{self.prefix}{launch_id}{path}{quoted_query(query)}"
 
-    def address_outside(self, request: Request, query: str) -> str:
-        """The request's address outside of any launch, with another query."""
+    def excluded_location(self, request: Request, query: str) -> str:
+        """The request's URL outside of any launch, with another query."""
         mount = request.mount
         # ``//host`` would be another site (RFC 3986 section 4.2).
         path = self._path_below(request, mount).lstrip("/")

@@ -17,7 +17,7 @@ __all__ = ["is_own_address", "start_of_path", "within_launch"]
 
 
 def within_launch(
-    location: str, mount: str, prefix: str, host: str, is_outside: Callable[[str], bool]
+    location: str, mount: str, prefix: str, host: str, is_excluded: Callable[[str], bool]
 ) -> str:
     """The value of a ``Location`` header, kept within the launch.
 
@@ -30,7 +30,7 @@ def within_launch(
         mount: the mount point, percent-encoded, without a slash at its end.
         prefix: what follows it in the launch's path, such as ``/lti/<id>``.
         host: the request's ``Host``.
-        is_outside: whether a path, decoded, below the mount point, is never part of a launch.
+        is_excluded: whether a path, decoded, below the mount point, is excluded from launches.
     """
     start = start_of_path(location, host)
     if start is None or not location.startswith(f"{mount}/", start):
@@ -41,7 +41,7 @@ def within_launch(
     launches = f"{prefix.rpartition('/')[0]}/"
     if path.startswith(launches) and is_launch_id(path[len(launches) :].partition("/")[0]):
         return location
-    if is_outside(unquote(path)):
+    if is_excluded(unquote(path)):
         return location
     return f"{location[:start]}{prefix}{below}"
 

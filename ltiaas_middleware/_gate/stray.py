@@ -52,7 +52,7 @@ class Strays:
         launch_id = self._launch_of(request, required=required)
         if launch_id is None:
             return None
-        location = self._launch_path.address(request, launch_id, request.query)
+        location = self._launch_path.location(request, launch_id, request.query)
         # 307 keeps method and body.
         return Response(307, (("Location", location),))
 
