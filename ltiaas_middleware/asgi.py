@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._asgi_moving import move
 from ._asgi_sending import may_send, saving, send_response, sending, without_shortcuts
-from ._gate.decisions import Flow, Serve, Verify
+from ._gate.decisions import Flow, Serve
 from ._gate.frame import AppAnswers
 from ._gate.insertion import Insertions
 from ._launch_header import HEADER, header_for
@@ -315,10 +315,10 @@ class LTIAASMiddleware(Middleware):
         try:
             while True:
                 step = flow.send(result)
-                if isinstance(step, Verify):
-                    result = await self._authenticator.verify_async(**step._asdict())
-                else:
+                if callable(step):
                     result = await self._authenticator.run_async(step)
+                else:
+                    result = await self._authenticator.verify_async(**step._asdict())
         except StopIteration as done:
             settled: Serve | Response | None = done.value
             return settled

@@ -18,7 +18,7 @@ from functools import cached_property, partial
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from ._gate.decisions import Flow, Serve, Verify
+from ._gate.decisions import Flow, Serve
 from ._gate.frame import AppAnswers
 from ._gate.insertion import Insertion, Insertions
 from ._launch_header import HEADER, header_for
@@ -146,10 +146,10 @@ class LTIAASMiddleware(Middleware):
         try:
             while True:
                 step = flow.send(result)
-                if isinstance(step, Verify):
-                    result = self._authenticator.verify(**step._asdict())
-                else:
+                if callable(step):
                     result = step()
+                else:
+                    result = self._authenticator.verify(**step._asdict())
         except StopIteration as done:
             settled: Serve | Response | None = done.value
             return settled

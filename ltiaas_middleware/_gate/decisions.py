@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..launch import Launch
-from ..responses import Response
-from .jar import Jar
+if TYPE_CHECKING:
+    from .._verification.launches import Verification
+    from ..launch import Launch
+    from ..responses import Response
+    from .jar import Jar
 
-__all__ = ["Decision", "Flow", "Refused", "Serve", "Verify"]
+__all__ = ["Decision", "Flow", "Refused", "Serve"]
 
 
 class Serve:
@@ -74,32 +76,6 @@ class Refused(Exception):
         self.code = code
 
 
-class Verify(NamedTuple):
-    """A step of a ``Flow``: ask LTIAAS about an ltik. It is sent the launch, or an ``ApiError``.
-
-    Attributes:
-        ltik: the token.
-        launch_id: its launch id.
-        binds: whether the ltik came in the launch's cookie. The launch is then cookie-bound as soon
-            as it is known, even if nobody is left to be answered.
-        page: whether a page can wait for the launch, by reloading itself.
-        address: of the client, as the server tells it.
-        authenticated: whether the request's path names this very launch, so that limits for
-            strangers do not count it: only the middleware, which has verified it before, makes the
-            id of an ltik.
-    """
-
-    ltik: str
-    launch_id: str
-    binds: bool = False
-    page: bool = False
-    address: str = ""
-    authenticated: bool = False
-
-    def __repr__(self) -> str:
-        return f"<Verify {self.launch_id}>"
-
-
-#: Yields what has to be waited for: a ``Verify``, or a call to make off the event loop.
-Flow: TypeAlias = "Generator[Verify | Callable[[], Any], Any, Serve | Response | None]"
+#: Yields what has to be waited for: a ``Verification``, or a call to make off the event loop.
+Flow: TypeAlias = "Generator[Verification | Callable[[], Any], Any, Serve | Response | None]"
 Decision: TypeAlias = "Serve | Response | Flow | None"

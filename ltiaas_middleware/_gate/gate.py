@@ -20,13 +20,13 @@ from typing import Any
 from .._crypto import one_time_tokens
 from .._crypto.keys import LaunchIds
 from .._verification.authenticator import Authenticator, Outcome
-from .._verification.launches import CachedLaunch
+from .._verification.launches import CachedLaunch, Verification
 from ..errors import ApiError
 from ..launch import Account, Launch
 from ..responses import Response
 from .callbacks import Callbacks
 from .cross_origin import CrossOrigin
-from .decisions import Decision, Flow, Refused, Serve, Verify
+from .decisions import Decision, Flow, Refused, Serve
 from .launch_cookie import LaunchCookie
 from .launch_path import LaunchPath, is_launch_id
 from .launch_script import LaunchScript
@@ -322,12 +322,13 @@ class Gate:
 
     def _verified(
         self, request: Request, proof: Proof, launch_id: str
-    ) -> Generator[Verify, Outcome, CachedLaunch]:
+    ) -> Generator[Verification, Outcome, CachedLaunch]:
         """What LTIAAS says of a launch. Raises ``ApiError``."""
+        authenticated = request.launch_id == launch_id
         # A page that reloads itself does so by GET.
         page, address = request.captures, request.get("REMOTE_ADDR") or ""
-        authenticated = request.launch_id == launch_id
-        outcome = yield Verify(proof.ltik, launch_id, proof.binds, page, address, authenticated)
+        ltik, binds = proof
+        outcome = yield Verification(ltik, launch_id, binds, authenticated, page, address)
         if isinstance(outcome, ApiError):
             raise outcome
         return outcome

@@ -23,9 +23,9 @@ from ..api.decoded import DecodedTokens
 from ..errors import LaunchExpired
 from ..settings import Settings
 from .fetching import Fetching
-from .flights import Asked, Flight, Flights, Outcome
+from .flights import Flight, Flights, Outcome
 from .id_tokens import IdTokenSource
-from .launches import CachedLaunch, LaunchCache, launch_end
+from .launches import CachedLaunch, LaunchCache, Verification, launch_end
 from .limits import PATH
 from .shared import Shared
 from .stats import Stats
@@ -176,35 +176,35 @@ class Authenticator:
         request. Under asyncio or trio."""
         return await run_in(self._fetching.threads, call)
 
-    def verify(self, ltik: str, launch_id: str | None = None, **about: Any) -> Outcome:
+    def verify(self, ltik: str, launch_id: str | None = None, **more: Any) -> Outcome:
         """Verify an ltik, waiting for LTIAAS if it has to be asked. For threads, of which at most
         ``Settings.max_blocked_threads`` wait for longer than half a second.
 
         Args:
             ltik: a token of the right shape.
             launch_id: the id to keep it under; ``LaunchIds.of(ltik)`` by default.
-            about: see ``Asked``. A page is answered within ``Settings.waiting_page_after``
+            more: see ``Verification``. A page is answered within ``Settings.waiting_page_after``
                 seconds, with ``Waiting`` in place of what is temporary.
         """
-        asked = Asked(ltik, launch_id or self._ids.of(ltik), **about)
-        found = self._join(asked)
+        verification = Verification(ltik, launch_id or self._ids.of(ltik), **more)
+        found = self._join(verification)
         if isinstance(found, Flight) and not found.done():
-            seconds = self._patience(found, asked)
+            seconds = self._patience(found, verification)
             with (
                 self._room.seat(seconds, authenticated=found.authenticated) as seconds,
                 contextlib.suppress(FutureTimeout),
             ):
                 found.result(seconds)
-        return self._told(asked, found)
+        return self._told(verification, found)
 
-    async def verify_async(self, ltik: str, launch_id: str | None = None, **about: Any) -> Outcome:
+    async def verify_async(self, ltik: str, launch_id: str | None = None, **more: Any) -> Outcome:
         """``verify`` for tasks of asyncio or trio, any number of which may wait: the event loop
         goes on, and a cancelled waiter cancels nobody."""
-        asked = Asked(ltik, launch_id or self._ids.of(ltik), **about)
-        found = self._join(asked)
+        verification = Verification(ltik, launch_id or self._ids.of(ltik), **more)
+        found = self._join(verification)
         if isinstance(found, Flight):
-            await wait_for(found, self._patience(found, asked))
-        return self._told(asked, found)
+            await wait_for(found, self._patience(found, verification))
+        return self._told(verification, found)
 
     def close(self, *, wait: bool = True) -> None:
         """Stop the threads. What is known is served on; nothing new is verified.
@@ -228,44 +228,44 @@ class Authenticator:
             self._launches.remove(entry.id)
             return None
         if now >= current.refresh:
-            self._flights.join(Asked(current.ltik, current.id), background=True)
+            self._flights.join(Verification(current.ltik, current.id), background=True)
         return current
 
-    def _join(self, asked: Asked) -> Outcome | Flight:
+    def _join(self, verification: Verification) -> Outcome | Flight:
         """What is known of an ltik, or the flight to wait for."""
         now = self._clock()
-        ends_at = launch_end(asked.ltik, now)
+        ends_at = launch_end(verification.ltik, now)
         if ends_at is not None and ends_at <= now:
             return LaunchExpired("the launch's 24 hours are over", path=PATH)
-        known = self.peek(asked.launch_id)
+        known = self.peek(verification.launch_id)
         if known is not None and self.seconds_left(known) <= 0:
-            self._launches.remove(asked.launch_id)
+            self._launches.remove(verification.launch_id)
         elif known is not None:
-            used = self.use(known, binds=asked.binds)
+            used = self.use(known, binds=verification.binds)
             if used is not None:
                 return used
-        found = self._flights.join(asked)
+        found = self._flights.join(verification)
         if isinstance(found, CachedLaunch):
             # It has just landed.
-            return self.use(found, binds=asked.binds) or found
+            return self.use(found, binds=verification.binds) or found
         return found
 
-    def _patience(self, flight: Flight, asked: Asked) -> float:
+    def _patience(self, flight: Flight, verification: Verification) -> float:
         most = self._settings.timeout + 1.0
         if flight.known is not None:
             return min(most, _KNOWN_TIMEOUT)
-        return min(most, self._settings.waiting_page_after) if asked.page else most
+        return min(most, self._settings.waiting_page_after) if verification.page else most
 
-    def _told(self, asked: Asked, found: Outcome | Flight) -> Outcome:
+    def _told(self, verification: Verification, found: Outcome | Flight) -> Outcome:
         if isinstance(found, Flight):
             found = found.result() if found.done() else self._flights.gave_up(found)
-        if asked.binds and isinstance(found, CachedLaunch):
+        if verification.binds and isinstance(found, CachedLaunch):
             # It may have landed bound, without ``use``.
-            self._own.drop_jar(asked.launch_id)
-        if not asked.page:
+            self._own.drop_jar(verification.launch_id)
+        if not verification.page:
             return found
         if isinstance(found, CachedLaunch) or not found.temporary:
-            self._room.verified(asked.launch_id)
+            self._room.verified(verification.launch_id)
             return found
         self.stats.count("waiting")
-        return self._room.ask_again(asked.launch_id, found)
+        return self._room.ask_again(verification.launch_id, found)

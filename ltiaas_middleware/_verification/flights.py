@@ -18,18 +18,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from cachetools import TTLCache
 
 from ..errors import ApiError, LaunchExpired, UpstreamError
 from ..settings import Settings
-from .launches import ENDED, REJECTED_FOR, CachedLaunch, LaunchCache
+from .launches import ENDED, REJECTED_FOR, CachedLaunch, LaunchCache, Verification
 from .limits import PATH, client_of
 from .shared import Seen
 from .stats import Stats
 
-__all__ = ["Asked", "Flight", "Flights", "Outcome", "copied", "rejected"]
+__all__ = ["Flight", "Flights", "Outcome", "copied", "rejected"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
@@ -47,27 +47,6 @@ _REFUSALS_KEPT = 1_000
 _LOST_AFTER = 3
 
 
-class Asked(NamedTuple):
-    """Who asks for which launch.
-
-    Attributes:
-        ltik: a token of the right shape.
-        launch_id: the id to keep it under.
-        binds: whether it came in the launch's cookie.
-        authenticated: whether it was proved to be that of the launch path: LTIAAS has verified it
-            before, and limits for strangers do not count it.
-        page: whether a page can wait instead, by reloading itself.
-        address: of the client, as the server tells it.
-    """
-
-    ltik: str
-    launch_id: str
-    binds: bool = False
-    authenticated: bool = False
-    page: bool = False
-    address: str = ""
-
-
 class Flight(Future[Outcome]):
     """One verification under way, and everyone who waits for it.
 
@@ -82,16 +61,14 @@ class Flight(Future[Outcome]):
         context: of the request that began it.
     """
 
-    def __init__(self, asked: Asked, known: CachedLaunch | None, since: float) -> None:
+    def __init__(self, of: Verification, known: CachedLaunch | None, since: float) -> None:
         super().__init__()
-        self.launch_id = asked.launch_id
-        self.ltik = asked.ltik
+        self.ltik, self.launch_id, self.binds, authenticated, _, address = of
         self.known = known
         self.since = since
-        self.binds = asked.binds
-        self.authenticated = asked.authenticated or known is not None
+        self.authenticated = authenticated or known is not None
         # The limits know who is authenticated by the launch: one of many.
-        self.client = asked.launch_id if self.authenticated else client_of(asked.address)
+        self.client = self.launch_id if self.authenticated else client_of(address)
         # Since when it waits for its turn, and whether the limits count it as a stranger's.
         self.queued_at = since
         self.counted = False
@@ -142,21 +119,21 @@ class Flights:
         with self._lock:
             return list(self._under_way.values())
 
-    def join(self, asked: Asked, *, background: bool = False) -> Outcome | Flight:
+    def join(self, verification: Verification, *, background: bool = False) -> Outcome | Flight:
         """The flight to wait for: the one under way, or a new one; or an outcome, where none is
         needed.
 
         Args:
-            asked: what was asked for.
+            verification: what is to be verified.
             background: whether nobody waits: the launch is to be refreshed ahead of its time.
         """
-        launch_id = asked.launch_id
+        launch_id = verification.launch_id
         with self._lock:
             lost = self._under_way.get(launch_id)
             now = self._monotonic()
             if lost is not None and now - lost.since <= self._lost_after:
-                lost.binds |= asked.binds
-                lost.authenticated |= asked.authenticated
+                lost.binds |= verification.binds
+                lost.authenticated |= verification.authenticated
                 if not background:
                     self._stats.count("coalesced")
                 return lost
@@ -172,7 +149,7 @@ class Flights:
                 return copied(self._refusals[launch_id])
             if not background:
                 self._stats.count("misses")
-            flight = self._under_way[launch_id] = Flight(asked, current, now)
+            flight = self._under_way[launch_id] = Flight(verification, current, now)
         if lost is not None:
             _log.error(
                 "launch %s could not be verified: the call did not finish in time", launch_id

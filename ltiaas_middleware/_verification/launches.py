@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from cachetools import TTLCache
 
@@ -20,6 +20,7 @@ __all__ = [
     "REJECTED_FOR",
     "CachedLaunch",
     "LaunchCache",
+    "Verification",
     "launch_end",
     "launch_start",
     "make_entry",
@@ -43,6 +44,33 @@ _REJECTED_MOST = 10_000
 # How long a hit may go without being marked as used (seconds). Marking takes the lock; a hit in
 # between is one look-up in a dictionary.
 _USED_EVERY = 30.0
+
+
+class Verification(NamedTuple):
+    """A launch to verify, and for whom. In a ``Flow`` of the gate: what is sent back is the launch,
+    or an ``ApiError``.
+
+    Attributes:
+        ltik: a token of the right shape.
+        launch_id: the id to keep it under.
+        binds: whether the ltik came in the launch's cookie. The launch is then cookie-bound as soon
+            as it is known, even if nobody is left to be answered.
+        authenticated: whether the request's path names this very launch, so that limits for
+            strangers do not count it: only the middleware, which has verified it before, makes the
+            id of an ltik.
+        page: whether a page can wait for the launch, by reloading itself.
+        address: of the client, as the server tells it.
+    """
+
+    ltik: str
+    launch_id: str
+    binds: bool = False
+    authenticated: bool = False
+    page: bool = False
+    address: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Verification {self.launch_id}>"
 
 
 @dataclass(slots=True, repr=False, eq=False)

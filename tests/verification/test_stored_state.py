@@ -113,7 +113,7 @@ def test_a_cookie_that_comes_back_while_its_launch_lands_binds_it_in_every_worke
 
     def put_and_join(entry):
         put(entry)
-        first.authenticator._join(first.asked(token, binds=True))
+        first.authenticator._join(first.verification(token, binds=True))
 
     monkeypatch.setattr(first.shared, "put", put_and_join)
     entry = first.verify(token)

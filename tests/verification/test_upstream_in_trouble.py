@@ -217,9 +217,9 @@ def test_a_known_launch_waits_for_two_seconds_at_most(worker, upstream, clock):
     worker.verify(token)
     clock.pass_(601)
     upstream.go_on.clear()
-    flight = worker.authenticator._join(worker.asked(token))
+    flight = worker.authenticator._join(worker.verification(token))
     for page in (False, True):
-        assert worker.authenticator._patience(flight, worker.asked(token, page=page)) == 2
+        assert worker.authenticator._patience(flight, worker.verification(token, page=page)) == 2
 
 
 def test_a_refresh_that_fails_ahead_of_its_time_takes_no_trust_away(worker, upstream, clock):
