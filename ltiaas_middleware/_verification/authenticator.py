@@ -20,13 +20,11 @@ from typing import Any, TypeVar
 
 from .._crypto.keys import LaunchIds
 from ..api.decoded import DecodedTokens
-from ..errors import LaunchExpired
 from ..settings import Settings
 from .fetching import Fetching
 from .flights import Flight, Flights, Outcome
 from .id_tokens import IdTokenSource
-from .launches import CachedLaunch, LaunchCache, Verification, launch_end
-from .limits import PATH
+from .launches import CachedLaunch, LaunchCache, Verification
 from .shared import Shared
 from .stats import Stats
 from .stores import MemoryStore, StoreUnavailable
@@ -113,10 +111,6 @@ class Authenticator:
         self.stats.hit()
         return entry
 
-    def seconds_left(self, entry: CachedLaunch) -> float:
-        """How long the launch still lasts; 0 or less if it is over."""
-        return entry.ends - self._monotonic()
-
     def recall(self, launch_id: str) -> CachedLaunch | None:
         """``peek``, after the memory was brought up to what all workers know. May wait where
         ``shares``; if the store fails, what this worker knows is the answer."""
@@ -124,6 +118,12 @@ class Authenticator:
             with contextlib.suppress(StoreUnavailable):
                 self._flights.learn(launch_id, self._shared.look(launch_id))
         return self.peek(launch_id)
+
+    def find(self, launch_id: str) -> CachedLaunch | None:
+        """A launch that is not over, from memory or by ``recall``."""
+        if self.peek(launch_id) is None:
+            self.recall(launch_id)
+        return self._launches.mark_used(launch_id)
 
     def recall_with_jar(self, launch_id: str) -> tuple[CachedLaunch | None, bytes | None]:
         """``recall``, and the app's cookies of a launch whose browser keeps none."""
@@ -224,26 +224,16 @@ class Authenticator:
         current = self._launches.mark_used(entry.id)
         if current is None or now >= current.trusted:
             return None
-        if now >= current.ends:
-            self._launches.remove(entry.id)
-            return None
         if now >= current.refresh:
             self._flights.join(Verification(current.ltik, current.id), background=True)
         return current
 
     def _join(self, verification: Verification) -> Outcome | Flight:
         """What is known of an ltik, or the flight to wait for."""
-        now = self._clock()
-        ends_at = launch_end(verification.ltik, now)
-        if ends_at is not None and ends_at <= now:
-            return LaunchExpired("the launch's 24 hours are over", path=PATH)
         known = self.peek(verification.launch_id)
-        if known is not None and self.seconds_left(known) <= 0:
-            self._launches.remove(verification.launch_id)
-        elif known is not None:
-            used = self.use(known, binds=verification.binds)
-            if used is not None:
-                return used
+        used = None if known is None else self.use(known, binds=verification.binds)
+        if used is not None:
+            return used
         found = self._flights.join(verification)
         if isinstance(found, CachedLaunch):
             # It has just landed.

@@ -28,7 +28,7 @@ from ..errors import (
     UpstreamError,
 )
 from ..settings import Settings
-from .flights import Flight, Flights, Outcome, rejected
+from .flights import Flight, Flights, Outcome, over, rejected
 from .id_tokens import IdTokenSource
 from .launches import DAY, CachedLaunch, launch_end, make_entry
 from .limits import PATH
@@ -264,10 +264,7 @@ class Fetching:
         if ends_at is None:
             before = self._flights.peek(flight.launch_id)
             ends_at = before.ends_at if before is not None else wall + DAY
-        if ends_at <= wall:
-            return LaunchExpired("the launch's 24 hours are over", path=PATH)
-        self._decoded.keep(flight.launch_id, found)
-        return make_entry(
+        entry = make_entry(
             ttl=self._settings.ttl,
             wall=wall,
             now=self._monotonic(),
@@ -279,6 +276,10 @@ class Fetching:
             # From the moment in which it is known, whoever is there to be answered.
             cookie_bound=flight.binds,
         )
+        if entry is None:
+            return over()
+        self._decoded.keep(flight.launch_id, found)
+        return entry
 
     def _refused(self, flight: Flight, error: ApiError, kind: str) -> None:
         """Not asked for, because of the limits: another worker may fare better."""

@@ -24,12 +24,12 @@ from cachetools import TTLCache
 
 from ..errors import ApiError, LaunchExpired, UpstreamError
 from ..settings import Settings
-from .launches import ENDED, REJECTED_FOR, CachedLaunch, LaunchCache, Verification
+from .launches import ENDED, REJECTED_FOR, CachedLaunch, LaunchCache, Verification, has_ended
 from .limits import PATH, client_of
 from .shared import Seen
 from .stats import Stats
 
-__all__ = ["Flight", "Flights", "Outcome", "copied", "rejected"]
+__all__ = ["Flight", "Flights", "Outcome", "copied", "over", "rejected"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
@@ -140,6 +140,8 @@ class Flights:
             if self._launches.is_rejected(launch_id):
                 self._stats.count("refused")
                 return rejected()
+            if has_ended(verification.ltik, self._clock()):
+                return over()
             current = self._launches.get(launch_id)
             # Another flight may have landed since the caller looked.
             if current is not None and now < (current.refresh if background else current.trusted):
@@ -215,19 +217,26 @@ class Flights:
     def _serve_on(self, launch_id: str) -> CachedLaunch | None:
         now = self._monotonic()
         entry = self._launches.get(launch_id)
-        if entry is None or now >= entry.ends:
+        if entry is None:
             return None
-        if now >= entry.trusted:
-            self._stats.count("stale_served")
         grace = min(_GRACE, self._settings.ttl) * random.uniform(0.6, 1)  # noqa: S311 - no secret
         again = now + grace
         # A refresh that failed ahead of its time takes no trust away.
-        return self._launches.replace(launch_id, refresh=again, trusted=max(entry.trusted, again))
+        trusted = max(entry.trusted, again)
+        served = self._launches.replace(launch_id, refresh=again, trusted=trusted)
+        if served is not None and now >= entry.trusted:
+            self._stats.count("stale_served")
+        return served
 
 
 def rejected() -> LaunchExpired:
     """What is told of an ltik that LTIAAS rejected a moment ago."""
     return LaunchExpired("LTIAAS rejected it a moment ago, or it was ended", status=401, path=PATH)
+
+
+def over() -> LaunchExpired:
+    """What is told of a launch that has lasted for 24 hours."""
+    return LaunchExpired("the launch's 24 hours are over", path=PATH)
 
 
 def copied(error: ApiError) -> ApiError:

@@ -21,6 +21,7 @@ __all__ = [
     "CachedLaunch",
     "LaunchCache",
     "Verification",
+    "has_ended",
     "launch_end",
     "launch_start",
     "make_entry",
@@ -114,6 +115,10 @@ class CachedLaunch:
             setattr(copied, name, value)
         return copied
 
+    def is_over(self, now: float) -> bool:
+        """Whether its 24 hours are over (monotonic)."""
+        return now >= self.ends
+
     def __repr__(self) -> str:
         return f"<CachedLaunch {self.id}>"
 
@@ -126,9 +131,12 @@ _values = attrgetter(*(field.name for field in fields(CachedLaunch)))
 
 def make_entry(
     *, ttl: float, wall: float, now: float, ends_at: float, verified_at: float, **fields: Any
-) -> CachedLaunch:
-    """An entry of what LTIAAS sent or another process noted. Wall time becomes monotonic time here
-    and nowhere else: once made, no jump of the clock makes an entry live longer."""
+) -> CachedLaunch | None:
+    """An entry of what LTIAAS sent or another process noted; None if the launch is over. Wall time
+    becomes monotonic time here and nowhere else: once made, no jump of the clock makes an entry
+    live longer."""
+    if ends_at <= wall:
+        return None
     age = wall - verified_at
     # From the future: one of the clocks was set. LTIAAS is asked rather than guessed for.
     age = ttl if age < -_CLOCKS_APART else max(age, 0.0)
@@ -188,19 +196,21 @@ class LaunchCache:
             )
             self._entries.move_to_end(entry.id)
             while self._entries and (
-                len(self._entries) > self._size or next(iter(self._entries.values())).ends <= now
+                len(self._entries) > self._size or next(iter(self._entries.values())).is_over(now)
             ):
                 # A launch that is over leaves at the next opportunity: it holds a person's name.
                 self._entries.popitem(last=False)
 
     def replace(self, launch_id: str, **changes: Any) -> CachedLaunch | None:
-        """Put a changed copy of a launch in its place, and return it; None where it is not kept."""
+        """Put a changed copy of a launch in its place, and return it; None where it is not kept, or
+        over."""
         with self._lock:
-            entry = self._entries.get(launch_id)
-            if entry is None:
+            entry, now = self._entries.get(launch_id), self._monotonic()
+            if entry is None or entry.is_over(now):
+                self._entries.pop(launch_id, None)
                 return None
             entry = entry.changed(**changes)
-            entry.check = _next_check(entry, self._monotonic())
+            entry.check = _next_check(entry, now)
             self._entries[launch_id] = entry
             return entry
 
@@ -226,11 +236,6 @@ class LaunchCache:
         with self._lock:
             return launch_id in self._rejected or launch_id in self._ended
 
-    def remove(self, launch_id: str) -> None:
-        """Forget a launch; nothing happens where it is not known."""
-        with self._lock:
-            self._entries.pop(launch_id, None)
-
 
 def _next_check(entry: CachedLaunch, now: float) -> float:
     if entry.trusted <= now:
@@ -254,6 +259,12 @@ def launch_end(ltik: str, now: float) -> float | None:
     if issued is not None:
         return min(ends, issued + DAY) if ends is not None and ends > issued else issued + DAY
     return ends if ends is not None and ends <= now + DAY + _SKEW else None
+
+
+def has_ended(ltik: str, now: float) -> bool:
+    """Whether a launch is over by ``launch_end``."""
+    ends = launch_end(ltik, now)
+    return ends is not None and ends <= now
 
 
 def launch_start(ltik: str, now: float) -> float | None:

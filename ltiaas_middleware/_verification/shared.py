@@ -287,12 +287,9 @@ class Shared:
         if not self._ids.match(ltik, launch_id):
             self._ignored(launch_id)
             return None
-        wall = self._clock()
-        if ends_at <= wall:
-            return None
         return make_entry(
             ttl=self._ttl,
-            wall=wall,
+            wall=self._clock(),
             now=self._monotonic(),
             id=launch_id,
             ltik=ltik,
