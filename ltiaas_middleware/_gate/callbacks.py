@@ -35,18 +35,19 @@ class Callbacks:
     """Carries launches to a provider and back.
 
     Args:
-        settings: ``callbacks``, and the secrets. What is excluded is never part of a launch.
+        settings: ``callbacks``, and the secrets.
+        launch_path: where launches have their addresses.
+        excluded: what is never part of a launch.
 
     Attributes:
         paths: the callbacks, decoded, below the mount point.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        excluded = Paths(settings.exclude).any
+    def __init__(self, settings: Settings, launch_path: LaunchPath, excluded: Paths) -> None:
         callbacks = settings.callbacks if settings.launch_path else ()
-        self.paths = frozenset(path for path in callbacks if not excluded(path))
+        self.paths = frozenset(path for path in callbacks if not excluded.any(path))
         self._secrets = settings.signing_secrets
-        self._launch_path = LaunchPath(settings)
+        self._launch_path = launch_path
 
     @cached_property
     def _encryptor(self) -> Encryptor:

@@ -8,7 +8,7 @@ run time.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import AnyStr
 from urllib.parse import unquote
 
@@ -18,7 +18,6 @@ from .callbacks import Callbacks
 from .cookies import for_launch, reached
 from .decisions import Serve
 from .launch_cookie import deletions
-from .paths import Paths
 from .redirects import is_own_address, within_launch
 from .request import Variables
 
@@ -48,17 +47,24 @@ class AppAnswers(AdapterText[AnyStr]):
 
     Args:
         kind: ``str`` or ``bytes``, whichever the adapter's headers are.
-        settings: whether cookies, redirects and frame headers are the middleware's to change, and
-            what is never part of a launch.
+        settings: whether cookies, redirects and frame headers are the middleware's to change.
+        callbacks: where the app may redirect to for a sign-in.
+        is_excluded: whether a path is never part of a launch.
     """
 
-    def __init__(self, kind: type[AnyStr], settings: Settings) -> None:
+    def __init__(
+        self,
+        kind: type[AnyStr],
+        settings: Settings,
+        callbacks: Callbacks,
+        is_excluded: Callable[[str], bool],
+    ) -> None:
         super().__init__(kind)
         self._iframe_support = settings.iframe_support
         self._cookie_name = settings.cookie_name
         self._shared = settings.shared_cookies
-        self._callbacks = Callbacks(settings)
-        self._is_excluded = Paths(settings.exclude).any
+        self._callbacks = callbacks
+        self._is_excluded = is_excluded
         self._warned = False
         # By lower-case name; ASGI wants them so (ASGI, "Response Start"), and not all apps do.
         self._looked_at: Mapping[AnyStr, str] = {self._encode(name): name for name in _LOOKED_AT}

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any
+from typing import Any, AnyStr
 
 from .._crypto import one_time_tokens
 from .._crypto.keys import LaunchIds
@@ -27,6 +27,8 @@ from ..responses import Response
 from .callbacks import Callbacks
 from .cross_origin import CrossOrigin
 from .decisions import Decision, Flow, Refused, Serve
+from .frame import AppAnswers
+from .insertion import Insertions
 from .launch_cookie import LaunchCookie
 from .launch_path import LaunchPath, is_launch_id
 from .launch_script import LaunchScript
@@ -66,11 +68,11 @@ class Gate:
         # Frameworks serve /staff as /staff.json, too, and cut off what looks like a fragment.
         self._required = Paths(settings.require, ends="/.;?#")
         self._strays = Strays(self._launch_path)
-        self._callbacks = Callbacks(settings)
-        self._own_paths = (paths.of_refusals, paths.of_script)
+        self._callbacks = Callbacks(settings, self._launch_path, self._excluded)
         names = settings.tool_name, settings.support_url
         self._pages = ErrorPages(settings.on_error, *names, paths.of_refusals)
         self._script = LaunchScript(settings)
+        self._own_paths = (paths.of_refusals, self._script.path)
         self._prefix, self._id_from = paths.prefix, len(paths.prefix)
         self._serving = Serving(account, self._launch_path, self._cookie, self._ltiks)
         self._serve = self._serving.on_its_path
@@ -118,6 +120,15 @@ class Gate:
             return decision
         return self._flow(request, decision)
 
+    def app_answers(self, kind: type[AnyStr]) -> AppAnswers[AnyStr]:
+        """What fits the app's answers to their launch. ``kind`` is ``str`` or ``bytes``, whichever
+        the adapter's headers are."""
+        return AppAnswers(kind, self._settings, self._callbacks, self._excluded.any)
+
+    def insertions(self, kind: type[AnyStr]) -> Insertions[AnyStr]:
+        """What inserts the script into the app's documents; ``kind`` as for ``app_answers``."""
+        return Insertions(kind, self._script)
+
     def answer_for_app(self, code: str, launch: Launch | None, variables: Variables) -> Response:
         """The response to a request for which the app raised a ``RequestRefused``."""
         path = (variables.get("PATH_INFO") or "").encode("latin-1").decode("utf-8", "replace")
@@ -145,7 +156,7 @@ class Gate:
 
     def _elsewhere(self, request: Request) -> Decision:
         path = request.path
-        if path == self._launch_path.of_script:
+        if path == self._script.path:
             return self._script.response(request)
         self._refuse_path(request)
         required = self._required.any(path) and not self._excluded.all(path)

@@ -15,7 +15,6 @@ from functools import partial
 from html import escape
 from typing import AnyStr, Generic, TypeAlias
 
-from ..settings import Settings
 from .adapter_text import AdapterText
 from .decisions import Serve
 from .launch_script import NAME, LaunchScript
@@ -147,16 +146,15 @@ class Insertions(AdapterText[AnyStr]):
 
     Args:
         kind: ``str`` or ``bytes``, whichever the adapter's headers are.
-        settings: whether the script is inserted at all, and where it is served.
+        script: whose tag is inserted.
     """
 
-    def __init__(self, kind: type[AnyStr], settings: Settings) -> None:
+    def __init__(self, kind: type[AnyStr], script: LaunchScript) -> None:
         super().__init__(kind)
-        self._source = f"{settings.launch_path}/{NAME}"
+        self._script = script
         self._content_type: AnyStr = self._encode("content-type")
         self._html: AnyStr = self._encode("html")
         self._javascript: AnyStr = self._encode("javascript")
-        self._for_workers = LaunchScript(settings).for_workers
         self._not_stored: tuple[AnyStr, AnyStr] = (
             self._encode("cache-control"),
             self._encode("no-store"),
@@ -213,7 +211,7 @@ class Insertions(AdapterText[AnyStr]):
         kind = told["content-type"].partition(";")[0]
         if "javascript" not in kind.lower() or "content-encoding" in told:
             return None
-        code = self._for_workers
+        code = self._script.for_workers
         longer = partial(self._longer, len(code))
         return _IntoWorker(code, headers, longer, is_page=False, is_xml=False)
 
@@ -255,7 +253,7 @@ class Insertions(AdapterText[AnyStr]):
             _log.warning(message, path, NAME)
 
     def _tag(self, serve: Serve, nonce: str) -> bytes:
-        source, launch = escape(serve.mount + self._source), escape(serve.launch_path)
+        source, launch = escape(serve.mount + self._script.path), escape(serve.launch_path)
         attributes = f' nonce="{escape(nonce)}"' if nonce != NO_NONCE else ""
         if serve.jar is not None:
             attributes += f' data-cookies="{escape(serve.jar.for_scripts())}"'

@@ -6,7 +6,6 @@ import re
 
 from .._crypto.keys import LAUNCH_ID_LENGTH
 from ..settings import Settings
-from .launch_script import NAME
 from .request import Request, quoted_path, quoted_query
 
 __all__ = ["LaunchPath", "is_launch_id"]
@@ -26,14 +25,12 @@ class LaunchPath:
     Attributes:
         prefix: what every launch path begins with, such as ``/lti/``. Without launch paths it is
             NUL, which no path begins with.
-        of_script: the path of the script that every launch's pages load, below the mount point.
         of_refusals: the path, below the mount point, of a page that can be reloaded although it
             answers a form that was refused; None without launch paths.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.prefix = f"{settings.launch_path}/" if settings.launch_path else "\0"
-        self.of_script = self.prefix + NAME
         self.of_refusals = f"{self.prefix}ltiaas-refused" if settings.launch_path else None
 
     def of(self, request: Request, launch_id: str) -> str:

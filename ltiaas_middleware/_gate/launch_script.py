@@ -35,13 +35,19 @@ class LaunchScript:
     Args:
         settings: the launch path, what is excluded, and the cookies that launches share. The
             script cannot know what a function excludes; the middleware redirects those requests.
+
+    Attributes:
+        path: where it is served, below the mount point.
     """
 
     def __init__(self, settings: Settings) -> None:
         exclude = () if callable(settings.exclude) else settings.exclude or ()
         prefixes = [re.escape(quote(prefix.rstrip("/"))) for prefix in exclude]
+        # No path has a NUL.
+        launches = settings.launch_path or "\0"
+        self.path = f"{launches}/{NAME}"
         known = {
-            "launches": re.escape(settings.launch_path or "\0"),
+            "launches": re.escape(launches),
             "exclude": "|".join(prefixes) or _NONE,
             "shared": list(settings.shared_cookies),
         }
