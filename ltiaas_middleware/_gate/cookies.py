@@ -20,14 +20,14 @@ from ..origins import is_loopback
 from .request import SECURE_SCHEMES, Variables
 
 __all__ = [
-    "Reached",
     "SetCookie",
+    "Transport",
     "ends_at",
     "for_app",
     "for_launch",
-    "reached",
     "split_request",
     "tag_of",
+    "transport_of",
 ]
 
 #: What the attributes of a cookie have to be in another site's frame: ``SameSite=None`` needs
@@ -43,10 +43,10 @@ _OWN = _REPLACED | {"", "path", "domain", "httponly"}
 _LINE_ENDS = str.maketrans("", "", "\r\n\0")
 
 #: How the browser reaches the tool: "loopback" is plain http on the developer's own machine.
-Reached: TypeAlias = Literal["https", "loopback", "http"]
+Transport: TypeAlias = Literal["https", "loopback", "http"]
 
 
-def reached(environ: Variables) -> Reached:
+def transport_of(environ: Variables) -> Transport:
     """How the browser reaches the tool, from a request's CGI variables."""
     if environ.get("wsgi.url_scheme") in SECURE_SCHEMES:
         return "https"
@@ -99,7 +99,7 @@ def for_launch(
     value: str,
     mount: str,
     launch_path: str,
-    reached: Reached = "https",
+    transport: Transport = "https",
     shared: Collection[str] = (),
     note: Callable[[SetCookie, str], None] | None = None,
 ) -> tuple[str, ...]:
@@ -122,9 +122,9 @@ def for_launch(
         value: the header's value.
         mount: the mount point, percent-encoded, without a slash at its end.
         launch_path: the launch's path below it, ``<mount>/lti/<id>``, likewise.
-        reached: over plain http from another machine no browser takes ``Secure``, and so no iframe
-            keeps a cookie: ``Secure`` and ``SameSite`` stay the app's. Browsers take it from
-            loopback, which they trust as they do TLS.
+        transport: over plain http from another machine no browser takes ``Secure``, and so no
+            iframe keeps a cookie: ``Secure`` and ``SameSite`` stay the app's. Browsers take it
+            from loopback, which they trust as they do TLS.
         shared: the names of the setting ``shared_cookies``.
         note: called with a cookie that belongs to the launch, and the path that it is sent to.
 
@@ -150,7 +150,7 @@ def for_launch(
             forms.append(f"{name}{equals}{given}{at_path}{kept}")
         elif _deletes(given, found):
             forms.append(f"{name}={at_path}; Max-Age=0")
-    if reached == "http":
+    if transport == "http":
         replaced = "".join([f"; {text}" for key, text in listed if key in _REPLACED])
         return tuple([form + replaced for form in forms])
     return tuple([form + IN_A_FRAME for form in forms])
@@ -209,8 +209,8 @@ def _at_commas(header: str, tag: str, shared: Collection[str]) -> list[str]:
     this launch, the copy of one, or a shared one is a pair of its own."""
     tag = re.escape(tag)
     names = {*re.findall(rf"{tag}([^=;,\s]+)=", header), *shared}
-    known = "|".join([f"{tag}[^=;,]*", *map(re.escape, sorted(names))])
-    return re.split(rf";|,\s*(?=(?:{known})=)", header)
+    starts = "|".join([f"{tag}[^=;,]*", *map(re.escape, sorted(names))])
+    return re.split(rf";|,\s*(?=(?:{starts})=)", header)
 
 
 def _path_for_launch(path: str, mount: str, launch_path: str) -> str | None:

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from ..settings import Settings
 from .adapter_text import AdapterText
 from .callbacks import Callbacks
-from .cookies import for_launch, reached
+from .cookies import for_launch, transport_of
 from .decisions import Serve
 from .launch_cookie import deletions
 from .redirects import is_own_address, within_launch
@@ -181,8 +181,8 @@ class AppAnswers(AdapterText[AnyStr]):
     ) -> list[tuple[AnyStr, AnyStr]]:
         ended = serve.launch is None or serve.launch.ended
         note = None if ended or serve.jar is None else serve.jar.note
-        text, way = self._decode(value), reached(request)
-        values = for_launch(text, serve.mount, serve.launch_path, way, self._shared, note)
+        text, transport = self._decode(value), transport_of(request)
+        values = for_launch(text, serve.mount, serve.launch_path, transport, self._shared, note)
         return [(name, self._encode(each)) for each in values]
 
     def _warn_of_frame_ancestors(self, policy: str) -> None:

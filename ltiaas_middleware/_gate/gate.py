@@ -32,13 +32,13 @@ from .insertion import Insertions
 from .launch_cookie import LaunchCookie
 from .launch_path import LaunchPath, is_launch_id
 from .launch_script import LaunchScript
-from .ltiks import Brought, Ltiks
+from .ltiks import Ltiks, RequestLtik
+from .outside import OutsideRequests
 from .pages import ErrorPages
 from .paths import Paths, is_malformed
 from .proofs import Proof, Proofs
 from .request import Request, Variables, without_parameters
 from .serving import Serving
-from .stray import Strays
 
 __all__ = ["Gate"]
 
@@ -67,7 +67,7 @@ class Gate:
         self._excluded = Paths(settings.exclude)
         # Frameworks serve /staff as /staff.json, too, and cut off what looks like a fragment.
         self._required = Paths(settings.require, ends="/.;?#")
-        self._strays = Strays(self._launch_path)
+        self._outside = OutsideRequests(self._launch_path)
         self._callbacks = Callbacks(settings, self._launch_path, self._excluded)
         names = settings.tool_name, settings.support_url
         self._pages = ErrorPages(settings.on_error, *names, paths.of_refusals)
@@ -135,7 +135,7 @@ class Gate:
         request = Request(variables, path, variables.get("QUERY_STRING") or "", None)
         answer = None
         if launch is not None:
-            request.about = launch.id
+            request.error_launch_id = launch.id
         elif not self._excluded.any(path):
             answer = self._into_launch(request, required=True)
         answer = answer or self._refuse(request, Refused(code))
@@ -163,9 +163,9 @@ class Gate:
         if required and request.is_preflight:
             return self._preflight(request)
         if not self._excluded.any(path):
-            brought = self._ltiks.brought(request)
-            if brought is not None:
-                return self._with_ltik(request, brought)
+            found = self._ltiks.in_request(request)
+            if found is not None:
+                return self._with_ltik(request, found)
             answer = self._into_launch(request, required=required)
             if answer is not None:
                 return answer
@@ -175,8 +175,8 @@ class Gate:
 
     def _into_launch(self, request: Request, *, required: bool) -> Response | None:
         # It proves nothing: the launch path asks for proof.
-        stray = self._strays.into_launch
-        return self._callbacks.into_launch(request) or stray(request, required=required)
+        answer = self._callbacks.into_launch(request)
+        return answer or self._outside.into_launch(request, required=required)
 
     def _refuse_path(self, request: Request) -> None:
         path = request.path
@@ -192,9 +192,9 @@ class Gate:
             raise Refused("cross_site")
         return answer
 
-    def _with_ltik(self, request: Request, brought: Brought) -> Flow:
+    def _with_ltik(self, request: Request, found: RequestLtik) -> Flow:
         """The request itself brings an ltik: that decides, whatever its path says."""
-        ltik, request.app_query = brought
+        ltik, request.app_query = found
         if request.is_preflight:
             # The app's own, since nothing here needs a launch; but it does not see the ltik.
             return self._serving.in_place(request, None)
@@ -206,7 +206,7 @@ class Gate:
                 # A program that names two launches at once means neither for sure.
                 raise Refused("malformed_ltik")
             request.launch_id = None
-        launch_id = request.about = request.launch_id or self._ids.of(ltik)
+        launch_id = request.error_launch_id = request.launch_id or self._ids.of(ltik)
         entry = self._peek(launch_id)
         entry = None if entry is None else self._use(entry)
         if entry is None:
@@ -216,7 +216,7 @@ class Gate:
             return self._serving.redirect(request, entry, request.app_query, cookies)
         if request.launch_id is None:
             return self._serving.in_place(request, entry)
-        self._cookie.take(request)
+        self._cookie.extract(request)
         return self._serve(request, entry)
 
     # -- on a launch path -------------------------------------------------------------------------
@@ -230,19 +230,19 @@ class Gate:
             return self._preflight(request)
         if self._excluded.anything and self._excluded.any(path):
             return self._serving.excluded(request)
-        brought = None
+        found = None
         if self._looks_in_headers or (request.query and self._may_hold_ltik(request.query)):
-            brought = self._ltiks.brought(request)
-            if brought is not None and brought.other_query is not None:
-                return self._with_ltik(request, brought)
+            found = self._ltiks.in_request(request)
+            if found is not None and found.other_query is not None:
+                return self._with_ltik(request, found)
         if not path and not request.is_websocket:
             # A page there would have its relative links beside the launch, if there is one.
             location = self._launch_path.location(request, launch_id, request.query)
             return self._serving.moved(location, for_good=entry is not None)
         if one_time_tokens.PARAMETER in request.query:
-            self._take_one_time_token(request)
-        if brought is not None:
-            return self._with_header(request, launch_id, entry, brought.ltik)
+            self._extract_one_time_token(request)
+        if found is not None:
+            return self._with_header(request, launch_id, entry, found.ltik)
         if not is_own_page:
             self._refuse_cross_origin(request)
         proof = self._proofs.of(request, launch_id, entry)
@@ -254,7 +254,7 @@ class Gate:
         self, request: Request, launch_id: str, entry: CachedLaunch | None, ltik: str
     ) -> Decision:
         """A header proves as much as the cookie, but not that the browser keeps cookies."""
-        self._cookie.take(request)
+        self._cookie.extract(request)
         if self._ltiks.proof((ltik,), launch_id, entry) is None:
             raise Refused("malformed_ltik")
         return self._by_proof(request, launch_id, entry, Proof(ltik))
@@ -319,7 +319,7 @@ class Gate:
             raise self._proofs.missing(request, launch_id, is_bound=token is None)
         return entry, jar
 
-    def _take_one_time_token(self, request: Request) -> None:
+    def _extract_one_time_token(self, request: Request) -> None:
         """Hide a one-time token from the app; whether it may be used up now is another question."""
         found, rest = without_parameters(request.query, (one_time_tokens.PARAMETER,))
         if found:

@@ -46,12 +46,12 @@ class LaunchScript:
         # No path has a NUL.
         launches = settings.launch_path or "\0"
         self.path = f"{launches}/{NAME}"
-        known = {
+        values = {
             "launches": re.escape(launches),
             "exclude": "|".join(prefixes) or _NONE,
             "shared": list(settings.shared_cookies),
         }
-        source = _SOURCE.replace("/*settings*/ {}", json.dumps(known))
+        source = _SOURCE.replace("/*settings*/ {}", json.dumps(values))
         for_workers = f"{source.partition(_PAGES_ALONE)[0]}}})();"
         #: What keeps a worker's requests inside, as classic and as module code.
         self.for_workers = _shortened(for_workers).replace("\n", "").encode() + b"\n"

@@ -68,10 +68,10 @@ class Proofs:
         if found is not None:
             proof, request.app_cookies = found
             return proof
-        offered = self._cookie.take(request)
-        ltik = self._ltiks.proof(offered.frame, launch_id, entry)
+        ltiks = self._cookie.extract(request)
+        ltik = self._ltiks.proof(ltiks.frame, launch_id, entry)
         if ltik is None:
-            ltik = self._ltiks.proof(offered.tab, launch_id, entry)
+            ltik = self._ltiks.proof(ltiks.tab, launch_id, entry)
             return None if ltik is None else Proof(ltik)
         if len(self._found) >= _REMEMBERED:
             self._found.clear()

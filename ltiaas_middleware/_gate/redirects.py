@@ -59,8 +59,8 @@ def is_own_address(location: str, path: str, query: str, host: str) -> bool:
     if start is None:
         return False
     # Not urlsplit: it takes a path that begins with two slashes for a host, and ``[`` for IPv6.
-    to, _, asked = location[start:].partition("#")[0].partition("?")
-    return unquote(to, encoding="latin-1") == path and asked == query
+    to, _, to_query = location[start:].partition("#")[0].partition("?")
+    return unquote(to, encoding="latin-1") == path and to_query == query
 
 
 def start_of_path(location: str, host: str) -> int | None:

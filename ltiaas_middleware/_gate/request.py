@@ -56,7 +56,7 @@ class Request:
         named_id: the launch id in the path as it arrived, or None.
         launch_id: the launch that it is about: the path's, unless the request brings another's
             ltik.
-        about: the launch that an error response names.
+        error_launch_id: the launch that an error response names.
         site: ``Sec-Fetch-Site``, or None.
         one_time_token: a one-time link that it may use up, or None.
         app_query: the query for the app; None leaves it as it arrived.
@@ -65,7 +65,7 @@ class Request:
         jar: the app's cookies, if the browser keeps none; else None.
     """
 
-    about: str | None = None
+    error_launch_id: str | None = None
 
     def __init__(self, variables: Variables, path: str, query: str, launch_id: str | None) -> None:
         self.variables = variables

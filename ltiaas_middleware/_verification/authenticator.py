@@ -37,7 +37,7 @@ _log = logging.getLogger("ltiaas_middleware")
 _T = TypeVar("_T")
 
 # So long (seconds) a request of a launch that was verified before waits for a slow LTIAAS.
-_KNOWN_TIMEOUT = 2.0
+_CACHED_TIMEOUT = 2.0
 
 
 class Authenticator:
@@ -189,13 +189,13 @@ class Authenticator:
         verification = Verification(ltik, launch_id or self._ids.of(ltik), **more)
         found = self._join(verification)
         if isinstance(found, Flight) and not found.done():
-            seconds = self._patience(found, verification)
+            seconds = self._timeout(found, verification)
             with (
                 self._room.seat(seconds, authenticated=found.authenticated) as seconds,
                 contextlib.suppress(FutureTimeout),
             ):
                 found.result(seconds)
-        return self._told(verification, found)
+        return self._outcome(verification, found)
 
     async def verify_async(self, ltik: str, launch_id: str | None = None, **more: Any) -> Outcome:
         """``verify`` for tasks of asyncio or trio, any number of which may wait: the event loop
@@ -203,8 +203,8 @@ class Authenticator:
         verification = Verification(ltik, launch_id or self._ids.of(ltik), **more)
         found = self._join(verification)
         if isinstance(found, Flight):
-            await wait_for(found, self._patience(found, verification))
-        return self._told(verification, found)
+            await wait_for(found, self._timeout(found, verification))
+        return self._outcome(verification, found)
 
     def close(self, *, wait: bool = True) -> None:
         """Stop the threads. What is known is served on; nothing new is verified.
@@ -230,8 +230,8 @@ class Authenticator:
 
     def _join(self, verification: Verification) -> Outcome | Flight:
         """What is known of an ltik, or the flight to wait for."""
-        known = self.peek(verification.launch_id)
-        used = None if known is None else self.use(known, binds=verification.binds)
+        cached = self.peek(verification.launch_id)
+        used = None if cached is None else self.use(cached, binds=verification.binds)
         if used is not None:
             return used
         found = self._flights.join(verification)
@@ -240,13 +240,13 @@ class Authenticator:
             return self.use(found, binds=verification.binds) or found
         return found
 
-    def _patience(self, flight: Flight, verification: Verification) -> float:
+    def _timeout(self, flight: Flight, verification: Verification) -> float:
         most = self._settings.timeout + 1.0
-        if flight.known is not None:
-            return min(most, _KNOWN_TIMEOUT)
+        if flight.previous is not None:
+            return min(most, _CACHED_TIMEOUT)
         return min(most, self._settings.waiting_page_after) if verification.page else most
 
-    def _told(self, verification: Verification, found: Outcome | Flight) -> Outcome:
+    def _outcome(self, verification: Verification, found: Outcome | Flight) -> Outcome:
         if isinstance(found, Flight):
             found = found.result() if found.done() else self._flights.gave_up(found)
         if verification.binds and isinstance(found, CachedLaunch):

@@ -152,26 +152,26 @@ class Connections:
             return self._pool
 
     def _opened(self) -> HTTPConnectionPool:
-        options: list[Any] = [*HTTPConnection.default_socket_options]
+        socket_options: list[Any] = [*HTTPConnection.default_socket_options]
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-            options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _VANISHED))
-        about: dict[str, Any] = {"socket_options": options}
+            socket_options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _VANISHED))
+        options: dict[str, Any] = {"socket_options": socket_options}
         proxy = None
         if self._origin.startswith("https:"):
             if self._context is None:
                 self._context = _trusting(self._policy.ca_bundle)
-            about["ssl_context"] = self._context
+            options["ssl_context"] = self._context
             proxy = select_proxy(self._origin, get_environ_proxies(self._origin))
         # Plain http is for this machine only (``Settings.url``): no proxy gets to see it.
         if proxy is None:
-            manager: Any = PoolManager(maxsize=self._size, **about)
+            manager: Any = PoolManager(maxsize=self._size, **options)
         else:
             if "://" not in proxy:
                 proxy = f"http://{proxy}"
             if urlsplit(proxy).scheme == "https":
-                about["proxy_ssl_context"] = self._context
+                options["proxy_ssl_context"] = self._context
             # It knows of SOCKS and of passwords.
-            manager = HTTPAdapter(pool_maxsize=self._size).proxy_manager_for(proxy, **about)
+            manager = HTTPAdapter(pool_maxsize=self._size).proxy_manager_for(proxy, **options)
         pool: HTTPConnectionPool = manager.connection_from_url(self._origin)
         clock = {"monotonic": staticmethod(self._monotonic)}
         pool.ConnectionCls = type("Connection", (_Ages, pool.ConnectionCls), clock)

@@ -146,7 +146,7 @@ class Fetching:
             flight.authenticated |= seen.entry is not None
             age = self._monotonic() - flight.since
             if seen.failure is not None and self._clock() - seen.failed_at <= age:
-                self._told_of_failure(flight, seen.failure)
+                self._land_failed(flight, seen.failure)
                 return
             lease = None if seen.leased else shared.take_lease(flight.launch_id)
             if lease is None:
@@ -208,18 +208,18 @@ class Fetching:
         """Whether a flight could land with what other workers know."""
         self._flights.learn(flight.launch_id, seen)
         if self._flights.is_rejected(flight.launch_id):
-            self._stats.count("refused")
+            self._stats.count("rejected")
             self._flights.land(flight, rejected())
             return True
         # A refresh wants what is younger than that which it is to replace.
         entry, now = seen.entry, self._monotonic()
-        if entry is None or now >= (entry.trusted if flight.known is None else entry.refresh):
+        if entry is None or now >= (entry.trusted if flight.previous is None else entry.refresh):
             return False
         self._stats.count("shared_hits")
         self._flights.land(flight, entry)
         return True
 
-    def _told_of_failure(self, flight: Flight, name: str) -> None:
+    def _land_failed(self, flight: Flight, name: str) -> None:
         self._stats.count("coalesced")
         kind = _FAILURES.get(name, UpstreamError)
         self._flights.land(flight, kind("another worker's call failed a moment ago", path=PATH))
@@ -239,7 +239,7 @@ class Fetching:
         failure = None
         if self._shared is not None:
             if isinstance(outcome, CachedLaunch):
-                flight.told_bound = outcome.cookie_bound
+                flight.stored_bound = outcome.cookie_bound
                 self._ignoring(self._shared.put, outcome)
             elif isinstance(outcome, LaunchExpired):
                 self._ignoring(self._reject, flight)
@@ -249,14 +249,14 @@ class Fetching:
         self._flights.land(flight, outcome)
         kept = self._flights.peek(flight.launch_id)
         # The cookie may have come back meanwhile.
-        is_newly_bound = kept is not None and kept.cookie_bound and not flight.told_bound
+        is_newly_bound = kept is not None and kept.cookie_bound and not flight.stored_bound
         if self._shared is not None and kept is not None and is_newly_bound:
             self.in_background(self._shared.bind, kept)
 
     def _reject(self, flight: Flight) -> None:
         assert self._shared is not None
-        was_known = flight.authenticated or flight.known is not None
-        self._shared.reject(flight.launch_id, self._clock(), was_known=was_known)
+        was_verified = flight.authenticated or flight.previous is not None
+        self._shared.reject(flight.launch_id, self._clock(), was_verified=was_verified)
 
     def _entry(self, flight: Flight, asked_at: float, found: Decoded) -> Outcome:
         wall = self._clock()
@@ -292,7 +292,7 @@ class Fetching:
 
     def _note(self, flight: Flight, error: ApiError, kind: str) -> None:
         if isinstance(error, LaunchExpired):
-            self._stats.count("refused")
+            self._stats.count("rejected")
             return
         self._stats.upstream_error(kind)
         if isinstance(error, ApiKeyRejected):

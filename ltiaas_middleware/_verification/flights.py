@@ -40,8 +40,8 @@ Outcome: TypeAlias = CachedLaunch | ApiError
 _GRACE = 15.0
 # A refusal that is no expired ltik lasts until somebody changes the account or the LMS.
 # It is told again, without a call, for so long (seconds), to so many launches.
-_REFUSAL_KEPT = 30.0
-_REFUSALS_KEPT = 1_000
+_PERMANENT_KEPT = 30.0
+_PERMANENT_MOST = 1_000
 # After so many deadlines a flight is given up for lost (a look-up in the DNS has no timeout), and
 # another one may start.
 _LOST_AFTER = 3
@@ -53,7 +53,7 @@ class Flight(Future[Outcome]):
     Attributes:
         launch_id: of the launch.
         ltik: the token itself, a secret.
-        known: the launch as it was verified before, served on should the flight fail; or None.
+        previous: the launch as it was verified before, served on should the flight fail; or None.
         since: when it began (monotonic).
         client: whom the limits count it for.
         binds: whether anyone who waits has the launch's cookie.
@@ -61,19 +61,19 @@ class Flight(Future[Outcome]):
         context: of the request that began it.
     """
 
-    def __init__(self, of: Verification, known: CachedLaunch | None, since: float) -> None:
+    def __init__(self, of: Verification, previous: CachedLaunch | None, since: float) -> None:
         super().__init__()
         self.ltik, self.launch_id, self.binds, authenticated, _, address = of
-        self.known = known
+        self.previous = previous
         self.since = since
-        self.authenticated = authenticated or known is not None
+        self.authenticated = authenticated or previous is not None
         # The limits know who is authenticated by the launch: one of many.
         self.client = self.launch_id if self.authenticated else client_of(address)
         # Since when it waits for its turn, and whether the limits count it as a stranger's.
         self.queued_at = since
         self.counted = False
         # Whether other workers were told that its cookie has come back.
-        self.told_bound = True
+        self.stored_bound = True
         self.context = copy_context()
         # A future that is running cannot be cancelled by one of its waiters.
         self.set_running_or_notify_cancel()
@@ -107,8 +107,8 @@ class Flights:
         self._monotonic = monotonic
         self._lost_after = _LOST_AFTER * settings.timeout
         # Bounded apart, so that refusals push no launch out.
-        self._refusals: TTLCache[str, ApiError] = TTLCache(
-            _REFUSALS_KEPT, _REFUSAL_KEPT, timer=lambda: self._monotonic()
+        self._permanent: TTLCache[str, ApiError] = TTLCache(
+            _PERMANENT_MOST, _PERMANENT_KEPT, timer=lambda: self._monotonic()
         )
         # What is in memory and what is under way change together.
         self._lock = threading.Lock()
@@ -138,7 +138,7 @@ class Flights:
                     self._stats.count("coalesced")
                 return lost
             if self._launches.is_rejected(launch_id):
-                self._stats.count("refused")
+                self._stats.count("rejected")
                 return rejected()
             if has_ended(verification.ltik, self._clock()):
                 return over()
@@ -146,9 +146,9 @@ class Flights:
             # Another flight may have landed since the caller looked.
             if current is not None and now < (current.refresh if background else current.trusted):
                 return current
-            if current is None and launch_id in self._refusals:
-                self._stats.count("refused")
-                return copied(self._refusals[launch_id])
+            if current is None and launch_id in self._permanent:
+                self._stats.count("rejected")
+                return copied(self._permanent[launch_id])
             if not background:
                 self._stats.count("misses")
             flight = self._under_way[launch_id] = Flight(verification, current, now)
@@ -175,7 +175,7 @@ class Flights:
                 self._launches.reject(flight.launch_id, self._clock())
             else:
                 if not outcome.temporary:
-                    self._refusals[flight.launch_id] = copied(outcome)
+                    self._permanent[flight.launch_id] = copied(outcome)
                 outcome = self._serve_on(flight.launch_id) or outcome
             del self._under_way[flight.launch_id]
         flight.set_result(outcome)

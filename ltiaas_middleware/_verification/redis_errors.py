@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-__all__ = ["answered", "reason"]
+__all__ = ["is_answered", "reason"]
 
 # The first word of an error of Redis's (https://redis.io/docs/latest/develop/reference/protocol-spec/,
 # "Simple errors"). The rest is not repeated: what it quotes is not ours to know.
@@ -41,7 +41,7 @@ _BY_TEXT = {
 }
 
 
-def answered(error: BaseException) -> bool:
+def is_answered(error: BaseException) -> bool:
     """Whether an error is the answer of a Redis that works: asking again costs nothing."""
     return isinstance(error, redis.ResponseError) and not isinstance(
         error, redis.exceptions.ClusterDownError

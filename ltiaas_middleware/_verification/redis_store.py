@@ -22,7 +22,7 @@ import redis
 from .. import _redis_clients
 from ..settings import Settings
 from .rare_log import RareLog
-from .redis_errors import answered, reason
+from .redis_errors import is_answered, reason
 from .stats import Stats
 from .stores import SMALL, StoreUnavailable, is_small
 from .threads import Threads
@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 # Seconds to connect and for each answer; and that a call may take by a client that was given, whose
 # timeouts and retries are its own.
 _TIMEOUT = 1.0
-_PATIENCE = 2.0
+_CALL_TIMEOUT = 2.0
 # Seconds, about, for which a Redis that failed is not called.
 _PAUSE = 1.0
 
@@ -58,7 +58,7 @@ def check(settings: Settings) -> None:
             client.ping()
         else:
             # It may wait for longer than a start should.
-            Threads(1, "ltiaas-check").submit(client.ping).result(_PATIENCE)
+            Threads(1, "ltiaas-check").submit(client.ping).result(_CALL_TIMEOUT)
     except Exception as error:  # noqa: BLE001 - clusters and Sentinels raise beyond RedisError
         _log.error(
             "cache (LTIAAS_CACHE): cannot use Redis: %s. Until this is fixed, workers do not "
@@ -173,7 +173,7 @@ class RedisStore:
         try:
             result = self._try(action)
         except Exception as error:  # noqa: BLE001 - clusters and Sentinels raise beyond RedisError
-            why, refused = reason(error), answered(error)
+            why, is_answer = reason(error), is_answered(error)
         else:
             was_down, self._down, self._until = self._down, False, 0.0
             # A full Redis can be read: that is no sign.
@@ -181,8 +181,8 @@ class RedisStore:
                 self._troubled = False
                 _log.info("Redis works again")
             return result
-        self._failed(why, refused=refused)
-        raise StoreUnavailable(read_only=refused)
+        self._failed(why, is_answer=is_answer)
+        raise StoreUnavailable(read_only=is_answer)
 
     def _try(self, action: Callable[[Any], _T]) -> _T:
         client = self._connected()
@@ -190,7 +190,7 @@ class RedisStore:
             if self._threads is None:
                 return action(client)
             try:
-                return self._threads.submit(action, client).result(_PATIENCE)
+                return self._threads.submit(action, client).result(_CALL_TIMEOUT)
             except FutureTimeout:
                 raise redis.TimeoutError from None
         except redis.exceptions.MovedError:
@@ -202,7 +202,7 @@ class RedisStore:
         client = self._client
         if client is None:
             # One thread asks a cluster for its nodes; the others wait no longer than for an answer.
-            if not self._lock.acquire(timeout=_PATIENCE):
+            if not self._lock.acquire(timeout=_CALL_TIMEOUT):
                 raise redis.TimeoutError
             try:
                 if self._client is None:
@@ -232,10 +232,10 @@ class RedisStore:
         )
         return True
 
-    def _failed(self, why: str, *, refused: bool) -> None:
+    def _failed(self, why: str, *, is_answer: bool) -> None:
         self._stats.count("store_errors")
         self._troubled = True
-        self._down = not refused
+        self._down = not is_answer
         if self._down:
             # Workers that failed together do not come back together.
             self._until = self._monotonic() + _PAUSE * random.uniform(1, 2)  # noqa: S311

@@ -151,25 +151,25 @@ class Shared:
         if self._put_if_absent("bound", entry.id, mark, self._left(entry)):
             self.drop_jar(entry.id)
 
-    def reject(self, launch_id: str, at: float, *, was_known: bool) -> None:
+    def reject(self, launch_id: str, at: float, *, was_verified: bool) -> None:
         """LTIAAS rejected a launch.
 
         Args:
             launch_id: of the launch.
             at: when (seconds since the epoch).
-            was_known: whether it was verified before, so that an old value of it could be put back.
+            was_verified: before, so that an old value of it could be put back.
         """
         name, mark = self._name(launch_id, "over"), _MARK.pack(_LAYOUT, at)
         # A call under way when a launch is ended may be rejected afterwards.
         if at == ENDED or self._over(launch_id, *self.store.get(name)) != ENDED:
-            self._put("over", launch_id, mark, DAY if was_known else REJECTED_FOR)
+            self._put("over", launch_id, mark, DAY if was_verified else REJECTED_FOR)
         self.store.delete(self._name(launch_id, "launch"))
-        if was_known:
+        if was_verified:
             self.drop_jar(launch_id)
 
     def end(self, launch_id: str) -> None:
         """End a launch for good: no worker serves it beyond its next look."""
-        self.reject(launch_id, ENDED, was_known=True)
+        self.reject(launch_id, ENDED, was_verified=True)
 
     def use_once(self, token: str, made_at: float) -> bool:
         """Whether this is the first use of a one-time token. Nobody knows what was used before the
@@ -245,8 +245,8 @@ class Shared:
         if failure is None:
             self.store.delete(name)
         else:
-            told = b"!" + _MARK.pack(_LAYOUT, self._clock()) + failure.encode()
-            self.store.put(name, self._seal("lease", lease.launch_id, told), _FAILED_FOR)
+            failed = b"!" + _MARK.pack(_LAYOUT, self._clock()) + failure.encode()
+            self.store.put(name, self._seal("lease", lease.launch_id, failed), _FAILED_FOR)
 
     # -- values -----------------------------------------------------------------------------------
 
@@ -312,9 +312,9 @@ class Shared:
         return f"{urlsafe_b64encode(digest[:16])[:22].decode()}:{kind}"
 
     def _seal(self, kind: str, of: str, content: bytes) -> bytes:
-        return self._encryptor.encrypt(content, self._place(kind, of))
+        return self._encryptor.encrypt(content, self._associated_data(kind, of))
 
-    def _place(self, kind: str, of: str) -> bytes:
+    def _associated_data(self, kind: str, of: str) -> bytes:
         return f"{self._account} {kind} {of}".encode()
 
     def _open(
@@ -324,7 +324,7 @@ class Shared:
         else."""
         if sealed is None:
             return None
-        opened = self._encryptor.decrypt(sealed, self._place(kind, of))
+        opened = self._encryptor.decrypt(sealed, self._associated_data(kind, of))
         if opened is not None and (quietly or opened.content[:1] == bytes([_LAYOUT])):
             return opened.content
         if not quietly:

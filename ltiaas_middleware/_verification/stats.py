@@ -27,7 +27,7 @@ class Stats:
         stale_served: times that a launch's ttl was over and LTIAAS did not answer, so that it was
             served on.
         waiting: times that a page was told to ask again, because its launch was not verified yet.
-        refused: ltiks that LTIAAS refused, and requests with one that it refused a moment ago.
+        rejected: ltiks that LTIAAS rejected, and requests with one that it rejected a moment ago.
         store_errors: calls to the shared store (Redis, or this machine's folder) that failed.
         rejected_entries: what was found in the shared store and failed authentication: forged,
             damaged, of another version or another secret.
@@ -48,7 +48,7 @@ class Stats:
         self.coalesced = 0
         self.stale_served = 0
         self.waiting = 0
-        self.refused = 0
+        self.rejected = 0
         self.store_errors = 0
         self.rejected_entries = 0
         self.lost_leases = 0

@@ -59,15 +59,15 @@ class Document:
     __slots__ = ()
 
     @classmethod
-    def parse(cls: type[D], raw: object, known: Mapping[str, Any] | None = None) -> D:
-        """Read decoded JSON; ``known`` fills in fields that are missing or cannot be read, under
+    def parse(cls: type[D], raw: object, defaults: Mapping[str, Any] | None = None) -> D:
+        """Read decoded JSON; ``defaults`` fills in fields that are missing or cannot be read, under
         their wire names.
 
         Raises:
             ValueError: a field that it is nothing without is missing.
         """
-        own = mapping(raw) if known else json_object(raw)
-        found = read_fields(cls, own, known or {})
+        own = mapping(raw) if defaults else json_object(raw)
+        found = read_fields(cls, own, defaults or {})
         if "raw" in cls.__dataclass_fields__:  # type: ignore[attr-defined]
             found["raw"] = own
         return cls(**found)

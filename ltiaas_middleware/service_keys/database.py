@@ -72,7 +72,7 @@ class Database:
             Unstorable: the database refuses what it was given.
             ServiceKeyStoreError: the database cannot be used.
         """
-        refused: type[ServiceKeyStoreError] = ServiceKeyStoreError
+        kind: type[ServiceKeyStoreError] = ServiceKeyStoreError
         try:
             with self._engine.connect() as connection, connection.begin() as transaction:
                 if self._statement_timeout is not None:
@@ -88,8 +88,8 @@ class Database:
             # Raised outside: the chain holds statements and connection arguments.
             why = _why(error, self._engine.url)
             if isinstance(error, DataError):
-                refused = Unstorable
-        raise refused(why)
+                kind = Unstorable
+        raise kind(why)
 
     def rows(self, query: sa.Select[Any]) -> list[Any]:
         """What a query selects. Raises as ``transact`` does."""
@@ -153,13 +153,13 @@ def _url(database: str) -> sa.URL:
     return url
 
 
-def _bounded_connect(patience: float) -> Callable[..., Any]:
-    """Connects with psycopg so that no single wait for the server exceeds ``patience`` seconds."""
+def _bounded_connect(timeout: float) -> Callable[..., Any]:
+    """Connects with psycopg so that no single wait for the server exceeds ``timeout`` seconds."""
     import psycopg
 
     class Bounded(psycopg.Connection[Any]):
         def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
-            return super().wait(self._until(gen, time.monotonic() + patience), *args, **options)
+            return super().wait(self._until(gen, time.monotonic() + timeout), *args, **options)
 
         def _until(self, gen: Generator[Any, Any, T], end: float) -> Generator[Any, Any, T]:
             try:
@@ -171,7 +171,7 @@ def _bounded_connect(patience: float) -> Callable[..., Any]:
                 return cast(T, stop.value)
             # Not to be used again: the answer may still come, to another question.
             self.pgconn.finish()
-            raise psycopg.OperationalError(f"no response within {patience:g} s")
+            raise psycopg.OperationalError(f"no response within {timeout:g} s")
 
     return lambda dialect, record, args, options: Bounded.connect(*args, **options)
 

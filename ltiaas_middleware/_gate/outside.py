@@ -14,7 +14,7 @@ from .launch_path import LaunchPath
 from .once import Once
 from .request import Request
 
-__all__ = ["Strays"]
+__all__ = ["OutsideRequests"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
@@ -31,7 +31,7 @@ _ANSWERED_AS_SOMEBODY = (
 )
 
 
-class Strays:
+class OutsideRequests:
     """Finds the launch that a request has left.
 
     Args:
