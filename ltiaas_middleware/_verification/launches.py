@@ -267,10 +267,10 @@ def has_ended(ltik: str, now: float) -> bool:
     return ends is not None and ends <= now
 
 
-def launch_start(ltik: str, now: float) -> float | None:
-    """When a launch began by its ltik's own ``iat``; None if it is missing or in the future."""
+def launch_start(ltik: str, now: float) -> float:
+    """When a launch began by its ltik's own ``iat``; now if it is missing or in the future."""
     issued, _ = _hints(ltik)
-    return None if issued is None or issued > now + _SKEW else issued
+    return now if issued is None or issued > now + _SKEW else issued
 
 
 def _hints(ltik: str) -> tuple[float | None, float | None]:

@@ -42,28 +42,18 @@ class Database:
     """
 
     def __init__(self, database: str | sa.Engine, timeout: float) -> None:
-        self._own = not isinstance(database, sa.Engine)
         self._statement_timeout: int | None = None
-        if isinstance(database, sa.Engine):
-            self._engine = database
-        else:
-            self._engine = self._connecting(_url(database), timeout)
-        if self._engine.dialect.name not in ("sqlite", "postgresql"):
+        self._own = isinstance(database, str)
+        self.engine = (
+            self._connecting(_url(database), timeout) if isinstance(database, str) else database
+        )
+        if self.engine.dialect.name not in ("sqlite", "postgresql"):
             raise unusable("must be SQLite or PostgreSQL")
-
-    @property
-    def dialect(self) -> str:
-        """``"sqlite"`` or ``"postgresql"``."""
-        return self._engine.dialect.name
-
-    @property
-    def url(self) -> sa.URL:
-        return self._engine.url
 
     def __str__(self) -> str:
         """The URL without its password."""
         # A password may also be a parameter.
-        return self._engine.url.set(query={}).render_as_string(hide_password=True)
+        return self.engine.url.set(query={}).render_as_string(hide_password=True)
 
     def transact(self, work: Callable[[sa.Connection], T], *, keep: bool = True) -> T:
         """Do ``work`` in its own transaction, which is rolled back unless ``keep``.
@@ -74,7 +64,7 @@ class Database:
         """
         kind: type[ServiceKeyStoreError] = ServiceKeyStoreError
         try:
-            with self._engine.connect() as connection, connection.begin() as transaction:
+            with self.engine.connect() as connection, connection.begin() as transaction:
                 if self._statement_timeout is not None:
                     # For this transaction alone: behind PgBouncer the session is not ours.
                     connection.exec_driver_sql(
@@ -86,7 +76,7 @@ class Database:
                 return result
         except SQLAlchemyError as error:
             # Raised outside: the chain holds statements and connection arguments.
-            why = _why(error, self._engine.url)
+            why = _why(error, self.engine.url)
             if isinstance(error, DataError):
                 kind = Unstorable
         raise kind(why)
@@ -104,11 +94,11 @@ class Database:
     def close(self) -> None:
         """Close the connections; an ``Engine`` of the user's own is left alone."""
         if self._own:
-            self._engine.dispose()
+            self.engine.dispose()
 
     def after_fork(self) -> None:
         """In the child of a fork: the connections are the parent's."""
-        self._engine.dispose(close=False)
+        self.engine.dispose(close=False)
 
     def _connecting(self, url: sa.URL, timeout: float) -> sa.Engine:
         postgresql = url.get_backend_name() == "postgresql"
