@@ -25,6 +25,7 @@ __all__ = [
     "ends_at",
     "for_app",
     "for_launch",
+    "read_set_cookie",
     "split_request",
     "tag_of",
     "transport_of",
@@ -77,8 +78,16 @@ class SetCookie(NamedTuple):
     listed: list[tuple[str, str]]
     found: Mapping[str, str]
 
+    @property
+    def is_deletion(self) -> bool:
+        """Whether it leaves nothing to read: an empty value, or a lifetime that is over."""
+        if not self.value.strip(' \t"'):
+            return True
+        until = ends_at(self.found)
+        return until is not None and until <= time.time()
 
-def _read(header: str) -> SetCookie | None:
+
+def read_set_cookie(header: str) -> SetCookie | None:
     """A ``Set-Cookie``; None for an empty one, which browsers ignore."""
     pair, *attributes = header.translate(_LINE_ENDS).split(";")
     if not pair.strip():
@@ -131,7 +140,7 @@ def for_launch(
     Returns:
         The values to send in its place, none with a CR, LF or NUL.
     """
-    cookie = _read(value)
+    cookie = read_set_cookie(value)
     if cookie is None or cookie.name in shared:
         return (value.translate(_LINE_ENDS),)
     name, given, listed, found = cookie
@@ -148,21 +157,12 @@ def for_launch(
         if not hidden:
             equals = "=" if name or "=" in given else ""
             forms.append(f"{name}{equals}{given}{at_path}{kept}")
-        elif _deletes(given, found):
+        elif cookie.is_deletion:
             forms.append(f"{name}={at_path}; Max-Age=0")
     if transport == "http":
         replaced = "".join([f"; {text}" for key, text in listed if key in _REPLACED])
         return tuple([form + replaced for form in forms])
     return tuple([form + IN_A_FRAME for form in forms])
-
-
-def _deletes(value: str, attributes: Mapping[str, str]) -> bool:
-    """Whether a ``Set-Cookie`` leaves nothing to read: an empty value, or a lifetime that is
-    over."""
-    if not value.strip(' \t"'):
-        return True
-    until = ends_at(attributes)
-    return until is not None and until <= time.time()
 
 
 def ends_at(attributes: Mapping[str, str]) -> float | None:
