@@ -46,6 +46,6 @@ class Parts:
 
     def close(self, *, wait: bool = True) -> None:
         self.authenticator.close(wait=wait)
-        self._id_tokens.close(wait=wait)
+        self._id_tokens.close()
         self._session.close()
         self._clients.close()

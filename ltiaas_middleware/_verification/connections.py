@@ -106,8 +106,6 @@ class Connections:
 
     def send(self, step: Send, authorization: str) -> Answer | Failure:
         """Send it once. Whatever goes wrong is a ``Failure``."""
-        if step.left <= 0:
-            return Failure("no time left", passing=False)
         policy = self._policy
         timeout = Timeout(
             connect=min(policy.connect_timeout, step.left), read=min(policy.read_timeout, step.left)

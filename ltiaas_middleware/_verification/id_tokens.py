@@ -95,7 +95,7 @@ class Api:
         self._monotonic = monotonic
         self._sleep = sleep
 
-    def close(self, *, wait: bool = True) -> None:
+    def close(self) -> None:
         """Close the connections. A call that follows opens new ones."""
         self._connections.close()
 

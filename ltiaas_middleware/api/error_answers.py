@@ -163,8 +163,7 @@ def _reason(document: Any) -> tuple[str | None, str]:
 def _shown(text: str, most: int = 300) -> str:
     """What LTIAAS, or a proxy in front of it, says, fit for a log: one line, without the header
     that it may quote."""
-    text = _JWS.sub("[hidden]", scrub(text[:2000]))
-    return "".join(char if char.isprintable() else " " for char in text)[:most]
+    return "".join(char if char.isprintable() else " " for char in _clean(text))[:most]
 
 
 def retry_after(value: str | None) -> float | None:
