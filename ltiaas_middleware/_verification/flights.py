@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
+from copy import copy
 from typing import TypeAlias
 
 from cachetools import TTLCache
@@ -29,7 +30,7 @@ from .limits import PATH, client_of
 from .shared import Seen
 from .stats import Stats
 
-__all__ = ["Flight", "Flights", "Outcome", "copied", "over", "rejected"]
+__all__ = ["Flight", "Flights", "Outcome", "over", "rejected"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
@@ -148,7 +149,7 @@ class Flights:
                 return current
             if current is None and launch_id in self._permanent:
                 self._stats.count("rejected")
-                return copied(self._permanent[launch_id])
+                return copy(self._permanent[launch_id])
             if not background:
                 self._stats.count("misses")
             flight = self._under_way[launch_id] = Flight(verification, current, now)
@@ -175,7 +176,8 @@ class Flights:
                 self._launches.reject(flight.launch_id, self._clock())
             else:
                 if not outcome.temporary:
-                    self._permanent[flight.launch_id] = copied(outcome)
+                    # A copy has no traceback, which holds the locals of the call.
+                    self._permanent[flight.launch_id] = copy(outcome)
                 outcome = self._serve_on(flight.launch_id) or outcome
             del self._under_way[flight.launch_id]
         flight.set_result(outcome)
@@ -237,15 +239,3 @@ def rejected() -> LaunchExpired:
 def over() -> LaunchExpired:
     """What is told of a launch that has lasted for 24 hours."""
     return LaunchExpired("the launch's 24 hours are over", path=PATH)
-
-
-def copied(error: ApiError) -> ApiError:
-    """An error without its traceback, which holds the locals of the call."""
-    return type(error)(
-        error.description,
-        status=error.status,
-        code=error.code,
-        method=error.method,
-        path=error.path,
-        retry_after=error.retry_after,
-    )
