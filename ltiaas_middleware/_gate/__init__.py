@@ -7,7 +7,7 @@ One module, one question:
 
 - ``gate``: which rule applies. ``decisions``: what it may decide.
 - ``request``: what a request says. ``paths``: which paths ``require`` and ``exclude`` cover.
-- ``ltiks``, ``launch_cookie``, ``proofs``: what it authenticates with.
+- ``ltiks``, ``launch_cookie``, ``authentication``: what it authenticates with.
 - ``cross_origin``: whose page sent it. ``outside``: which launch's page it left.
 - ``launch_path``, ``serving``, ``redirects``: where a launch is, and where the browser goes.
 - ``cookies``, ``frame``, ``insertion``: how the app's responses stay with their launch

@@ -24,6 +24,7 @@ from .._verification.launches import CachedLaunch, Verification
 from ..errors import ApiError
 from ..launch import Account, Launch
 from ..responses import Response
+from .authentication import Authentication, CookieAuthentication
 from .callbacks import Callbacks
 from .cross_origin import CrossOrigin
 from .decisions import Decision, Flow, Refused, Serve
@@ -36,7 +37,6 @@ from .ltiks import Ltiks, RequestLtik
 from .outside import OutsideRequests
 from .pages import ErrorPages
 from .paths import Paths, is_malformed
-from .proofs import Proof, Proofs
 from .request import Request, Variables, without_parameters
 from .serving import Serving
 
@@ -62,7 +62,7 @@ class Gate:
         paths = self._launch_path = LaunchPath(settings)
         self._cookie = LaunchCookie(settings, self._launch_path)
         self._ltiks = Ltiks(settings, ids)
-        self._proofs = Proofs(self._cookie, self._ltiks)
+        self._cookies = CookieAuthentication(self._cookie, self._ltiks)
         self._cross_origin = CrossOrigin(settings)
         self._excluded = Paths(settings.exclude)
         # Frameworks serve /staff as /staff.json, too, and cut off what looks like a fragment.
@@ -210,7 +210,7 @@ class Gate:
         entry = self._peek(launch_id)
         entry = None if entry is None else self._use(entry)
         if entry is None:
-            entry = yield from self._verified(request, Proof(ltik), launch_id)
+            entry = yield from self._verified(request, Authentication(ltik), launch_id)
         if request.app_query is not None and self._settings.launch_path and request.captures:
             cookies = self._serving.cookies(request, entry)
             return self._serving.redirect(request, entry, request.app_query, cookies)
@@ -245,37 +245,37 @@ class Gate:
             return self._with_header(request, launch_id, entry, found.ltik)
         if not is_own_page:
             self._refuse_cross_origin(request)
-        proof = self._proofs.of(request, launch_id, entry)
-        if proof is None:
-            return self._by_path_alone(request, launch_id, entry)
-        return self._by_proof(request, launch_id, entry, proof)
+        by = self._cookies.of(request, launch_id, entry)
+        if by is None:
+            return self._url_only(request, launch_id, entry)
+        return self._authenticated(request, launch_id, entry, by)
 
     def _with_header(
         self, request: Request, launch_id: str, entry: CachedLaunch | None, ltik: str
     ) -> Decision:
         """A header proves as much as the cookie, but not that the browser keeps cookies."""
         self._cookie.extract(request)
-        if self._ltiks.proof((ltik,), launch_id, entry) is None:
+        if self._ltiks.matching((ltik,), launch_id, entry) is None:
             raise Refused("malformed_ltik")
-        return self._by_proof(request, launch_id, entry, Proof(ltik))
+        return self._authenticated(request, launch_id, entry, Authentication(ltik))
 
     def _refuse_cross_origin(self, request: Request) -> None:
         if request.may_change_something and not self._cross_origin.allows(request):
             raise Refused("cross_site")
 
-    def _by_proof(
-        self, request: Request, launch_id: str, entry: CachedLaunch | None, proof: Proof
+    def _authenticated(
+        self, request: Request, launch_id: str, entry: CachedLaunch | None, by: Authentication
     ) -> Decision:
-        used = None if entry is None else self._use(entry, binds=proof.binds)
+        used = None if entry is None else self._use(entry, binds=by.binds)
         if used is not None and request.one_time_token is None:
             return self._serve(request, used)
-        return self._once_verified(request, launch_id, used, proof)
+        return self._once_verified(request, launch_id, used, by)
 
     def _once_verified(
-        self, request: Request, launch_id: str, used: CachedLaunch | None, proof: Proof
+        self, request: Request, launch_id: str, used: CachedLaunch | None, by: Authentication
     ) -> Flow:
         if used is None:
-            used = yield from self._verified(request, proof, launch_id)
+            used = yield from self._verified(request, by, launch_id)
         if request.one_time_token is not None:
             # It is used up although it was not needed: the URL has been seen.
             yield from self._opens(request.one_time_token, used)
@@ -283,7 +283,7 @@ class Gate:
                 return self._serving.redirect(request, used, request.app_query or "", ())
         return self._serve(request, used)
 
-    def _by_path_alone(self, request: Request, launch_id: str, entry: CachedLaunch | None) -> Flow:
+    def _url_only(self, request: Request, launch_id: str, entry: CachedLaunch | None) -> Flow:
         """The path alone opens a launch until its cookie has come back, then a one-time link."""
         token = request.one_time_token
         entry, jar = yield from self._opened(request, launch_id, entry)
@@ -292,7 +292,7 @@ class Gate:
             return self._serving.redirect(request, entry, request.app_query or "", cookies)
         used = self._use(entry)
         if used is None:
-            used = yield from self._verified(request, Proof(entry.ltik), launch_id)
+            used = yield from self._verified(request, Authentication(entry.ltik), launch_id)
             if token is None:
                 # The cookie may have come back meanwhile.
                 jar = (yield from self._opened(request, launch_id, used))[1]
@@ -313,10 +313,10 @@ class Gate:
             look = partial(self._authenticator.recall_with_jar, launch_id)
             entry, jar = (yield look) if self._authenticator.shares else look()
         if entry is None:
-            raise self._proofs.missing(request, launch_id, is_bound=False)
+            raise self._cookies.refusal(request, launch_id, is_bound=False)
         opens = not entry.cookie_bound if token is None else (yield from self._opens(token, entry))
         if not opens:
-            raise self._proofs.missing(request, launch_id, is_bound=token is None)
+            raise self._cookies.refusal(request, launch_id, is_bound=token is None)
         return entry, jar
 
     def _extract_one_time_token(self, request: Request) -> None:
@@ -332,13 +332,13 @@ class Gate:
         return at is not None and (yield partial(self._authenticator.use_once, token, at))
 
     def _verified(
-        self, request: Request, proof: Proof, launch_id: str
+        self, request: Request, by: Authentication, launch_id: str
     ) -> Generator[Verification, Outcome, CachedLaunch]:
         """What LTIAAS says of a launch. Raises ``ApiError``."""
         authenticated = request.launch_id == launch_id
         # A page that reloads itself does so by GET.
         page, address = request.captures, request.get("REMOTE_ADDR") or ""
-        ltik, binds = proof
+        ltik, binds = by
         outcome = yield Verification(ltik, launch_id, binds, authenticated, page, address)
         if isinstance(outcome, ApiError):
             raise outcome

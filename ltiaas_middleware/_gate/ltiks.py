@@ -80,7 +80,7 @@ class Ltiks:
         """The headers of this request that carry an ltik."""
         return [source for source in self.sources if _carried(request, source)]
 
-    def proof(
+    def matching(
         self, candidates: Iterable[str], launch_id: str, entry: CachedLaunch | None
     ) -> str | None:
         """The first of the candidates that is this launch's, or None.
