@@ -1,5 +1,6 @@
-"""Send grades from a background job, by RQ or by Celery: a launch's request queues an
-``ActivityKey``, and the job reads the activity's service key. The browser may be long gone by then.
+"""Send grades from a background job, with RQ or Celery: a request in a launch queues an
+``ActivityKey``, and the job uses it to read the activity's service key. The browser may be closed
+by then.
 
     pip install "ltiaas-middleware[sql]" flask redis rq celery
     export LTIAAS_URL=… LTIAAS_API_KEY=… LTIAAS_SERVICE_KEYS=sqlite:///keys.sqlite3
@@ -42,11 +43,11 @@ def finish():
     launch = require_launch()
     job = (launch.activity_key, launch.user_id, 8, datetime.now(timezone.utc).isoformat())
     if os.environ.get("QUEUE", "rq") == "rq":
-        # RQ pickles what it is given; an ActivityKey holds no secret.
+        # RQ pickles the arguments; an ActivityKey contains no secret.
         retry = Retry(max=5, interval=[10, 60, 300])
         Queue(connection=Redis.from_url(REDIS_URL)).enqueue(send_score, *job, retry=retry)
     else:
-        # Celery sends JSON, of which the key comes back as a list.
+        # Celery sends JSON, which turns the key into a list.
         celery.send_task("send_score", job)
     return "Your score is on its way.", 202
 
@@ -57,7 +58,8 @@ def send_score_with_celery(key: list[Any], *args: Any) -> None:
 
 
 def send_score(key: ActivityKey, user_id: str, points: float, graded_at: str) -> None:
-    """The job. It may run several times: the LMS takes a score with one timestamp once."""
+    """The job. It may run several times: the LMS counts scores with the same timestamp only
+    once."""
     store = ServiceKeyStore.from_env()
     try:
         stored = store.get(key)
@@ -75,9 +77,9 @@ def send_score(key: ActivityKey, user_id: str, points: float, graded_at: str) ->
         stored.api.submit_score(column.id, score)
     except ApiError as error:
         if error.status == CONFLICT:
-            return  # it arrived before, and the answer was lost
+            return  # an earlier try arrived, but its response was lost
         if error.temporary:
             raise  # the queue runs the job again
-        app.logger.error("a score was refused for good: %s", error.summary)
+        app.logger.error("LTIAAS or the LMS refused a score permanently: %s", error.summary)
     finally:
         store.close()

@@ -44,14 +44,14 @@ def pick() -> str | tuple[str, int]:
     settings = require_launch().api.deep_linking_settings()
     if not settings.available:
         return "Open this from the content editor of your course.", 403
-    # What an LMS does not say about is allowed (LTI Deep Linking 2.0 section 4.4.1.4).
+    # What an LMS does not mention is allowed (LTI Deep Linking 2.0 section 4.4.1.4).
     many = settings.accept_multiple is not False
     return render_template_string(PICKER, shelf=SHELF, many=many)
 
 
 @app.post("/deep-linking/picked")
 def hand_back() -> str | tuple[str, int]:
-    """Hand what was picked to the LMS."""
+    """Send the picked content to the LMS."""
     launch = require_launch()
     picked = [id for id in request.form.getlist("pick") if id in SHELF]
     items = [
@@ -69,7 +69,7 @@ def hand_back() -> str | tuple[str, int]:
     except LaunchExpired:
         return "This page is too old. Open it again from your course.", 401
     except ApiError as error:
-        # Not the error's text, which may hold the LMS's words about a person.
+        # Not the error's text, which may contain personal data from the LMS.
         app.logger.warning("deep linking failed: %s", error.summary)
         return "Your LMS could not be told. Try again in a moment.", 502
 

@@ -1,7 +1,7 @@
 # python examples/django_app.py runserver --noreload 8000
 """An LTI tool in Django, in one file. In production: ``gunicorn examples.django_app:app``.
 
-Start a local LTIAAS first, and give the tool the two variables that it prints:
+Start a local LTIAAS first, and set the two variables that it prints:
 
     python -m ltiaas_middleware sandbox --tool http://127.0.0.1:8000/launch
 """
@@ -29,8 +29,8 @@ settings.configure(
     TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates"}],
     USE_TZ=True,
     WSGI_APPLICATION=f"{__name__}.app",
-    # As startproject lists them: under a launch path the frame header is taken away, and Django's
-    # cookies come back in the LMS's frame.
+    # The same as in startproject. Under a launch path, the middleware removes the X-Frame-Options
+    # header and makes Django's cookies work in the LMS's iframe.
     MIDDLEWARE=[
         "django.middleware.security.SecurityMiddleware",
         "django.middleware.common.CommonMiddleware",
@@ -74,10 +74,10 @@ def finish(request):
     column = launch.id_token.services.assignment_and_grades.line_item_id
     if column is None or not launch.has_role("Learner"):
         return HttpResponse("There is no grade to hand in here.", status=409)
-    # What the score is, is yours to work out.
+    # Your tool decides the score.
     score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
     launch.api.submit_score(column, score)
-    return redirect("start")  # Inside the launch, as {% url %} is.
+    return redirect("start")  # Inside the launch, like {% url %}.
 
 
 urlpatterns = [
@@ -88,12 +88,12 @@ urlpatterns = [
 
 
 def needs_a_launch(path):
-    """Everything but the pages for the tool's own staff."""
+    """Every path except the pages for the tool's own staff."""
     return not path.startswith("/admin/")
 
 
-# Settings come from LTIAAS_URL and LTIAAS_API_KEY. With require, the middleware answers 401 to a
-# request without a launch, and Django is not asked.
+# Settings come from LTIAAS_URL and LTIAAS_API_KEY. With require, the middleware responds with 401
+# to a request without a launch, and Django never sees it.
 app = LTIAASMiddleware(get_wsgi_application(), require=needs_a_launch)
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # gunicorn --bind 127.0.0.1:8000 --workers 2 examples.falcon_app:app
 """An LTI tool in Falcon, on WSGI.
 
-Start a local LTIAAS first, and give the tool the two variables that it prints:
+Start a local LTIAAS first, and set the two variables that it prints:
 
     python -m ltiaas_middleware sandbox --tool http://127.0.0.1:8000/launch
 """
@@ -13,8 +13,8 @@ import falcon
 from ltiaas_middleware import Score, require_launch
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 
-# Falcon builds no URLs by name. req.prefix is where the app is mounted, the launch included: put it
-# before every path, and links stay inside the launch.
+# Falcon cannot build URLs by name. req.prefix is the app's mount point, including the launch:
+# prepend it to every path, so that links stay inside the launch.
 PAGE = """<!doctype html>
 <title>{activity}</title>
 <h1>Hello {name}</h1>
@@ -59,7 +59,7 @@ class Finish:
         column = launch.id_token.services.assignment_and_grades.line_item_id
         if column is None or not launch.has_role("Learner"):
             raise falcon.HTTPConflict(title="There is no grade to hand in here.")
-        # What the score is, is yours to work out.
+        # Your tool decides the score.
         score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
         launch.api.submit_score(column, score)
         raise falcon.HTTPSeeOther(f"{req.prefix}/launch")
@@ -71,5 +71,5 @@ tool.add_route("/roster", Roster())
 tool.add_route("/finish", Finish())
 
 # Settings come from LTIAAS_URL and LTIAAS_API_KEY. Every page of this tool needs a launch: with
-# require=True, whoever comes without one is answered 401 before Falcon is asked.
+# require=True, a request without one gets 401 and never reaches Falcon.
 app = LTIAASMiddleware(tool, require=True)

@@ -1,7 +1,7 @@
 # uvicorn examples.falcon_asgi_app:app --port 8000 --workers 2
 """An LTI tool in Falcon, on ASGI, with httpx2 (``pip install ltiaas-middleware[async]``).
 
-Start a local LTIAAS first, and give the tool the two variables that it prints:
+Start a local LTIAAS first, and set the two variables that it prints:
 
     python -m ltiaas_middleware sandbox --tool http://127.0.0.1:8000/launch
 """
@@ -14,8 +14,8 @@ import falcon.asgi
 from ltiaas_middleware import Score, require_launch
 from ltiaas_middleware.asgi import LTIAASMiddleware
 
-# Falcon builds no URLs by name. req.prefix is where the app is mounted, the launch included: put it
-# before every path, and links stay inside the launch.
+# Falcon cannot build URLs by name. req.prefix is the app's mount point, including the launch:
+# prepend it to every path, so that links stay inside the launch.
 PAGE = """<!doctype html>
 <title>{activity}</title>
 <h1>Hello {name}</h1>
@@ -45,12 +45,12 @@ class Start:
 
 class Roster:
     async def on_get(self, req, resp):
-        # In falcon.sync_to_async there is no current launch: Falcon starts those threads without
-        # a context. Hand the launch over, or use asyncio.to_thread.
+        # In falcon.sync_to_async, there is no current launch, because Falcon starts those threads
+        # without a context. Pass the launch, or use asyncio.to_thread.
         launch = require_launch()
         if not launch.has_role("Instructor"):
             raise falcon.HTTPForbidden
-        # Page by page, on connections that all launches share.
+        # Page by page, over connections that all launches share.
         names = [member.name or member.user_id async for member in launch.async_api.members()]
         items = "".join(f"<li>{escape(name)}</li>" for name in names)
         resp.content_type = falcon.MEDIA_HTML
@@ -63,7 +63,7 @@ class Finish:
         column = launch.id_token.services.assignment_and_grades.line_item_id
         if column is None or not launch.has_role("Learner"):
             raise falcon.HTTPConflict(title="There is no grade to hand in here.")
-        # What the score is, is yours to work out.
+        # Your tool decides the score.
         score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
         await launch.async_api.submit_score(column, score)
         raise falcon.HTTPSeeOther(f"{req.prefix}/launch")

@@ -1,7 +1,7 @@
 # uvicorn examples.fastapi_app:app --port 8000 --workers 2
 """An LTI tool in FastAPI, with httpx2 (``pip install ltiaas-middleware[async]``).
 
-Start a local LTIAAS first, and give the tool the two variables that it prints:
+Start a local LTIAAS first, and set the two variables that it prints:
 
     python -m ltiaas_middleware sandbox --tool http://127.0.0.1:8000/launch
 """
@@ -58,7 +58,7 @@ async def start(request: Request, launch: TheLaunch) -> str:
 async def roster(request: Request, launch: TheLaunch) -> str:
     if not launch.has_role("Instructor"):
         raise HTTPException(403)
-    # Page by page, on connections that all launches share.
+    # Page by page, over connections that all launches share.
     names = [member.name or member.user_id async for member in launch.async_api.members()]
     return ROSTER.format(
         members="".join(f"<li>{escape(name)}</li>" for name in names),
@@ -71,7 +71,7 @@ async def finish(request: Request, launch: TheLaunch) -> RedirectResponse:
     column = launch.id_token.services.assignment_and_grades.line_item_id
     if column is None or not launch.has_role("Learner"):
         raise HTTPException(409, "There is no grade to hand in here.")
-    # What the score is, is yours to work out.
+    # Your tool decides the score.
     score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
     await launch.async_api.submit_score(column, score)
     return RedirectResponse(request.url_for("start"), 303)

@@ -1,7 +1,7 @@
 # flask --app examples/flask_app.py run --port 8000
 """An LTI tool in Flask.
 
-Start a local LTIAAS first, and give the tool the two variables that it prints:
+Start a local LTIAAS first, and set the two variables that it prints:
 
     python -m ltiaas_middleware sandbox --tool http://127.0.0.1:8000/launch
 """
@@ -12,8 +12,8 @@ from ltiaas_middleware import Score, require_launch
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 
 app = Flask(__name__)
-# Settings come from LTIAAS_URL and LTIAAS_API_KEY. Behind a proxy, Werkzeug's ProxyFix goes around
-# this, so that cookies and redirects are made for the address that the browser sees.
+# Settings come from LTIAAS_URL and LTIAAS_API_KEY. Behind a proxy, put Werkzeug's ProxyFix around
+# this, so that cookies and redirects match the URL that the browser uses.
 app.wsgi_app = LTIAASMiddleware(app.wsgi_app)
 
 PAGE = """<!doctype html>
@@ -32,7 +32,7 @@ ROSTER = """<!doctype html>
 
 @app.get("/launch")
 def launch():
-    # Without a launch, the middleware answers 401.
+    # Without a launch, the middleware responds with 401.
     return render_template_string(PAGE, token=require_launch().id_token)
 
 
@@ -50,7 +50,7 @@ def finish():
     column = launch.id_token.services.assignment_and_grades.line_item_id
     if column is None or not launch.has_role("Learner"):
         abort(409, "There is no grade to hand in here.")
-    # What the score is, is yours to work out.
+    # Your tool decides the score.
     score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
     launch.api.submit_score(column, score)
     # url_for stays inside the launch, and so does the redirect.

@@ -1,26 +1,27 @@
-"""Send the grades of a CSV to the LMSes they belong to. Meant for cron; safe to run again.
+"""Send the grades in a CSV file to their LMSes. Made for cron; safe to run again.
 
     LTIAAS_URL=… LTIAAS_API_KEY=… LTIAAS_SERVICE_KEYS=sqlite:///keys.sqlite3 \\
         python nightly_grade_sync.py grades.csv --ledger grade-sync.sqlite3
 
-The CSV has the columns ``platform_id, context_id, resource_link_id, user_id, score, maximum,
-graded_at`` (ISO 8601, with its time zone), and may have ``comment`` and ``line_item_id``. The first
-three say which activity; the middleware stores the service key of each one that is launched.
+The CSV file has the columns ``platform_id, context_id, resource_link_id, user_id, score, maximum,
+graded_at`` (ISO 8601, with a time zone), and may have ``comment`` and ``line_item_id``. The first
+three identify the activity; the middleware stores the service key of each activity that someone
+launches.
 
-What keeps a grade from being sent twice:
+Two things keep this script from sending a grade twice:
 
-- The *ledger*, a small SQLite file, knows what was sent. What stands in it is not sent again, even
-  if the LMS shows something else by now: a late penalty, or a teacher's own correction, which must
-  not be overwritten every night.
-- What does not stand in it is looked up in the LMS before it is sent, and again whenever the answer
-  to sending it was lost or the LMS has something as new (409). So a run that was killed between
-  sending and writing down, a connection that broke, and a ledger that was deleted double nothing
-  either.
+- The *ledger*, a small SQLite file, records what was sent. The script does not send a recorded
+  grade again, even if the LMS shows a different one by now, such as after a late penalty or a
+  teacher's correction, which must not be overwritten every night.
+- Before it sends any other grade, the script checks whether the LMS has it. It checks again if the
+  response was lost, or if the LMS has a score that is as new (409). So a run that was killed before
+  it could record a grade, a lost connection or a deleted ledger does not cause duplicates, either.
 
-Some LMSes compare timestamps by whole seconds and drop what is not newer. So a changed grade is
-sent with a timestamp at least a second after the last one of its student.
+Some LMSes compare timestamps in whole seconds and drop a score that is not newer. So the script
+sends a changed grade with a timestamp at least a second after the student's last one.
 
-Exit status: 0 all is well, 1 something failed (the summary says what and why), 2 could not start.
+Exit status: 0 if everything worked, 1 if something failed (the summary says what and why), 2 if the
+script could not start.
 """
 
 from __future__ import annotations
@@ -55,28 +56,30 @@ from ltiaas_middleware.service_keys import ActivityKey, ServiceKeyStore, StoredS
 
 REQUIRED = ("platform_id", "user_id", "score", "maximum", "graded_at")
 TRIES = 4
-"""How often one grade is sent at most, with a look at the LMS between each two."""
+"""The maximum number of tries for one grade. The script checks the LMS between tries."""
 CONFLICT = 409
-"""How an LMS refuses a score that is not newer than the one it has (AGS 2.0 section 3.4.7)."""
+"""The status with which an LMS refuses a score that is not newer than the one it has (AGS 2.0
+section 3.4.7)."""
 LONGEST_WAIT = 30.0
-"""Seconds. An LMS that wants us to wait longer is left for the next night."""
+"""In seconds. If an LMS asks for a longer wait, the script tries again the next night."""
 
 
 class Grade(NamedTuple):
-    """One line of the CSV."""
+    """One line of the CSV file."""
 
     score: Score
     line_item_id: str | None
 
     @property
     def digest(self) -> str:
-        """Changes whenever anything about the grade does."""
+        """A digest that changes whenever anything about the grade changes."""
         text = json.dumps([self.score.body(), self.line_item_id], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def is_shown_by(self, result: Result) -> bool:
-        """Whether the LMS holds this very grade: it scales it to its own maximum, and rounds. A
-        comment is a part of the grade; an LMS that gives none back is told again."""
+        """Whether the LMS has exactly this grade, which it scales to its own maximum and rounds.
+        The comment is part of the grade. If an LMS does not return comments, the script sends the
+        grade again."""
         if result.user_id != self.score.user_id or result.score is None:
             return False
         given, of = self.score.score_given or 0, self.score.score_maximum or 1
@@ -84,25 +87,26 @@ class Grade(NamedTuple):
         return same_points and self.score.comment in (None, result.comment)
 
     def is_there(self, results: Iterable[Result]) -> bool:
-        """Whether an LMS that refuses the grade as not new holds it: some give no result of 0."""
+        """Whether an LMS that refuses the grade as not new has it. Some LMSes return no score for a
+        result of 0."""
         own = [result for result in results if result.user_id == self.score.user_id]
         unscored = all(result.score is None for result in own)
         return any(map(self.is_shown_by, own)) or (self.score.score_given == 0 and unscored)
 
 
 class Failed(NamedTuple):
-    """What did not work, and why."""
+    """What failed, and why."""
 
     where: str
     why: str
 
 
 class Ledger:
-    """What was sent. Only one run at a time has it open."""
+    """Records what was sent. Only one run at a time can open it."""
 
     def __init__(self, path: Path) -> None:
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
-        # The lock stays until the file is closed: two runs at once would double grades.
+        # The lock lasts until the file is closed: two runs at once would send grades twice.
         self._file.execute("PRAGMA locking_mode=EXCLUSIVE")
         self._file.execute("BEGIN EXCLUSIVE")
         self._file.execute(
@@ -112,12 +116,12 @@ class Ledger:
         self._file.execute("COMMIT")
 
     def has(self, place: ActivityKey, grade: Grade) -> bool:
-        """Whether this very grade was sent."""
+        """Whether exactly this grade was sent."""
         digest, _, arrived = self._row(place, grade)
         return bool(arrived) and digest == grade.digest
 
     def begin(self, place: ActivityKey, grade: Grade) -> Score:
-        """Write down that it is about to be sent, and with which timestamp."""
+        """Record that the grade is about to be sent, and with which timestamp."""
         digest, last, _ = self._row(place, grade)
         graded_at = grade.score.timestamp
         assert graded_at is not None
@@ -129,7 +133,7 @@ class Ledger:
         return replace(grade.score, timestamp=moment)
 
     def note(self, place: ActivityKey, grade: Grade) -> None:
-        """Write down that it was sent."""
+        """Record that the grade was sent."""
         assert grade.score.timestamp is not None
         digest, stamp, _ = self._row(place, grade)
         if digest != grade.digest or stamp is None:
@@ -152,12 +156,12 @@ class Ledger:
         )
 
     def close(self) -> None:
-        """Let the next run have it."""
+        """Release the ledger for the next run."""
         self._file.close()
 
 
 class Activity:
-    """The grades of one activity, on their way into its LMS."""
+    """Sends the grades of one activity to its LMS."""
 
     def __init__(
         self,
@@ -174,7 +178,8 @@ class Activity:
         self.sent = 0
 
     def send(self, grades: list[Grade]) -> list[Failed]:
-        """Send what is not there yet. One grade that fails does not keep the others back."""
+        """Send the grades that the LMS does not have yet. A grade that fails does not stop the
+        others."""
         where = _name(self._place)
         try:
             columns = [(self._column(grade), grade) for grade in grades]
@@ -210,14 +215,14 @@ class Activity:
                 if tried == TRIES or wait > LONGEST_WAIT:
                     raise
                 self._sleep(wait)
-                # It may have arrived all the same.
+                # It may have arrived anyway.
                 there = self._api.scores(column, user_id=grade.score.user_id)
                 if not any(map(grade.is_shown_by, there)):
                     continue
             except ApiError as error:
                 if error.status != CONFLICT:
                     raise
-                # The LMS has one that is as new: this very one, whose answer was lost?
+                # The LMS has a score that is as new: maybe this one, whose response was lost.
                 if not grade.is_there(self._api.scores(column, user_id=grade.score.user_id)):
                     raise
             return
@@ -236,11 +241,11 @@ class Activity:
 
 
 def read_grades(lines: TextIO) -> tuple[dict[ActivityKey, list[Grade]], list[Failed]]:
-    """The CSV by activity, and the lines of it that cannot be."""
+    """The grades in the CSV file by activity, and its invalid lines."""
     table = csv.DictReader(lines)
     missing = [name for name in REQUIRED if name not in (table.fieldnames or ())]
     if missing:
-        raise ValueError(f"the CSV has no column {', '.join(missing)}")
+        raise ValueError(f"the CSV file has no column {', '.join(missing)}")
     grades: dict[ActivityKey, list[Grade]] = {}
     failed = []
     for row in table:
@@ -252,19 +257,19 @@ def read_grades(lines: TextIO) -> tuple[dict[ActivityKey, list[Grade]], list[Fai
                 user_id=row["user_id"],
                 score_given=float(row["score"]),
                 score_maximum=float(row["maximum"]),
-                # The same at every run: an LMS drops what is older than what it has.
+                # The same in every run: an LMS drops a score that is older than the one it has.
                 timestamp=datetime.fromisoformat(row["graded_at"].replace("Z", "+00:00")),
                 comment=row.get("comment") or None,
             )
         except (TypeError, ValueError) as error:
-            failed.append(Failed(f"line {table.line_num} of the CSV", str(error)))
+            failed.append(Failed(f"line {table.line_num} of the CSV file", str(error)))
             continue
         grades.setdefault(place, []).append(Grade(score, row.get("line_item_id") or None))
     return {place: _latest(found) for place, found in grades.items()}, failed
 
 
 def _latest(grades: list[Grade]) -> list[Grade]:
-    """Of several grades of one student in one column, the last."""
+    """If a student has several grades in one column, only the last one."""
     found: dict[tuple[str, str | None], Grade] = {}
     for grade in sorted(grades, key=lambda grade: grade.score.timestamp or datetime.max):
         found[grade.score.user_id, grade.line_item_id] = grade
@@ -279,7 +284,7 @@ def sync(
     progress: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Failed]:
-    """Send all grades, activity by activity, whatever fails on the way."""
+    """Send all grades, activity by activity, and continue after failures."""
     failed: list[Failed] = []
     without_key = dict(grades)
     activities = (key for key in store.all() if without_key.pop(key.activity_key, None) is not None)
@@ -290,12 +295,12 @@ def sync(
         failed += failures
         progress(
             f"[{number}/{len(grades)}] {_name(place)}: {len(grades[place])} grades, {sent} sent"
-            # The key is as old as the launch that brought it, and may have gone stale since.
+            # The key is as old as its launch, and may have stopped working since.
             + f", last synced {key.refreshed_at:%Y-%m-%d %H:%M} UTC"
             + (", " + "; ".join(failure.why for failure in failures) if failures else "")
         )
     failed += [
-        Failed(_name(place), "no service key: it was not launched since keys are stored")
+        Failed(_name(place), "no service key: no launch of this activity has stored one")
         for place in without_key
     ]
     return failed
@@ -321,7 +326,7 @@ def _say(text: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Send the grades of a CSV to their LMSes.")
+    parser = argparse.ArgumentParser(description="Send the grades in a CSV file to their LMSes.")
     parser.add_argument("csv", type=Path)
     parser.add_argument("--ledger", type=Path, default=Path("grade-sync.sqlite3"))
     options = parser.parse_args(arguments)
@@ -336,13 +341,13 @@ def main(arguments: list[str] | None = None) -> int:
         _say(f"cannot start: {error}")
         return 2
     except sqlite3.OperationalError as error:
-        _say(f"cannot start: the ledger cannot be used ({error}); is another run under way?")
+        _say(f"cannot start: cannot use the ledger ({error}). Is another run in progress?")
         return 2
     try:
         failed += sync(store, grades, ledger, progress=_say)
     except LTIAASError as error:
-        # The API key, or the database of service keys: nothing else can work either.
-        failed.append(Failed("everything from here on", str(error)))
+        # The API key is wrong or the service-key database fails, so nothing else can work, either.
+        failed.append(Failed("all remaining activities", str(error)))
     finally:
         ledger.close()
         store.close()

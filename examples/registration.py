@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""The pre-approval page of dynamic registration: an LMS asks to be connected, and the tool decides.
+"""The pre-approval page of dynamic registration: an LMS asks to register, and the tool decides.
 
     LTIAAS_URL=… LTIAAS_API_KEY=… TOOL_KNOWS="https://moodle.school.example" \\
         flask --app registration run
 
-The LMS's administrator gives it ``https://your.ltiaas.com/lti/register``. LTIAAS sends the browser
-here, inside the LMS's registration frame, with ``?registrationId=…``; this address is set in
-LTIAAS's portal as the pre-approval URL. An LMS that ``TOOL_KNOWS`` names (its issuers, separated by
-spaces) is connected at once; any other is noted, and works when somebody has activated it.
+The LMS's administrator enters ``https://your.ltiaas.com/lti/register`` in the LMS. LTIAAS sends the
+browser here, inside the LMS's registration frame, with ``?registrationId=…``. Set this page's URL
+as the pre-approval URL in LTIAAS's portal. If ``TOOL_KNOWS`` (a list of issuers, separated by
+spaces) names the LMS, its registration is active at once. Any other LMS works after somebody has
+activated its registration.
 """
 
 from __future__ import annotations
@@ -35,22 +36,22 @@ DONE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Connected<
 
 app = Flask(__name__)
 settings = Settings.from_env()
-# Connections are kept, and shared by all requests. The API key never leaves this process.
+# All requests share these connections. The API key never leaves this process.
 account = ApiSession(ApiKeyCredential(settings.url, settings.api_key))
 known = os.environ.get("TOOL_KNOWS", "").split()
 
 
 @app.get("/register")
 def ask() -> str:
-    """Show who asks."""
+    """Show which LMS wants to register."""
     id = request.args["registrationId"]
     return render_template_string(PAGE, id=id, lms=account.registration(id))
 
 
 @app.post("/register")
 def approve() -> str:
-    """Approve the LMS. What LTIAAS answers goes into the page as it is: it tells the LMS to close
-    its registration frame."""
+    """Approve the LMS. LTIAAS's HTML goes into the page unchanged: it tells the LMS to close its
+    registration frame."""
     id = request.args["registrationId"]
     active = account.registration(id).url in known
     done = account.complete_registration(
@@ -62,7 +63,7 @@ def approve() -> str:
 
 @app.errorhandler(ApiError)
 def failed(error: ApiError) -> tuple[str, int]:
-    """A registration is completed once, and lasts for a while only."""
+    """A registration can be completed only once, and expires after a while."""
     app.logger.warning("registration failed: %s", error)
     if error.temporary:
         return "Connecting failed. Reload this page in a moment.", 503

@@ -1,7 +1,7 @@
 # python examples/wsgi_app.py 8000
 """An LTI tool in plain WSGI, without a framework, on Werkzeug's development server.
 
-Start a local LTIAAS first, and give the tool the two variables that it prints:
+Start a local LTIAAS first, and set the two variables that it prints:
 
     python -m ltiaas_middleware sandbox --tool http://127.0.0.1:8000/launch
 """
@@ -14,8 +14,8 @@ from werkzeug.serving import run_simple
 from ltiaas_middleware import Score, require_launch
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 
-# SCRIPT_NAME is where the app is mounted, the launch included: put it before every path, and links
-# stay inside the launch.
+# SCRIPT_NAME is the app's mount point, including the launch: prepend it to every path, so that
+# links stay inside the launch.
 PAGE = """<!doctype html>
 <title>{activity}</title>
 <h1>Hello {name}</h1>
@@ -39,7 +39,7 @@ def tool(environ, start_response):
 
 
 def start(root):
-    token = require_launch().id_token  # Without a launch, the middleware answers 401.
+    token = require_launch().id_token  # Without a launch, the middleware responds with 401.
     context, activity = token.launch.context, token.launch.resource_link
     body = PAGE.format(
         name=escape(token.user.name or "there"),
@@ -64,7 +64,7 @@ def finish(root):
     column = launch.id_token.services.assignment_and_grades.line_item_id
     if column is None or not launch.has_role("Learner"):
         return "409 Conflict", [], "There is no grade to hand in here."
-    # What the score is, is yours to work out.
+    # Your tool decides the score.
     score = Score(user_id=launch.user_id, score_given=8, score_maximum=10)
     launch.api.submit_score(column, score)
     return "303 See Other", [("Location", f"{root}/launch")], ""
@@ -77,5 +77,5 @@ def not_found(root):
 app = LTIAASMiddleware(tool)  # Settings come from LTIAAS_URL and LTIAAS_API_KEY.
 
 if __name__ == "__main__":
-    # Not wsgiref: it writes every address, ltik and all, where no logging filter can reach it.
+    # Not wsgiref: it logs every URL, including the ltik, where no logging filter can reach it.
     run_simple("127.0.0.1", int(sys.argv[1]), app, threaded=True)

@@ -66,8 +66,8 @@ if TYPE_CHECKING:
     from .service_keys import ServiceKeyStore as ServiceKeyStore
     from .settings import Settings as Settings
 
-# Which module has each public name. It is imported when the name is first asked for: most apps
-# need few, and the API's modules import requests.
+# The module of each public name. It is imported when the name is first used, because most apps need
+# only a few names, and the API's modules import requests.
 _NAMES = {
     "_launch_header": "launch_from",
     "activity": "ActivityKey",
@@ -94,7 +94,7 @@ _NAMES = {
     "scrubbing": "LtikFilter",
     "settings": "Settings",
 }
-# They need an extra: [async] (httpx2) and [sql] (SQLAlchemy). `import *` and help() leave them out.
+# These need an extra: [async] (httpx2) and [sql] (SQLAlchemy). `import *` and help() skip them.
 _EXTRAS = {"AsyncApiSession": "api.async_session", "ServiceKeyStore": "service_keys"}
 _MODULES = _EXTRAS | {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -1,4 +1,4 @@
-"""An ASGI app as a WSGI app, on an event loop of its own, for tests."""
+"""An ASGI app as a WSGI app, on a separate event loop, for tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _VERSION = {"version": "3.0", "spec_version": "2.3"}
 
 
 class AsgiInWsgi:
-    """Runs the app's lifespan from ``__enter__`` to ``__exit__``, and each request to its end."""
+    """Runs the app's lifespan from ``__enter__`` to ``__exit__``, and each request until it
+    ends."""
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""What an ASGI app sends in a launch, on its way to the server."""
+"""Processes what an ASGI app sends in a launch, before the server gets it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def sending(
     answers: AppAnswers[bytes],
     insertions: Insertions[bytes],
 ) -> Any:
-    """``send`` with the headers that the app's response needs in a launch. A document's are held
-    back until the script's tag has its place."""
+    """``send`` with the headers that the app's response needs in a launch. It holds back a
+    document's headers until it has inserted the script's tag."""
     document: _Document | None = None
 
     # A coroutine function, because asgiref warns of one that is not. What is sent is kept in no
@@ -64,12 +64,12 @@ def sending(
 
 
 def saving(send: Any, jar: Jar, run: Callable[[Callable[[], None]], Awaitable[None]]) -> Any:
-    """``send`` that keeps the app's cookies before a response begins.
+    """``send`` that stores the app's cookies before a response begins.
 
     Args:
         send: the server's.
         jar: of the launch.
-        run: runs what may wait in a thread.
+        run: runs blocking calls in a thread.
     """
 
     async def send_when_saved(message: Any) -> None:
@@ -110,7 +110,7 @@ class _Document:
 
 
 def without_shortcuts(scope: Any) -> None:
-    """Have the app send its files as bodies."""
+    """Make the app send its files as bodies."""
     extensions = scope.get("extensions")
     if extensions and any(name in extensions for name in _SHORTCUTS):
         kept = {name: each for name, each in extensions.items() if name not in _SHORTCUTS}
@@ -118,7 +118,7 @@ def without_shortcuts(scope: Any) -> None:
 
 
 async def send_response(answer: Response, scope: Any, send: Any) -> None:
-    """Send a whole answer; to a websocket's handshake as far as the server can."""
+    """Send a complete response. For a websocket handshake, as far as the server supports it."""
     scrub_request(scope)
     prefix = ""
     if scope["type"] == "websocket":
@@ -139,7 +139,7 @@ async def send_response(answer: Response, scope: Any, send: Any) -> None:
 
 
 async def may_send(answer: Response, scope: Any, send: Any) -> bool:
-    """Send an answer if none has begun; the server alone knows, and says so by raising."""
+    """Send a response if none has begun. Only the server knows, and raises if one has."""
     try:
         await send_response(answer, scope, send)
     except Exception:  # noqa: BLE001 - each server has an exception of its own for it

@@ -1,6 +1,6 @@
-"""What has to be made anew in the child of a fork: there the parent's threads are missing, its
-locks may be held by them, and its connections are still the parent's. Two processes that read from
-one connection would get each other's users."""
+"""Recreates objects in the child of a fork. The child does not have the parent's threads, these may
+hold its locks, and the connections still belong to the parent. Two processes that read from one
+connection would get each other's users."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def in_child(owner: _T, renew: Callable[[_T], object]) -> None:
     """Call ``renew(owner)`` in each child of a fork, for as long as the owner exists.
 
     Args:
-        owner: is not kept alive by this.
-        renew: must not refer to the owner by itself, as a bound method does.
+        owner: the object; this does not keep it alive.
+        renew: must not itself reference the owner, as a bound method would.
     """
     _owners[owner] = renew
 

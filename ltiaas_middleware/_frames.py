@@ -1,5 +1,5 @@
-"""Keeps the settings out of the frames that an exception went through: an error tracker shows the
-local variables of each."""
+"""Keeps the settings out of the frames in an exception's traceback, because error trackers show the
+local variables of each frame."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _HIDDEN = {"ltiaas_middleware", "redis", "sqlalchemy", *sys.stdlib_module_names}
 
 
 def without_arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """``function``, raising from a frame that holds none of its arguments. Of the traceback only
-    the app's own frames are left, such as those of a cache object that it passes in."""
+    """``function``, but raising from a frame without its arguments. The traceback keeps only the
+    app's own frames, such as those of a cache object that the app passes."""
 
     @wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:

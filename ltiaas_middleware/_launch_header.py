@@ -1,7 +1,7 @@
-"""A launch by a request header, for frameworks that call an app's code outside of the request.
+"""Finds a launch by a request header, for frameworks that call an app's code outside the request.
 
-Streamlit runs scripts and Gradio runs handlers in threads and queues of their own, where
-``current_launch()`` is None; both show the request's headers there.
+Streamlit runs scripts and Gradio runs handlers in separate threads and queues, where
+``current_launch()`` is None. Both provide the request's headers there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KEY = secrets.token_bytes(32)
 
 
 class Finder(Protocol):
-    """A middleware of this process."""
+    """A middleware in this process."""
 
     def find_launch(self, launch_id: str, path: str) -> Launch | None: ...
 
@@ -35,7 +35,7 @@ finders: weakref.WeakSet[Finder] = weakref.WeakSet()
 
 
 def header_for(launch: Launch) -> str:
-    """The header's value in a request of ``launch``. It is valid in this process."""
+    """The header's value in a request of ``launch``. It is valid only in this process."""
     return _header(launch.id, launch.path)
 
 

@@ -1,4 +1,4 @@
-"""What both adapters have in common: settings, and the parts made of them once in each process."""
+"""What both adapters have in common: the settings, and the parts that each process creates once."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ class Middleware:
             if str(error) != self._lacks:
                 self._lacks = str(error)
                 _log.error(
-                    "%s. Until that is fixed, the middleware answers 503 to every request.", error
+                    "%s. Until you fix this, the middleware responds to every request with 503.",
+                    error,
                 )
             return False
 
@@ -159,10 +160,10 @@ class Middleware:
         return self._assembled().authenticator
 
     def find_launch(self, launch_id: str, path: str) -> Launch | None:
-        """A launch that this process, or the shared cache, remembers; see ``launch_from``.
+        """A launch in this process's memory or the shared cache; see ``launch_from``.
 
         Args:
-            launch_id: of a request that has authenticated.
+            launch_id: the launch id of an authenticated request.
             path: that request's ``Launch.path``.
         """
         entry = self._authenticator.find(launch_id)

@@ -1,5 +1,6 @@
-"""What a middleware is made of in one process. The first request imports it, because it needs most
-of the package, requests and cryptography, and a command that only imports the app needs none."""
+"""The parts of a middleware in one process. The first request imports this module, because it needs
+most of the package, requests and cryptography, which a command that only imports the app does not
+need."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ __all__ = ["Parts"]
 
 
 class Parts:
-    """What a middleware is made of in one process."""
+    """The parts of a middleware in one process."""
 
     def __init__(self, settings: Settings, service_keys: Any, stats: Stats) -> None:
         ids = LaunchIds(settings.signing_secrets)

@@ -1,9 +1,9 @@
-"""How an app is shown the path of a launch.
+"""Which path an app sees in a launch.
 
-An app that guards ``/staff`` by the path that it sees must not be bypassed by
-``/lti/<launch id>/staff``. So it sees the path that it would see outside a launch, wherever its
-framework can still route and build URLs. Only the launch prefix is ever taken out, never the outer
-mount point: under ``--root-path /api`` a guard on ``/api/staff`` has to hold, too.
+If an app guards ``/staff`` by the path that it sees, ``/lti/<launch id>/staff`` must not bypass the
+guard. So the app sees the same path as outside a launch, if its framework can then still route and
+build URLs. The middleware removes only the launch prefix, never the outer mount point: under
+``--root-path /api``, a guard on ``/api/staff`` must also work.
 
 ==========  =============================  ===================================================
 style       ``scope["path"]``              ``root_path``
@@ -64,8 +64,8 @@ _MOST = 100
 
 
 def style_of(app: Any, scope: Any) -> PathStyle:
-    """The style for an app, by what it wraps or, if that is unknown, by what it is part of
-    (``scope["app"]``, as Starlette sets it)."""
+    """The style for an app, determined by what it wraps or, if that is unknown, by the app that
+    contains it (``scope["app"]``, which Starlette sets)."""
     for one in (*parts_of(app), scope.get("app")):
         for kind in type(one).__mro__:
             style = _STYLES.get((kind.__module__, kind.__name__))
@@ -75,7 +75,8 @@ def style_of(app: Any, scope: Any) -> PathStyle:
 
 
 def parts_of(app: Any) -> Iterator[Any]:
-    """An app and what it wraps, from the outside in: attributes, partials, methods, closures."""
+    """An app and the apps that it wraps, from the outside in: attributes, partials, methods,
+    closures."""
     seen: set[int] = set()
     waiting = deque([app])
     while waiting and len(seen) < _MOST:
@@ -105,11 +106,11 @@ def _inside(one: Any) -> Iterator[Any]:
 
 
 def show_django_its_paths(app: Any, launch_path: str) -> None:
-    """Have Django's ``request.path`` show the path without the launch prefix. ``reverse()`` goes by
-    the script name and keeps it.
+    """Make Django's ``request.path`` omit the launch prefix. ``reverse()`` uses the script name, so
+    it keeps the prefix.
 
     Args:
-        app: a WSGI or ASGI app; any other than Django's stays as it is.
+        app: a WSGI or ASGI app; only Django's is changed.
         launch_path: the setting.
     """
     for handler in parts_of(app):

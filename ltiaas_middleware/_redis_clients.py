@@ -1,8 +1,8 @@
-"""From ``Settings.cache`` to a client of redis-py's.
+"""Creates redis-py clients from ``Settings.cache``.
 
-One environment variable has to be enough for each way in which Redis is run: a single server, a
-Redis Cluster, or Sentinels that know the current master. redis-py has addresses for the first only,
-and its own defaults wait and retry for seconds, which a request would pay for.
+One environment variable must be enough for every way to run Redis: a single server, a Redis
+Cluster, or Sentinels that know the current master. redis-py supports URLs only for the first. Also,
+its defaults wait and retry for seconds, which would delay requests.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ class RedisAddress:
 
     Attributes:
         kind: "server", "cluster" or "sentinel".
-        nodes: host and port of each that was named; of a server the only one; none for a socket.
-        service: what the Sentinels call the master.
-        options: keywords of redis-py's connections; they may hold a password.
-        sentinel_options: the same, of the connections to the Sentinels.
+        nodes: the host and port of each node in the URL: exactly one for a server, none for a
+            socket.
+        service: the Sentinels' name for the master.
+        options: keyword arguments for redis-py's connections; they may contain a password.
+        sentinel_options: the same for the connections to the Sentinels.
     """
 
     kind: str
@@ -43,7 +44,7 @@ class RedisAddress:
     sentinel_options: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def as_cluster(self) -> RedisAddress | None:
-        """The cluster that this server turned out to be a node of; None for a socket."""
+        """The cluster to which this server turned out to belong; None for a socket."""
         if not self.nodes:
             return None
         options = {name: value for name, value in self.options.items() if name != "db"}
@@ -51,10 +52,11 @@ class RedisAddress:
 
 
 def parse(url: str) -> RedisAddress:
-    """Read an address.
+    """Parse a URL.
 
     Raises:
-        ValueError: it cannot be used; the message quotes nothing of it, for it may hold a password.
+        ValueError: the URL is invalid. The message does not quote it, because it may contain a
+            password.
     """
     scheme, _, rest = url.partition("://")
     secure, _, kind = scheme.partition("+")
@@ -100,15 +102,15 @@ def parse(url: str) -> RedisAddress:
 
 
 def connect(address: RedisAddress, timeout: float) -> Any:
-    """A client. One of a cluster asks it for its nodes at once; the others connect when they are
-    used.
+    """Create a client. A cluster client immediately asks for the cluster's nodes; the others
+    connect at first use.
 
     Args:
-        address: as ``parse`` gave it; timeouts among its options win.
-        timeout: seconds to connect, and for each answer.
+        address: the result of ``parse``; timeouts in its options take precedence.
+        timeout: seconds to connect, and for each response.
 
     Raises:
-        Exception: the cluster cannot be reached.
+        Exception: the cluster is unreachable.
     """
     from redis import ConnectionPool, Redis, RedisCluster
     from redis.backoff import NoBackoff
@@ -137,7 +139,7 @@ def connect(address: RedisAddress, timeout: float) -> Any:
 
 
 def why_unusable(client: Any) -> str | None:
-    """Why a client that was given as ``cache`` cannot be used, or None."""
+    """Why a client passed as ``cache`` cannot be used, or None."""
     if not all(callable(getattr(client, name, None)) for name in ("eval", "pubsub", "pipeline")):
         return f"must be 'auto', 'memory', a redis-py client, or a Redis URL: {FORMS}"
     if inspect.iscoroutinefunction(getattr(client, "execute_command", None)):
@@ -155,7 +157,7 @@ def _server(url: str) -> RedisAddress:
     options = _options(url)
     parts = urlsplit(url)
     if not (parts.netloc or parts.path.strip("/")):
-        raise ValueError(f"must be 'auto', 'memory' or the URL of a Redis: {FORMS}")
+        raise ValueError(f"must be 'auto', 'memory' or a Redis URL: {FORMS}")
     if "," in parts.netloc.rpartition("@")[2]:
         raise ValueError(
             "must name one server; for several, use redis+cluster:// or redis+sentinel://"
@@ -176,7 +178,7 @@ def _options(url: str) -> dict[str, Any]:
         options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
     except ValueError:
         # Raised below: what this one quotes must not be seen as the reason of ours, either.
-        message = f"must be 'auto', 'memory' or the URL of a Redis: {FORMS}"
+        message = f"must be 'auto', 'memory' or a Redis URL: {FORMS}"
     if message:
         raise ValueError(message)
     if options.pop("connection_class", None) is SSLConnection:

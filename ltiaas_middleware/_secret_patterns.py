@@ -1,4 +1,4 @@
-"""What a secret looks like, and texts and trees without any. ``scrubbing`` puts it to use."""
+"""Recognizes secrets, and removes them from strings and trees. ``scrubbing`` uses this module."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ _pattern, _ends = _compiled(), _endings()
 
 
 def know(settings: Settings) -> None:
-    """Hide what these settings name, too: their cookie, parameters and headers, and the secrets'
-    values."""
+    """Also hide the names in these settings (their cookie, parameters and headers) and the values
+    of their secrets."""
     global _pattern, _ends
     cookie = _normal(settings.cookie_name)
     _names.update((cookie, f"{cookie}_tab"))
@@ -83,7 +83,7 @@ def know(settings: Settings) -> None:
 
 
 def scrub(text: str) -> str:
-    """``text`` with every ltik, every LTIAAS credential and every known secret taken out."""
+    """``text`` without ltiks, LTIAAS credentials and known secrets."""
     return _pattern.sub(_hide, text)
 
 
@@ -99,8 +99,8 @@ def _normal(name: str) -> str:
 
 
 def is_secret(name: object) -> bool:
-    """Whether what has this name is a secret: a variable's, a header's or a cookie's, whatever is
-    put before it (``HTTP_X_LTIK``, ``__Secure-…``, ``http.request.header.x-ltik``)."""
+    """Whether this is the name of a secret variable, header or cookie, with any prefix
+    (``HTTP_X_LTIK``, ``__Secure-…``, ``http.request.header.x-ltik``)."""
     if not isinstance(name, str):
         return False
     return _is_secret(name) if len(name) < 100 else _is_secret.__wrapped__(name)
@@ -112,7 +112,7 @@ def _is_secret(name: str) -> bool:
 
 
 def scrub_tree(value: Any) -> Any:
-    """A tree of mappings, lists and texts without what ``scrub`` hides."""
+    """A tree of mappings, lists and strings without what ``scrub`` hides."""
     if isinstance(value, Mapping):
         return {
             key: HIDDEN if is_secret(key) and each else scrub_tree(each)

@@ -1,4 +1,4 @@
-"""What each setting must be: one check for each, which returns the value to keep."""
+"""Checks each setting: each check returns the value to keep."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def _api_key(name: str, key: object) -> str:
     if not isinstance(key, str) or not key:
         _refuse(name, "must be the account's API key")
     if not _API_KEY.fullmatch(key):
-        _refuse(name, "contains a character that no API key has (space, colon, control, accent)")
+        _refuse(
+            name, "contains a character that API keys cannot have (space, colon, control, accent)"
+        )
     return key
 
 
@@ -253,7 +255,7 @@ CHECKS: dict[str, _Check] = {
 
 
 def from_text(name: str, text: str, *, is_list: bool) -> Any:
-    """A setting's value from the text of a variable of the environment."""
+    """A setting's value from the text of an environment variable."""
     if CHECKS[name] is _switch or (name == "require" and not text.startswith("/")):
         if text.lower() not in _ON | _OFF:
             _refuse(name, "must be 'true' or 'false'")

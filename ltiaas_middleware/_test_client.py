@@ -1,4 +1,4 @@
-"""A browser in an LMS's iframe, for the tests of tools; see ``testing``."""
+"""A browser in an LMS's iframe, for testing tools; see ``testing``."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ _FETCH = {"Accept": "*/*", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 
 
 class Client(WerkzeugClient):
-    """A browser in an LMS's iframe, for a WSGI or ASGI app: a Werkzeug test client that launches.
+    """A browser in an LMS's iframe, for a WSGI or ASGI app: a Werkzeug test client that can launch.
 
-    Requests are made as a page of the latest launch makes them: below its path, with its
-    ``Referer`` and cookies, and ``json=`` as a script's ``fetch``, all else as a link or a form.
-    The middleware's redirects out of the launch (308) are followed, the app's own only with
-    ``follow_redirects=True``.
+    It sends requests as a page in the latest launch would: under the launch path, with its
+    ``Referer`` and cookies. Requests with ``json=`` look like a script's ``fetch``, and all others
+    like a link or a form. It follows the middleware's redirects out of the launch (308), but the
+    app's own redirects only with ``follow_redirects=True``.
 
     Attributes:
-        sandbox: what launched; has the gradebook (``scores()``) and faults.
+        sandbox: the sandbox that launches the app; it has the gradebook (``scores()``) and faults.
     """
 
     def __init__(self, app: Any, sandbox: Sandbox, url: str, base_url: str) -> None:
@@ -80,18 +80,18 @@ class Client(WerkzeugClient):
         self._closing.close()
 
     def launch(self, path: str = "/launch", **seat: Any) -> TestResponse:
-        """Launch into the app as LTIAAS's redirect does, and follow where that leads.
+        """Launch the app as LTIAAS's redirect does, and follow the redirects.
 
         Args:
-            path: of the app's launch URL; may have a query.
+            path: the path of the app's launch URL; may have a query.
             seat: who launches what: the arguments of ``Sandbox.issue`` (``user``, ``roles``,
                 ``custom``, ``course``, ``activity``, ``deep_linking``, ``claims``).
 
         Returns:
-            the page that the user sees at last; an error page has the header ``LTIAAS-Error``.
+            the page that the user finally sees; an error page has the header ``LTIAAS-Error``.
 
         Raises:
-            AssertionError: the app takes no notice of launches.
+            AssertionError: the app ignores launches.
         """
         ltik = self.sandbox.issue(**seat)
         before = self._asked()
@@ -121,9 +121,9 @@ class Client(WerkzeugClient):
     def open(
         self, *args: Any, buffered: bool = False, follow_redirects: bool = False, **kwargs: Any
     ) -> TestResponse:
-        """Make a request; the arguments are those of Werkzeug's client. A path is the app's own: it
-        is asked for within the latest launch. A URL outside of it, such as the one that an OAuth
-        provider redirects to, is opened as another site's redirect opens it."""
+        """Make a request, with the arguments of Werkzeug's client. The client requests a path
+        within the latest launch. It opens a URL outside the launch, such as the target of an OAuth
+        provider's redirect, like a redirect from another site."""
         if args and not isinstance(args[0], str):
             return super().open(
                 *args, buffered=buffered, follow_redirects=follow_redirects, **kwargs
@@ -162,11 +162,12 @@ class Client(WerkzeugClient):
 
 
 def marks_of(page: str | None, *, is_fetch: bool) -> dict[str, str]:
-    """The headers with which a browser marks a request of a launch's page; none without a page.
+    """The headers with which a browser marks a request from a page in a launch; none without a
+    page.
 
     Args:
-        page: its URL.
-        is_fetch: whether a script's ``fetch`` makes it; else a link or a form.
+        page: the page's URL.
+        is_fetch: whether a script's ``fetch`` sends the request, not a link or a form.
     """
     if page is None:
         return {}
@@ -175,30 +176,31 @@ def marks_of(page: str | None, *, is_fetch: bool) -> dict[str, str]:
 
 
 def launched_url(path: str, url: str) -> str:
-    """A path of the app's with the query of a launch: its content item's own, and the ltik."""
+    """One of the app's paths with the query of a launch: the content item's query and the ltik."""
     return f"{path}{'&' if '?' in path else '?'}{urlsplit(url).query}"
 
 
 def base_of(page: str, path: str) -> str:
-    """The path of a launch, without a slash at its end, or "" if there is none.
+    """The path of a launch, without a trailing slash, or "" if there is none.
 
     Args:
         page: the URL that the middleware redirected to.
-        path: of the app's launch URL, which the launch's path stands before.
+        path: the path of the app's launch URL, which follows the launch path.
     """
     shown, own = urlsplit(page).path, urlsplit(path).path
     return shown.removesuffix(own) if shown.endswith(own) else ""
 
 
 def within(base: str, path: str) -> str:
-    """The app's own path as a path of a launch; one of any launch stays as it is."""
+    """One of the app's paths, moved into a launch. A path that is already in a launch stays
+    unchanged."""
     launches = base.rpartition("/")[0]
     is_own = path.startswith("/") and not (base and path.startswith(f"{launches}/"))
     return base + path if is_own else path
 
 
 def is_elsewhere(base: str, url: str) -> bool:
-    """Whether it is a whole URL, and not of the launch."""
+    """Whether this is a full URL outside the launch."""
     whole = urlsplit(url)
     return bool(whole.netloc) and not (base and whole.path.startswith(f"{base}/"))
 

@@ -17,9 +17,9 @@ class ActivityKey(NamedTuple):
     job.
 
     Attributes:
-        platform_id: the LMS registration's ID. A legacy (LTI 1.1) launch has none, so there it is
-            ``guid:`` and the LMS's own guid. The prefix matters: an LMS chooses its guid, and must
-            not get another LMS's service keys by choosing that LMS's ID.
+        platform_id: the LMS registration's ID. A legacy (LTI 1.1) launch has none, so it is
+            ``guid:`` and the LMS's own guid instead. The prefix matters: an LMS chooses its guid,
+            and must not get another LMS's service keys by choosing that LMS's ID.
         context_id: the course's ID, or None.
         resource_link_id: the activity's ID, or None (a deep-linking or course-level launch).
     """
@@ -46,6 +46,6 @@ class ActivityKey(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """64 hexadecimal digits: SHA-256 of the three as a compact JSON list."""
+        """64 hexadecimal digits: the SHA-256 of the three IDs as a compact JSON list."""
         text = json.dumps(list(self), separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -41,8 +41,9 @@ _SERVED = ("http", "websocket")
 
 
 async def require_launch() -> Launch:
-    """``ltiaas_middleware.require_launch`` as a coroutine. FastAPI's ``Depends(require_launch)``
-    runs this one in the event loop, and the other one in a thread, for which it may have to wait.
+    """``ltiaas_middleware.require_launch`` as a coroutine. FastAPI runs this one in the event loop
+    with ``Depends(require_launch)``. It runs the other one in a thread, for which the request may
+    have to wait.
 
     Raises:
         LaunchRequired: the request has no launch.
@@ -214,7 +215,8 @@ class LTIAASMiddleware(Middleware):
 
     @property
     def routes(self) -> Any:
-        """The app's own: Starlette's ``Mount`` looks here to build URLs into what it mounts."""
+        """The app's own routes. Starlette's ``Mount`` needs them to build URLs into the mounted
+        app."""
         return self.app.routes
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:  # noqa: C901, PLR0915

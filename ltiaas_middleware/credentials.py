@@ -24,8 +24,8 @@ class HeaderValue(str):
     """A header value whose ``repr`` is hidden.
 
     HTTP clients keep the value in their stack frames until they send it, and error trackers record
-    the ``repr`` of a frame's variables. Otherwise it is a normal string: ``str(value)`` and
-    ``value.encode()`` return the value.
+    the ``repr`` of a frame's variables. In all other ways, it is a normal string: ``str(value)``
+    and ``value.encode()`` return the value.
     """
 
     __slots__ = ()

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-# Characters of an LMS's words that a traceback may show.
+# How many characters of an LMS's message a traceback may show.
 _SHORT = 80
 
 
@@ -101,21 +101,22 @@ class RequestRefused(BaseException):
 
     @classmethod
     def within(cls, error: BaseException) -> RequestRefused | None:
-        """``error`` itself, or what a group (``asyncio.TaskGroup``) holds beside exceptions that
-        came of it, such as the one that Starlette's ``BaseHTTPMiddleware`` raises then."""
+        """``error`` itself, or the refusal in a group (from ``asyncio.TaskGroup``) that otherwise
+        contains only exceptions that the refusal caused, such as the one that Starlette's
+        ``BaseHTTPMiddleware`` raises."""
         if not isinstance(error, BaseExceptionGroup):
             return error if isinstance(error, cls) else None
         refused: BaseException | None
         refused, others = error.split(cls)
         while isinstance(refused, BaseExceptionGroup):
             refused = refused.exceptions[0]
-        # An ``ExceptionGroup`` holds no ``KeyboardInterrupt``.
+        # An ``ExceptionGroup`` cannot contain a ``KeyboardInterrupt``.
         is_all = others is None or isinstance(others, ExceptionGroup)
         return refused if is_all and isinstance(refused, cls) else None
 
 
 def too_late(error: BaseException) -> BaseException:
-    """What to raise in place of a refusal if the response has begun: servers expect nothing but an
+    """What to raise instead of a refusal if the response has begun, because servers expect only an
     ``Exception``."""
     if RequestRefused.within(error) is None:
         return error
@@ -139,12 +140,12 @@ class RoleRequired(RequestRefused):
 
 
 class ApiError(LTIAASError):
-    """LTIAAS answered with an error, or did not answer.
+    """LTIAAS responded with an error, or did not respond.
 
     Attributes:
         temporary: whether the same call may succeed later. If False, it fails until someone changes
             something: the user, the LMS's administrator or the tool's administrator.
-        status: HTTP status, or None if no usable answer came.
+        status: HTTP status, or None if there was no usable response.
         code: LTIAAS's ``details.message`` or ``details.code`` (``wire.md``, "Errors"), or None.
         description: LTIAAS's ``details.description``, or a short description of the failure.
         lms_message: the LMS's own message if the LMS refused the call, or None. It may contain
@@ -196,7 +197,7 @@ class ApiError(LTIAASError):
             return self.summary
         words = self.description
         if self.lms_message is not None:
-            words = f"the LMS answered {_shortened(self.lms_message)!r}"
+            words = f"the LMS responded: {_shortened(self.lms_message)!r}"
         return f"{self.summary}: {words}"
 
 

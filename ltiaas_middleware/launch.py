@@ -38,12 +38,12 @@ class GlobalUserId(NamedTuple):
 
 
 class Account(NamedTuple):
-    """What a ``Launch`` needs of the middleware that made it."""
+    """What a ``Launch`` needs from its middleware."""
 
     settings: Settings
     one_time_tokens: OneTimeTokens
     decoded: DecodedTokens
-    #: Connections to LTIAAS that all launches share; None opens some for each ``Launch.api``.
+    #: Connections to LTIAAS that all launches share. If None, each ``Launch.api`` opens its own.
     session: requests.Session | None = None
     #: The same for ``Launch.async_api``.
     clients: AsyncClients | None = None
@@ -59,8 +59,9 @@ class Launch:
 
     __slots__ = ("_account", "_api", "_async_api", "_entry", "_id_token", "ended", "origin", "path")
 
-    #: The launch's own prefix, such as ``/lti/Yk3…``, for links that an app builds by hand. If the
-    #: launch is served in place, only the mount point. Percent-encoded, without a trailing slash.
+    #: The launch's URL prefix, such as ``/lti/Yk3…``, for links that an app builds by hand. If the
+    #: launch is served in place, this is only the mount point. Percent-encoded, without a trailing
+    #: slash.
     path: str
 
     #: The tool's own origin, such as ``https://tool.example``; "" unless ``outside_url`` needs it.
@@ -109,7 +110,7 @@ class Launch:
         """Makes calls to LTIAAS for this launch: roster, line items, scores and deep linking. There
         is one object for the whole request."""
         if self._api is None:
-            # Here and below: they import requests and httpx2.
+            # Imported here and below, because they import requests and httpx2.
             from .api.exchange import RetryPolicy
             from .api.session import ApiSession
 
@@ -261,7 +262,7 @@ class Launch:
         """
         settings = self._account.settings
         callbacks = settings.callbacks
-        # A launch of ``testing`` has an origin, whatever the settings.
+        # A launch from ``testing`` has an origin, whatever the settings are.
         if path not in callbacks and (callbacks or not self.origin):
             raise ValueError(f"outside_url needs {path!r} in the setting callbacks: add it")
         if not self.origin:
@@ -276,14 +277,15 @@ class Launch:
         return self
 
     def __deepcopy__(self, memo: object) -> Launch:
-        # Apps and servers copy the scope or environ that it is in (hypercorn's ProxyFix does).
+        # Apps and servers copy the scope or environ that contains it (for example, Hypercorn's
+        # ProxyFix).
         return self
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Launch holds its ltik and cannot be pickled; keep launch.id")
 
 
-# Outside of any request that a middleware handles.
+# Outside any request that a middleware handles.
 _NOWHERE: Any = object()
 current: ContextVar[Launch | None] = ContextVar("ltiaas_middleware.launch", default=_NOWHERE)
 
@@ -294,7 +296,7 @@ def current_launch() -> Launch | None:
     if launch is None or launch is _NOWHERE:
         launch = None
         if (flask := sys.modules.get("flask")) and flask.has_request_context():
-            # Flask-SocketIO calls handlers in threads of its own, with the handshake's request.
+            # Flask-SocketIO calls handlers in its own threads, with the handshake's request.
             launch = flask.request.environ.get("ltiaas.launch")
     return launch
 

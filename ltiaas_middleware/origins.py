@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 __all__ = ["is_loopback", "normal_origin", "origin_of"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# A websocket's page has the origin of the scheme it upgrades from.
+# A websocket has the origin of the scheme that it upgrades from.
 _WEBSOCKETS = {"ws": "http", "wss": "https"}
 
 
@@ -23,10 +23,10 @@ def is_loopback(host: str) -> bool:
 
 
 def origin_of(url: str) -> str | None:
-    """The origin of ``url`` as ``scheme://host[:port]``; None where it has no clear one.
+    """The origin of ``url`` as ``scheme://host[:port]``, or None if it is ambiguous.
 
-    A URL with credentials, a backslash, white space or control characters has no clear
-    origin: two parsers may read two different hosts from it (RFC 3986 section 7.6).
+    The origin of a URL with credentials, a backslash, white space or control characters is
+    ambiguous: two parsers may read different hosts from it (RFC 3986 section 7.6).
     """
     if any(char <= " " or char in "\\\x7f" for char in url):
         return None
@@ -45,11 +45,11 @@ def origin_of(url: str) -> str | None:
 
 
 def normal_origin(origin: str) -> str | None:
-    """The value of an ``Origin`` header (RFC 6454 section 7), spelled so that two of one origin are
-    equal; None for ``null`` and for anything else that is not one origin.
+    """The value of an ``Origin`` header (RFC 6454 section 7) in a normal form, so that equal
+    origins compare equal. None for ``null`` and for anything else that is not a single origin.
 
-    Default ports, upper case, other spellings of an IP address and a dot at the end of the host
-    make no difference, and ``ws`` is ``http``.
+    It ignores default ports, case, different spellings of an IP address and a trailing dot of the
+    host, and treats ``ws`` as ``http``.
     """
     scheme, mark, rest = origin.partition("://")
     scheme = _WEBSOCKETS.get(scheme.lower(), scheme.lower())

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of tools; see ``testing``.
+"""Fixtures for testing tools; see ``testing``.
 
 ```python
 def test_a_teacher_sees_the_roster(ltiaas_client):
@@ -6,8 +6,8 @@ def test_a_teacher_sees_the_roster(ltiaas_client):
     assert "Chen Liu" in client.launch("/launch", user="ada").text
 ```
 
-pytest finds this module by its entry point. Loading it costs nothing: the sandbox is imported only
-if a test asks for it.
+pytest finds this module through its entry point. It loads quickly, because it imports the sandbox
+only if a test needs it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def ltiaas_sandbox() -> Iterator[RunningSandbox]:
-    """A fresh sandbox, served on a loopback port.
+    """A new sandbox, served on a loopback port.
 
-    Each test has its own: no launch, score or fault reaches another test. All have the same URL and
-    API key, so that an app that read them when it was imported works in every test.
+    Each test has its own sandbox, so launches, scores and faults do not affect other tests. All
+    sandboxes have the same URL and API key, so an app that reads them at import time works in every
+    test.
     """
     from . import testing
 
@@ -37,7 +38,7 @@ def ltiaas_sandbox() -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def ltiaas_client(ltiaas_sandbox: RunningSandbox) -> Iterator[Callable[[Any], Client]]:
-    """Makes a ``testing.Client`` for an app, on this test's sandbox."""
+    """Creates a ``testing.Client`` for an app, with this test's sandbox."""
     from . import testing
 
     with ExitStack() as stack:
@@ -46,7 +47,7 @@ def ltiaas_client(ltiaas_sandbox: RunningSandbox) -> Iterator[Callable[[Any], Cl
 
 @pytest.fixture
 def ltiaas_django_client() -> Any:
-    """A ``testing_django.DjangoClient``; with pytest-django, ask for its ``db`` as well."""
+    """A ``testing_django.DjangoClient``. With pytest-django, also request its ``db`` fixture."""
     from .testing_django import DjangoClient
 
     return DjangoClient()

@@ -58,7 +58,7 @@ class Response:
 
     @property
     def status_line(self) -> str:
-        """Status and phrase, as WSGI wants it."""
+        """The status and its phrase, in WSGI's format."""
         try:
             return f"{self.status} {HTTPStatus(self.status).phrase}"
         except ValueError:
@@ -66,8 +66,8 @@ class Response:
 
     @property
     def all_headers(self) -> list[tuple[str, str]]:
-        """``headers`` with ``Content-Length``, and ``Cache-Control: no-store`` unless given: the
-        response is about one person at one moment."""
+        """``headers`` with ``Content-Length``, and with ``Cache-Control: no-store`` if they do not
+        set it, because the response is for one person at one moment."""
         given = {name.lower() for name, _ in self.headers}
         extra = [("Content-Length", str(len(self.body)))]
         if "cache-control" not in given:
@@ -107,10 +107,10 @@ class ErrorInfo:
             response should also do this.
         status: HTTP status.
         title: one short sentence, in ``language``.
-        detail: what the user can do now, in ``language``. After a refused POST, also that the data
-            was not saved, and how to send it again.
+        detail: what the user can do now, in ``language``. After a refused POST, it also says that
+            the data was not saved, and how to send it again.
         retry_after: seconds, for a 503.
-        wants_html: whether the request is a browser's navigation, so a person sees the response.
+        wants_html: whether the request is a browser navigation, so that a person sees the response.
         language: ``en``, ``de``, ``fr``, ``es``, ``pt`` or ``nl``, from ``Accept-Language``.
         launch_id: the ID of the request's launch, for support, or None.
     """
@@ -130,7 +130,7 @@ class ErrorRequest:
     """The request that failed, the same for WSGI and ASGI. It contains no secret.
 
     Attributes:
-        method: the HTTP method, such as ``GET``; ``WEBSOCKET`` for a websocket's handshake under
+        method: the HTTP method, such as ``GET``, or ``WEBSOCKET`` for a websocket handshake under
             ASGI.
         path: the decoded path that the app's router uses, without the mount point and launch
             prefix.

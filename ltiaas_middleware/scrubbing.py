@@ -1,11 +1,11 @@
 """Keeps secrets out of server logs, error trackers and traces.
 
-A launch arrives as ``GET /launch?ltik=…``, and every server writes the request's line into its
-access log. The middleware adds ``LtikFilter`` to the loggers of the known servers. It removes the
-token from a record before any handler sees it.
+A launch arrives as ``GET /launch?ltik=…``, and servers write the request line to their access logs.
+The middleware adds ``LtikFilter`` to the loggers of known servers. The filter removes the token
+from a record before any handler sees it.
 
-Error trackers collect the local variables of every frame, also those of HTTP libraries, which hold
-the bytes of a request, and tracing collects URLs before any middleware runs. They have hooks::
+Error trackers collect the local variables of every frame, including those of HTTP libraries, which
+contain the bytes of a request. Tracing collects URLs before any middleware runs. Both have hooks::
 
     sentry_sdk.init(before_send=scrub_event, before_send_transaction=scrub_event)
     provider.add_span_processor(scrubbed_spans(BatchSpanProcessor(exporter)))  # OpenTelemetry
@@ -40,8 +40,8 @@ __all__ = [
     "without_arguments",
 ]
 
-#: The loggers that servers write requests to: gunicorn, uvicorn, Werkzeug, hypercorn, daphne,
-#: Django, Channels, waitress, cheroot, Tornado and granian.
+#: The loggers to which servers write requests: gunicorn, uvicorn, Werkzeug, Hypercorn, Daphne,
+#: Django, Channels, waitress, cheroot, Tornado and Granian.
 LOGGERS = (
     "gunicorn.access", "gunicorn.error", "uvicorn.access", "uvicorn.error", "uvicorn.asgi",
     "werkzeug", "hypercorn.access", "hypercorn.error", "daphne.access", "daphne.http_protocol",
@@ -54,9 +54,9 @@ LOGGERS = (
 
 
 class LtikFilter(logging.Filter):
-    """Removes ltiks from a record's message and arguments. It drops no record.
+    """Removes ltiks from a record's message and arguments. It never drops a record.
 
-    The middleware adds it to the known servers' loggers. Add it to another one with
+    The middleware adds it to the loggers of known servers. Add it to another logger with
     ``logging.getLogger("my.access.log").addFilter(LtikFilter())``.
     """
 
@@ -74,7 +74,7 @@ class LtikFilter(logging.Filter):
 
 
 class _Shown:
-    """Stands for an argument in which a secret was found; it is shown without."""
+    """Replaces an argument that contains a secret, and prints it without the secret."""
 
     def __init__(self, value: object) -> None:
         self._str = scrub(str(value))
@@ -92,14 +92,14 @@ def _scrub_argument(value: object) -> object:
         return scrub(value)
     if value is None or isinstance(value, (int, float)):
         return value
-    # uvicorn's trace level logs the scope, a dictionary.
+    # At trace level, uvicorn logs the scope, which is a dictionary.
     shown = _Shown(value)
     return value if (str(shown), repr(shown)) == (str(value), repr(value)) else shown
 
 
 def _scrubbed(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A mapping that scrubs what is read from it: gunicorn makes up keys such as ``{referer}i``
-    when they are asked for, so that a copy would not do."""
+    """A mapping that scrubs values when they are read. A copy would not work, because gunicorn
+    creates keys such as ``{referer}i`` on demand."""
 
     class Scrubbed(dict[str, Any]):
         def __getitem__(self, key: str) -> Any:
@@ -108,13 +108,13 @@ def _scrubbed(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
                 return HIDDEN
             return _scrub_argument(value)
 
-    # Keys alone, to tell that it is not empty. What is not read is not scrubbed: gunicorn's holds
-    # every header of the request.
+    # Only the keys, to show that it is not empty. Values that nobody reads are not scrubbed,
+    # because gunicorn's mapping contains every header of the request.
     return Scrubbed(dict.fromkeys(arguments))
 
 
 def install() -> None:
-    """Put the filter on the known loggers, once each."""
+    """Add the filter to the known loggers, once each."""
     for name in LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(known, LtikFilter) for known in logger.filters):
@@ -123,8 +123,8 @@ def install() -> None:
 
 
 def _scrub_daphne() -> None:
-    """Daphne's command line writes requests to a stream of its own, not to ``logging``. It has
-    imported this class before it imports the app."""
+    """Daphne's command line writes requests to its own stream, not to ``logging``. It imports this
+    class before it imports the app."""
     access = sys.modules.get("daphne.access")
     kind: Any = getattr(access, "AccessLogGenerator", None)
     write = getattr(kind, "write_entry", None)
@@ -138,12 +138,12 @@ def _scrub_daphne() -> None:
     kind.write_entry = write_scrubbed
 
 
-# -- requests that the app does not get ----------------------------------------------------------
+# -- requests that do not reach the app ----------------------------------------------------------
 
 
 def scrub_request(request: dict[str, Any]) -> None:
-    """Scrub a WSGI ``environ`` or an ASGI ``scope`` in place: the server may raise while the
-    middleware's own answer is sent, and log the request afterwards."""
+    """Scrub a WSGI ``environ`` or an ASGI ``scope`` in place, because the server may raise while it
+    sends the middleware's own response, and then log the request."""
     for key, value in request.items():
         if isinstance(value, str):
             request[key] = HIDDEN if value and is_secret(key) else scrub(value)
@@ -170,8 +170,8 @@ def scrub_event(event: _Event, hint: object = None) -> _Event:
     ``before_breadcrumb``: returns the event without secrets.
 
     Args:
-        event: what is about to be sent; it is not changed.
-        hint: not looked at.
+        event: the event to send; the function does not change it.
+        hint: ignored.
     """
     scrubbed: _Event = scrub_tree(event)
     return scrubbed
@@ -182,7 +182,7 @@ def scrub_event(event: _Event, hint: object = None) -> _Event:
 
 def scrubbed_spans(processor: SpanProcessor) -> SpanProcessor:
     """An OpenTelemetry span processor that removes secrets from attributes, events, links, names
-    and statuses, and passes on each span.
+    and statuses, and then passes each span to ``processor``.
 
     Args:
         processor: the processor that exports spans, such as a ``BatchSpanProcessor``.

@@ -50,27 +50,28 @@ class Settings:
     """How many launches each process keeps in memory."""
 
     launch_path: str | None = "/lti"
-    """The path under which each launch gets its own URL. None serves launches in place."""
+    """The path under which each launch gets its own URL. With None, the middleware serves launches
+    in place, without a redirect."""
 
     ltik_parameters: Sequence[str] = ("ltik", "legacy-ltik")
     """Query parameters that carry an ltik. LTI 1.1 launches use ``legacy-ltik``."""
 
     ltik_headers: Sequence[str] = ()
-    """Request headers that may carry an ltik. ``Authorization`` means ``Bearer <ltik>``. Use it
-    only if all of your tool's bearer tokens are ltiks, because the middleware sends them to
-    LTIAAS."""
+    """Request headers that may carry an ltik. ``Authorization`` means ``Bearer <ltik>``. Use
+    ``Authorization`` only if all of your tool's bearer tokens are ltiks, because the middleware
+    sends them to LTIAAS."""
 
     require: bool | Sequence[str] | Callable[[str], bool] = False
     """The paths that need a launch: True for all, a list of prefixes (which match whole segments),
     or a function that takes a path and returns a bool. Without a launch, the middleware returns
-    401. It may call the function several times, with each form in which a program may read the
+    401. It may call the function several times, once for each way in which a program may read the
     path."""
 
     exclude: Sequence[str] | Callable[[str], bool] | None = None
     """Paths that are never part of a launch, such as static files, health checks and staff pages:
     prefixes or a function, as for ``require``. Under a launch path, the middleware redirects (308)
     to the same path outside the launch. A path is exempt from ``require`` only if you exclude every
-    form of it."""
+    way in which a program may read it."""
 
     trusted_origins: Sequence[str] = ()
     """Other origins whose pages may send state-changing requests with a launch's cookie, such as
@@ -79,8 +80,9 @@ class Settings:
 
     callbacks: Sequence[str] = ()
     """Paths to which OAuth providers redirect, such as ``/oauth/callback``. If the app redirects
-    from a launch to another origin with such a ``redirect_uri``, the middleware encrypts the
-    launch into ``state``, and redirects the provider's response into that launch."""
+    from a launch to another origin with such a ``redirect_uri``, the middleware encrypts the launch
+    into ``state``. When the provider redirects back, the middleware redirects the browser into that
+    launch."""
 
     allow_anonymous: bool = False
     """Accept launches in which the LMS does not identify the user (``user.id`` is None, and there
@@ -93,11 +95,11 @@ class Settings:
     insert_script: bool = True
     """Insert ``ltiaas-launch.js`` into the app's HTML documents in a launch. The script keeps
     links, forms and other scripts' requests inside the launch, uses one-time links for new tabs and
-    downloads, and gives scripts the launch's own cookies."""
+    downloads, and lets scripts read and set the launch's own cookies."""
 
     shared_cookies: Sequence[str] = ()
-    """Names of the cookies that all launches share with the rest of the tool, such as the cookie of
-    a site-wide login. All other cookies that the app sets in a launch belong to that launch."""
+    """Names of the cookies that all launches share with the rest of the tool, such as the cookie
+    for a site-wide login. All other cookies that the app sets in a launch belong to that launch."""
 
     one_user_per_browser: bool = False
     """For shared computers: when a different user launches, end the browser's earlier launches, and
@@ -109,7 +111,7 @@ class Settings:
 
     on_error: Callable[[ErrorInfo, ErrorRequest], Response | None] | None = None
     """A function ``on_error(info, request)`` that replaces the middleware's own error responses. It
-    returns a ``Response``, or None for the built-in one. You can set it only in code."""
+    returns a ``Response``, or None to send the built-in one. You can set it only in code."""
 
     tool_name: str | None = None
     """The tool's name, which the middleware shows on its error pages."""
@@ -119,8 +121,8 @@ class Settings:
 
     secrets: str | Sequence[str] | None = field(default=None, repr=False)
     """The secret, or list of secrets, from which the middleware derives the keys for launch IDs,
-    one-time links and stored entries. The API key by default. The first secret signs, and all
-    verify."""
+    one-time links and stored entries. By default, it uses the API key. The first secret signs, and
+    all verify."""
 
     timeout: float = 10
     """The total time for one verification, including its retry, in seconds."""
@@ -130,16 +132,17 @@ class Settings:
 
     max_blocked_threads: int = 16
     """How many of a WSGI server's threads may wait for LTIAAS at the same time, in each process.
-    Use half of the server's threads, so that cached launches always have a free one. Tasks and
-    greenlets do not count."""
+    Set this to half of the server's threads, so that requests for cached launches always find a
+    free one. Tasks and greenlets do not count."""
 
     waiting_page_after: float = 1.5
-    """How many seconds a browser's navigation waits for a new launch. After that, the browser gets
-    a page that reloads itself while verification continues."""
+    """How many seconds a browser waits for a new launch to open. After that, it gets a page that
+    reloads itself while verification continues."""
 
     ca_bundle: str | None = None
-    """The path of a file of certificate authorities, for a proxy between the tool and LTIAAS that
-    has its own authority. The middleware always verifies TLS."""
+    """The path of a file with certificate authorities. You need this if a proxy between the tool
+    and LTIAAS uses its own certificate authority. The middleware always verifies TLS
+    certificates."""
 
     cache: Any = field(default="auto", repr=False)
     """How workers share launches. With ``"auto"``, the workers of one machine share them through
@@ -152,11 +155,12 @@ class Settings:
     retries."""
 
     cache_prefix: str = "ltiaas"
-    """The prefix of all keys in Redis. Give each tool that shares a Redis its own prefix."""
+    """The prefix of all keys in Redis. If several tools share a Redis server, give each its own
+    prefix."""
 
     service_keys: Any = field(default=None, repr=False)
     """Where the middleware stores each launch's service key: the URL of a SQLite or PostgreSQL
-    database, or a ``ServiceKeyStore`` (extra ``[sql]``). With None, it stores no keys."""
+    database, or a ``ServiceKeyStore`` (extra ``[sql]``). With None, it does not store keys."""
 
     def __post_init__(self) -> None:
         for name, check in CHECKS.items():
@@ -168,7 +172,7 @@ class Settings:
         cls, env: Mapping[str, str] | None = None, **overrides: Unpack[Options]
     ) -> Settings:
         """Read settings from ``LTIAAS_URL`` (or ``LTIAAS_DOMAIN``), ``LTIAAS_API_KEY`` and, for
-        each other setting that text can express, ``LTIAAS_<NAME>``.
+        each other setting that an environment variable can express, ``LTIAAS_<NAME>``.
 
         Args:
             env: the environment to read; ``os.environ`` by default.
@@ -235,8 +239,8 @@ Settings.__init__ = without_arguments(Settings.__init__)  # type: ignore[method-
 
 
 class Options(TypedDict, total=False):
-    """``Settings`` as keywords, all optional, so that a type checker finds a misspelled one; a test
-    keeps the two the same."""
+    """``Settings`` as optional keyword arguments, so that type checkers find misspelled ones. A
+    test keeps the two in sync."""
 
     url: str
     api_key: str

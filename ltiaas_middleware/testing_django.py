@@ -1,5 +1,5 @@
-"""Django's test client, through the middleware: for tests that look at ``response.context``, log
-in, or keep to a transaction."""
+"""Django's test client, through the middleware: for tests that check ``response.context``, log in,
+or run in a transaction."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ _ELSEWHERE = "ltiaas_middleware.is_elsewhere"
 
 
 class DjangoClient(Client):
-    """A browser in an LMS's iframe, as Django's test client: with ``response.context``, in the
-    test's transaction, and through the ``LTIAASMiddleware`` of ``WSGI_APPLICATION`` (or
-    ``ASGI_APPLICATION``), whose settings come from the environment.
+    """Django's test client, as a browser in an LMS's iframe. Requests have ``response.context``,
+    run in the test's transaction, and go through the ``LTIAASMiddleware`` of ``WSGI_APPLICATION``
+    (or ``ASGI_APPLICATION``), which reads its settings from the environment.
 
     ::
 
@@ -60,7 +60,7 @@ class DjangoClient(Client):
                 self.assertEqual(self.client.sandbox.scores()["ben"]["scoreGiven"], 8)
 
     Attributes:
-        sandbox: a fresh one, which launches.
+        sandbox: a new sandbox, which launches the app.
     """
 
     world: ClassVar[World | None] = None
@@ -78,10 +78,10 @@ class DjangoClient(Client):
         return self._running.sandbox
 
     def launch(self, path: str = "/launch", **seat: Any) -> Any:
-        """Launch into the app as LTIAAS's redirect does, and follow where that leads.
+        """Launch the app as LTIAAS's redirect does, and follow the redirects.
 
         Args:
-            path: of the app's launch URL; may have a query.
+            path: the path of the app's launch URL; may have a query.
             seat: the arguments of ``Sandbox.issue``: ``user``, ``roles``, ``custom``, …
         """
         url = launched_url(path, self.sandbox.launch_url(self.sandbox.issue(**seat)))
@@ -98,14 +98,14 @@ class DjangoClient(Client):
         return response
 
     def generic(self, method: str, path: str, *args: Any, **extra: Any) -> Any:
-        """Make a request. A whole URL, such as the one that an OAuth provider redirects to, is
-        opened as another site's redirect opens it; a path, within the latest launch."""
+        """Make a request. The client requests a path within the latest launch. It opens a full URL,
+        such as the target of an OAuth provider's redirect, like a redirect from another site."""
         if is_elsewhere(self._base, path):
             extra |= {_ELSEWHERE: True, **_cgi(FROM_ELSEWHERE)}
         return super().generic(method, path, *args, **extra)
 
     def request(self, **request: Any) -> Any:
-        """Make a request, as a page of the latest launch makes it."""
+        """Make a request, as a page in the latest launch would."""
         is_own = not request.pop(_ELSEWHERE, False)
         body = request["wsgi.input"].read() if "wsgi.input" in request else b""
         marks = marks_of(

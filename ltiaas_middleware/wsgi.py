@@ -75,7 +75,7 @@ class LTIAASMiddleware(Middleware):
         return self._gate.insertions(str)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: C901, PLR0915
-        """Answer one request."""
+        """Handle one request."""
         launch: Launch | None = None
         starting: _Starting | None = None
         path = environ.get("PATH_INFO", "")

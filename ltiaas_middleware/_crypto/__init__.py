@@ -1,1 +1,1 @@
-"""Keys, encryption and one-time tokens: all that is made from ``Settings.secrets``."""
+"""Keys, encryption and one-time tokens: everything that is derived from ``Settings.secrets``."""

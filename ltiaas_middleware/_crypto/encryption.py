@@ -1,7 +1,7 @@
-"""Ciphertext for what is stored elsewhere: AES-256-GCM, its key derived from ``Settings.secrets``.
+"""Encryption of stored data: AES-256-GCM, with a key derived from ``Settings.secrets``.
 
-A ciphertext is bound to its place: the same bytes under another row's name cannot be decrypted, so
-whoever can write to the database still cannot make one course's key stand for another's.
+A ciphertext is bound to its place: the same bytes in another row cannot be decrypted, so an
+attacker who can write to the database cannot substitute one course's key for another's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _NONCE = 12
 
 
 class Decrypted(NamedTuple):
-    """Plaintext. ``current``: encrypted under the first secret; no need to encrypt it again."""
+    """Decrypted content. ``current`` is True if it was encrypted under the first secret and does
+    not need re-encryption."""
 
     content: bytes
     current: bool
@@ -34,8 +35,8 @@ class Encryptor:
     """Encrypts under the first secret, decrypts under all of them.
 
     Args:
-        secrets: as ``Settings.secrets``.
-        purpose: what the keys are for; it cannot decrypt another purpose's.
+        secrets: the same as ``Settings.secrets``.
+        purpose: the purpose of the keys; ciphertext for another purpose cannot be decrypted.
     """
 
     __slots__ = ("_keys",)
@@ -49,7 +50,7 @@ class Encryptor:
         return _VERSION + nonce + self._keys[0].encrypt(nonce, content, _VERSION + place)
 
     def decrypt(self, ciphertext: bytes, place: bytes) -> Decrypted | None:
-        """What was encrypted for ``place``; None for anything else."""
+        """The content that was encrypted for ``place``, or None for anything else."""
         version, nonce = ciphertext[:1], ciphertext[1 : 1 + _NONCE]
         if version != _VERSION or len(nonce) != _NONCE:
             return None

@@ -1,8 +1,8 @@
-"""Keys derived from ``Settings.secrets``, one for each purpose, and the launch ids made with them.
+"""Keys derived from ``Settings.secrets``, one for each purpose, and launch ids.
 
-A launch id is an HMAC of the ltik: every worker computes the same one with nothing shared, and
-nobody without the secret can guess or check one. One secret makes, all verify, so that a secret
-can be rotated without ending anyone's launch.
+A launch id is an HMAC of the ltik: all workers compute the same id without sharing anything, and
+nobody without the secret can guess or check one. The first secret creates ids, and all verify them,
+so you can rotate a secret without ending launches.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def derive(secret: str, purpose: str) -> bytes:
 
 
 class LaunchIds:
-    """From an ltik to its launch id.
+    """Derives launch ids from ltiks.
 
     Args:
-        secrets: the first makes ids, all verify.
+        secrets: the first creates ids, and all verify.
     """
 
     __slots__ = ("_keys",)
@@ -46,7 +46,7 @@ class LaunchIds:
         return _id(self._keys[0], ltik)
 
     def match(self, ltik: str, launch_id: str) -> bool:
-        """Whether ``launch_id`` was made from ``ltik`` under any of the secrets."""
+        """Whether ``launch_id`` belongs to ``ltik`` under any of the secrets."""
         return any(hmac.compare_digest(_id(key, ltik), launch_id) for key in self._keys)
 
 
@@ -56,11 +56,12 @@ def _id(key: bytes, ltik: str) -> str:
 
 
 def looks_made_up(secret: str) -> bool:
-    """Whether a person rather than a machine seems to have made a secret.
+    """Whether a secret looks guessable, as if a person had chosen it.
 
-    Who has one ltik and its launch id can try secrets at leisure, as fast as a machine computes an
-    HMAC. This is an estimate: characters that repeat, words and white space count for little. What
-    ``secrets.token_urlsafe()``, ``uuidgen`` or ``openssl rand -hex 16`` print passes.
+    An attacker who has one ltik and its launch id can brute-force the secret offline, as fast as a
+    machine computes HMACs. This is an estimate: repeated characters, words and white space count
+    for little. The output of ``secrets.token_urlsafe()``, ``uuidgen`` and ``openssl rand -hex 16``
+    passes.
     """
     counts = Counter(secret)
     bits = -sum(n * math.log2(n / len(secret)) for n in counts.values())

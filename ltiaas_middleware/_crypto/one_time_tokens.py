@@ -1,7 +1,8 @@
 """One-time links: a signed URL that opens a launch outside its iframe, once, within a minute.
 
-A partitioned cookie stays behind when a link of the iframe is opened in a new tab, and a sign-in
-elsewhere may refuse to be framed. The token proves that the tool itself sent the browser there.
+When a link in the iframe opens in a new tab, the tab does not have the iframe's partitioned
+cookies, and a sign-in page elsewhere may refuse to be framed. The token proves that the tool itself
+sent the browser to the new tab.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ _MAC_SIZE = 16
 
 
 class OneTimeTokens:
-    """Makes and checks one-time tokens.
+    """Creates and checks one-time tokens.
 
     Args:
-        secrets: the first makes tokens, all verify.
-        clock: seconds since the epoch.
+        secrets: the first creates tokens, and all verify.
+        clock: returns seconds since the epoch.
     """
 
     def __init__(self, secrets: Sequence[str], clock: Callable[[], float]) -> None:
@@ -43,9 +44,9 @@ class OneTimeTokens:
         return urlsafe_b64encode(head + _mac(self._keys[0], head, launch_id)).decode().rstrip("=")
 
     def check(self, token: str, launch_id: str) -> float | None:
-        """When ``token`` was made at the latest (seconds since the epoch; a token knows it to a
-        millisecond), if it was made for this launch and its minute is not over; else None. That it
-        is used only once is for the caller to see to."""
+        """The latest time at which ``token`` may have been created (seconds since the epoch; tokens
+        have millisecond precision), if it is for this launch and its minute is not over. Otherwise
+        None. The caller must make sure that it is used only once."""
         try:
             raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
             head, mac = raw[: _HEAD.size], raw[_HEAD.size :]

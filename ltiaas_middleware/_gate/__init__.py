@@ -1,17 +1,17 @@
-"""Decides what becomes of a request. No I/O.
+"""Decides how to handle each request. No I/O.
 
-``Gate.decide`` is a generator if something has to be waited for: it yields that, and the adapters
-send the result back, as httpx's ``auth_flow`` does. docs/reference/requests.md,
-"The rules", states the rules; ``tests/gate/oracle.py`` is written from it.
-One module, one question:
+If a decision has to wait for something, ``Gate.decide`` returns a generator. Like httpx's
+``auth_flow``, it yields each operation, and the adapters send the result back.
+docs/reference/requests.md, "The rules", states the rules; ``tests/gate/oracle.py`` implements them
+independently. Each module answers one question:
 
-- ``gate``: which rule applies. ``decisions``: what it may decide.
-- ``request``: what a request says. ``paths``: which paths ``require`` and ``exclude`` cover.
-- ``ltiks``, ``launch_cookie``, ``authentication``: what it authenticates with.
-- ``cross_origin``: whose page sent it. ``outside``: which launch's page it left.
-- ``launch_path``, ``serving``, ``redirects``: where a launch is, and where the browser goes.
-- ``cookies``, ``frame``, ``insertion``: how the app's responses stay with their launch
-  (``adapter_text``: their headers as an adapter has them).
-- ``callbacks``: how a sign-in elsewhere comes back into its launch.
-- ``launch_script``, ``pages``: what the middleware answers itself. ``once``: what it logs once.
+- ``gate``: which rule applies. ``decisions``: the possible decisions.
+- ``request``: what a request contains. ``paths``: which paths ``require`` and ``exclude`` cover.
+- ``ltiks``, ``launch_cookie``, ``authentication``: what authenticates a request.
+- ``cross_origin``: which page sent it. ``outside``: which launch it left.
+- ``launch_path``, ``serving``, ``redirects``: the URLs of a launch, and where the browser goes.
+- ``cookies``, ``frame``, ``insertion``: how the app's responses stay in their launch
+  (``adapter_text``: headers in each adapter's type).
+- ``callbacks``: how an OAuth sign-in returns to its launch.
+- ``launch_script``, ``pages``: the middleware's own responses. ``once``: what it logs once.
 """

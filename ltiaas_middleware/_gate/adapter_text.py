@@ -1,4 +1,4 @@
-"""Headers as an adapter has them: ``str`` under WSGI, ``bytes`` under ASGI."""
+"""Headers in each adapter's type: ``str`` under WSGI, ``bytes`` under ASGI."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["AdapterText"]
 
 
 class AdapterText(Generic[AnyStr]):
-    """For classes that read and make an app's headers.
+    """Base class for classes that read and write an app's headers.
 
     Args:
         kind: ``str`` or ``bytes``, whichever the adapter's headers are.
@@ -18,7 +18,7 @@ class AdapterText(Generic[AnyStr]):
         self._is_text = issubclass(kind, str)
 
     def _encode(self, text: str) -> AnyStr:
-        # ``str`` of a subclass is a plain one, which strict servers ask for.
+        # ``str`` turns a subclass into a plain string, which strict servers require.
         return str(text) if self._is_text else text.encode("latin-1")  # type: ignore[return-value]
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What a request's cookies prove."""
+"""Authenticates requests by their cookies."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["Authentication", "CookieAuthentication"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
-# How many headers are remembered: those of the launches that are busy at one moment.
+# The maximum number of headers to remember: enough for the launches in use at one moment.
 _REMEMBERED = 1000
 
 
 class Authentication(NamedTuple):
-    """What proves a launch.
+    """What authenticates a request for a launch.
 
     Attributes:
         ltik: the token.
-        binds: whether it came in the frame's cookie, so that the frame keeps cookies.
+        binds: whether it came in the iframe's cookie, which shows that the iframe keeps cookies.
     """
 
     ltik: str
@@ -36,15 +36,15 @@ class Authentication(NamedTuple):
 
 
 class CookieAuthentication:
-    """Reads the launch's cookie, and remembers what it found in headers that proved a launch: a
-    page's requests all send the same one.
+    """Reads the launch's cookie, and remembers the result for headers that authenticated a launch,
+    because all of a page's requests send the same header.
 
-    A header is looked up by its hash, which a stranger cannot know, so that the time it takes says
-    nothing of the ltiks in those that are remembered.
+    It looks up headers by their hash, which strangers cannot know, so the time that a look-up takes
+    reveals nothing about the ltiks in remembered headers.
 
     Args:
-        cookie: the launch's own.
-        ltiks: checks what the cookie holds.
+        cookie: reads the launch's cookie.
+        ltiks: checks the ltik in the cookie.
     """
 
     def __init__(self, cookie: LaunchCookie, ltiks: Ltiks) -> None:
@@ -56,13 +56,13 @@ class CookieAuthentication:
     def of(
         self, request: Request, launch_id: str, entry: CachedLaunch | None
     ) -> Authentication | None:
-        """The proof of a launch in a request's cookies, or None. ``request.app_cookies`` becomes
-        the header without them.
+        """What authenticates a request for a launch in its cookies, or None. Sets
+        ``request.app_cookies`` to the header without the launch's cookies.
 
         Args:
             request: the request.
             launch_id: the id that its path names.
-            entry: what is known of that launch.
+            entry: the cached launch, if any.
         """
         get = request.get
         key = (launch_id, get("wsgi.url_scheme", ""), get("HTTP_COOKIE", ""))
@@ -82,18 +82,18 @@ class CookieAuthentication:
         return authentication
 
     def refusal(self, request: Request, launch_id: str, *, is_bound: bool) -> Refused:
-        """The refusal of a request without proof. The log says why, once for each reason.
+        """The refusal of a request that does not authenticate. Logs why, once for each reason.
 
         Args:
             request: the request.
             launch_id: the id that its path names.
-            is_bound: whether only the launch's cookie opens it.
+            is_bound: whether the launch is cookie-bound.
         """
         sent = self._cookie.is_in(request)
         if self._once.first("sent" if sent else is_bound):
             if sent:
                 _log.warning(
-                    "a request for launch %s had a cookie that was made with another secret. If "
+                    "a request for launch %s had a cookie that was created with another secret. If "
                     "users report this, LTIAAS_SECRETS (or LTIAAS_API_KEY if that is not set) "
                     "changed or differs between workers: give all workers the same value, and "
                     "keep the old value after the new one. (Logged once.)",

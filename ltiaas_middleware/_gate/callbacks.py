@@ -1,9 +1,11 @@
-"""Signing in elsewhere (OAuth): a provider accepts one fixed redirect URL, which names no launch.
+"""Signing in with OAuth: a provider accepts only one fixed redirect URL, which cannot identify a
+launch.
 
-So the launch travels in ``state``, which every provider returns unchanged (RFC 6749 section 4.1.2).
-It is encrypted on the way out, because a launch path opens a launch that is not cookie-bound. On
-the way back it is exchanged for what the app put there. It authenticates nothing: the redirect
-leads to the launch path, which asks for authentication as always.
+So the launch id travels in ``state``, which every provider returns unchanged (RFC 6749 section
+4.1.2). The middleware encrypts it, because a launch path alone opens a launch that is not
+cookie-bound. When the provider redirects back, the middleware restores the app's own ``state``. The
+``state`` authenticates nothing: the redirect goes to the launch path, which requires authentication
+as always.
 """
 
 from __future__ import annotations
@@ -35,12 +37,12 @@ class Callbacks:
     """Carries launches to a provider and back.
 
     Args:
-        settings: ``callbacks``, and the secrets.
-        launch_path: where launches have their addresses.
-        excluded: what is never part of a launch.
+        settings: ``callbacks``, ``exclude`` and the secrets.
+        launch_path: the paths of launches.
+        excluded: paths that are never part of a launch.
 
     Attributes:
-        paths: the callbacks, decoded, below the mount point.
+        paths: the callbacks, decoded, under the mount point.
     """
 
     def __init__(self, settings: Settings, launch_path: LaunchPath, excluded: Paths) -> None:
@@ -51,19 +53,19 @@ class Callbacks:
 
     @cached_property
     def _encryptor(self) -> Encryptor:
-        # Here: cryptography takes its time, and most tools have no callbacks.
+        # Imported here, because cryptography is slow to import and most tools have no callbacks.
         from .._crypto.encryption import Encryptor
 
         return Encryptor(self._secrets, "oauth-state")
 
     def outward(self, location: str, launch_id: str, mount: str, host: str) -> str | None:
-        """A ``Location`` header with an encrypted ``state``; None unless it leads to another origin
-        that is to redirect to one of the callbacks.
+        """A ``Location`` header with an encrypted ``state``. None unless it points to another
+        origin that will redirect to one of the callbacks.
 
         Args:
-            location: as the app sent it.
-            launch_id: of the launch that the app redirects from.
-            mount: the mount point, percent-encoded, without a slash at its end.
+            location: as sent by the app.
+            launch_id: the launch from which the app redirects.
+            mount: the mount point, percent-encoded, without a trailing slash.
             host: the request's ``Host``.
         """
         is_absolute = location[:8].lower().startswith(("https://", "http://"))
@@ -81,7 +83,7 @@ class Callbacks:
         return f"{address}?{_STATE.sub(f'state={ours}', query)}{mark}{fragment}"
 
     def into_launch(self, request: Request) -> Response | None:
-        """The redirect of a provider's response into its launch, or None."""
+        """The redirect that sends a provider's response into its launch, or None."""
         if request.path not in self.paths or request.get("REQUEST_METHOD") != "GET":
             return None
         states = _STATE.findall(request.query)

@@ -1,9 +1,9 @@
-"""Cookies in a frame: how the app's own belong to a launch, and how a request's are read.
+"""Cookies in an iframe: binds the app's cookies to a launch, and reads a request's cookies.
 
-Most libraries parse a ``Set-Cookie`` into what they know and drop the rest (``http.cookies`` loses
-``Partitioned`` before Python 3.14, and every attribute that is yet to come), so the value is split
-here as a browser splits it (RFC 6265 section 5.2): at each semicolon, quoted or not. Whatever is
-not rewritten keeps its bytes and its place.
+Most libraries parse the attributes of ``Set-Cookie`` that they know and drop the rest
+(``http.cookies`` loses ``Partitioned`` before Python 3.14, and every future attribute). So this
+module splits the value as a browser does (RFC 6265 section 5.2): at each semicolon, quoted or not.
+Everything that it does not rewrite keeps its bytes and its place.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ __all__ = [
     "transport_of",
 ]
 
-#: What the attributes of a cookie have to be in another site's frame: ``SameSite=None`` needs
-#: ``Secure``, and where third-party cookies are blocked only ``Partitioned`` ones are kept
-#: (wire.md, "Where the browser gets in the way").
+#: The attributes that a cookie needs in another site's iframe: ``SameSite=None`` requires
+#: ``Secure``, and browsers that block third-party cookies keep only ``Partitioned`` ones (wire.md,
+#: "Where the browser gets in the way").
 IN_A_FRAME = "; Secure; SameSite=None; Partitioned"
 
 _TAG_LENGTH = 8
 _REPLACED = frozenset({"secure", "samesite", "partitioned"})
-# Attributes that the middleware sets itself, or leaves out.
+# Attributes that the middleware sets itself or removes.
 _OWN = _REPLACED | {"", "path", "domain", "httponly"}
-# Ends a header's value (RFC 9110 section 5.5). Browsers ignore a cookie that holds one.
+# Characters that end a header's value (RFC 9110 section 5.5). Browsers ignore cookies with them.
 _LINE_ENDS = str.maketrans("", "", "\r\n\0")
 
 #: How the browser reaches the tool: "loopback" is plain http on the developer's own machine.
@@ -59,18 +59,18 @@ def transport_of(environ: Variables) -> Transport:
 
 
 def tag_of(launch_id: str) -> str:
-    """What the names of a launch's cookies begin with, the dot included."""
+    """The prefix of the names of a launch's cookies, including the dot."""
     return f"{launch_id[:_TAG_LENGTH]}."
 
 
 class SetCookie(NamedTuple):
-    """A ``Set-Cookie``, as a browser splits it.
+    """A ``Set-Cookie`` header, split as a browser splits it.
 
     Attributes:
-        name: of the cookie; "" if it has none (RFC 6265bis section 5.6).
-        value: of the cookie.
-        listed: its attributes in order, each by its lower-case name.
-        found: the last value of each attribute, which counts.
+        name: the cookie's name; "" if it has none (RFC 6265bis section 5.6).
+        value: the cookie's value.
+        listed: the attributes in order, each with its lower-case name.
+        found: the last value of each attribute, which is the one that counts.
     """
 
     name: str
@@ -88,7 +88,7 @@ class SetCookie(NamedTuple):
 
 
 def read_set_cookie(header: str) -> SetCookie | None:
-    """A ``Set-Cookie``; None for an empty one, which browsers ignore."""
+    """Parse a ``Set-Cookie`` header. None for an empty one, which browsers ignore."""
     pair, *attributes = header.translate(_LINE_ENDS).split(";")
     if not pair.strip():
         return None
@@ -112,33 +112,35 @@ def for_launch(
     shared: Collection[str] = (),
     note: Callable[[SetCookie, str], None] | None = None,
 ) -> tuple[str, ...]:
-    """What the middleware sends in place of a ``Set-Cookie`` of the app under a launch path.
+    """What the middleware sends instead of the app's ``Set-Cookie`` header under a launch path.
 
-    The cookie is sent as ``<tag>.<name>``, a name that no other launch has, below the launch path
-    and for this host only, with the attributes without which an iframe loses it. Path alone does
-    not separate launches: ``__Host-`` cookies have ``Path=/``, and a session that began outside a
-    launch would be sent to all of them. Value, lifetime, ``HttpOnly`` and what is not known here
+    The cookie gets the name ``<tag>.<name>``, which no other launch uses, a path under the launch
+    path, no ``Domain``, and the attributes that it needs in an iframe. The path alone does not
+    separate launches: ``__Host-`` cookies have ``Path=/``, and browsers would send a session that
+    began outside a launch to all launches. Value, lifetime, ``HttpOnly`` and unknown attributes
     stay.
 
-    Scripts look for ``csrftoken``, so a cookie that is not ``HttpOnly`` is sent under its own name,
-    too; the app is never given that copy. A deletion deletes both: an app may say ``HttpOnly`` when
-    it deletes what scripts could read. ``__Host-`` names have no copy, because browsers take them
-    at ``Path=/`` only, where one launch would read another's.
+    Scripts look for names such as ``csrftoken``, so a cookie that is not ``HttpOnly`` also gets a
+    copy under its own name, which the app never sees. A deletion deletes both, even with
+    ``HttpOnly``, because an app may add ``HttpOnly`` when it deletes a cookie that scripts could
+    read. ``__Host-`` names have no copy, because browsers accept them only with ``Path=/``, where
+    launches would read each other's cookies.
 
-    A cookie of a ``shared`` name, or for a path beside the mount point, stays as it is.
+    A cookie with a ``shared`` name or a path outside the mount point stays unchanged.
 
     Args:
         value: the header's value.
-        mount: the mount point, percent-encoded, without a slash at its end.
-        launch_path: the launch's path below it, ``<mount>/lti/<id>``, likewise.
-        transport: over plain http from another machine no browser takes ``Secure``, and so no
-            iframe keeps a cookie: ``Secure`` and ``SameSite`` stay the app's. Browsers take it
-            from loopback, which they trust as they do TLS.
-        shared: the names of the setting ``shared_cookies``.
-        note: called with a cookie that belongs to the launch, and the path that it is sent to.
+        mount: the mount point, percent-encoded, without a trailing slash.
+        launch_path: the launch's path, ``<mount>/lti/<id>``, in the same format.
+        transport: over plain http from another machine, browsers reject ``Secure`` cookies, so no
+            iframe keeps any cookie, and the app's ``Secure`` and ``SameSite`` stay. Browsers accept
+            ``Secure`` cookies
+            from loopback, which they trust like TLS.
+        shared: the names in the setting ``shared_cookies``. note: called with each cookie that
+            belongs to the launch, and its new path.
 
     Returns:
-        The values to send in its place, none with a CR, LF or NUL.
+        The values to send instead. None of them contains CR, LF or NUL.
     """
     cookie = read_set_cookie(value)
     if cookie is None or cookie.name in shared:
@@ -166,8 +168,8 @@ def for_launch(
 
 
 def ends_at(attributes: Mapping[str, str]) -> float | None:
-    """When a cookie's lifetime is over (seconds since the epoch), if it says so. ``Max-Age`` counts
-    before ``Expires`` (RFC 6265 section 5.3)."""
+    """When a cookie expires (seconds since the epoch), or None. ``Max-Age`` takes precedence over
+    ``Expires`` (RFC 6265 section 5.3)."""
     seconds, date = attributes.get("max-age"), None
     if seconds and re.fullmatch(r"-?[0-9]+", seconds):
         return time.time() + float(seconds)
@@ -180,15 +182,15 @@ def ends_at(attributes: Mapping[str, str]) -> float | None:
 
 
 def for_app(header: str, tag: str, shared: Collection[str]) -> str:
-    """The ``Cookie`` header that the app is given in a launch: this launch's cookies, under the
-    app's own names, and those that all launches share.
+    """The ``Cookie`` header that the app gets in a launch: this launch's cookies under the app's
+    own names, and those that all launches share.
 
-    Of several cookies of one name the app is given the first, which has the longer path (RFC 6265
-    section 5.4).
+    If several cookies have the same name, the app gets the first one, which has the longest path
+    (RFC 6265 section 5.4).
 
     Args:
-        header: the request's, without the launch's own cookie.
-        tag: ``tag_of`` the launch.
+        header: the request's header, without the launch's cookie.
+        tag: the launch's ``tag_of``.
         shared: the names of the setting ``shared_cookies``.
     """
     if tag not in header and not shared:
@@ -204,9 +206,9 @@ def for_app(header: str, tag: str, shared: Collection[str]) -> str:
 
 
 def _at_commas(header: str, tag: str, shared: Collection[str]) -> list[str]:
-    """The pairs of a header that a server may have joined of several by commas (gunicorn,
-    Werkzeug). A comma may as well be part of a value, so that only what begins like a cookie of
-    this launch, the copy of one, or a shared one is a pair of its own."""
+    """The pairs in a header, in case a server joined several headers with commas (gunicorn,
+    Werkzeug). A comma may also be part of a value, so only text that begins like one of this
+    launch's cookies, a copy of one, or a shared cookie is a separate pair."""
     tag = re.escape(tag)
     names = {*re.findall(rf"{tag}([^=;,\s]+)=", header), *shared}
     starts = "|".join([f"{tag}[^=;,]*", *map(re.escape, sorted(names))])
@@ -214,16 +216,16 @@ def _at_commas(header: str, tag: str, shared: Collection[str]) -> list[str]:
 
 
 def _path_for_launch(path: str, mount: str, launch_path: str) -> str | None:
-    """A cookie's path in the launch; None where it is beside the mount point.
+    """A cookie's path in the launch, or None if the path is outside the mount point.
 
-    One without a slash at its start is none (RFC 6265 section 5.2.4). The browser's default would
-    be the folder of the URL that is answered: for a websocket at ``/lti/<id>`` that is ``/lti``,
-    and with it all launches. A quote is the end of a quoted value that a browser does not see as
-    one: no URL has it.
+    A path without a leading slash is not a path (RFC 6265 section 5.2.4). The browser would instead
+    use the folder of the request's URL. For a websocket at ``/lti/<id>``, that is ``/lti``, which
+    covers all launches. A quotation mark ends a quoted value, although browsers do not treat it
+    that way; no URL contains one.
     """
     if path == "/" or not path.startswith("/") or '"' in path:
         return launch_path
-    # Compared decoded: apps write their mount point either way.
+    # Compare decoded paths: apps may or may not percent-encode their mount point.
     plain, plain_mount, plain_launch_path = (
         unquote(each, encoding="latin-1").rstrip("/") + "/" for each in (path, mount, launch_path)
     )
@@ -238,12 +240,12 @@ def _path_for_launch(path: str, mount: str, launch_path: str) -> str | None:
 
 
 def split_request(header: str, starts: tuple[str, ...]) -> tuple[list[str], str]:
-    """The launch's cookies in a ``Cookie`` header, with their names, and the header without them.
+    """The launch's cookies in a ``Cookie`` header, as ``name=value``, and the header without them.
 
     Args:
-        header: its value. Some servers join several headers by commas (gunicorn, Werkzeug), which
-            can be told apart because no ltik holds one.
-        starts: the names that the launch's cookie may have, each with ``=``.
+        header: the header's value. Some servers join several headers with commas (gunicorn,
+            Werkzeug). These can be separated, because no ltik contains a comma.
+        starts: the possible names of the launch's cookie, each followed by ``=``.
     """
     found: list[str] = []
     others: list[str] = []
@@ -258,7 +260,7 @@ def split_request(header: str, starts: tuple[str, ...]) -> tuple[list[str], str]
 
 
 def _apart(pair: str, starts: tuple[str, ...]) -> list[str]:
-    """What a server joined by commas, parted around the launch's cookie."""
+    """Split text that a server joined with commas around the launch's cookie."""
     pieces: list[str] = []
     ours = True
     for part in pair.split(","):

@@ -1,13 +1,13 @@
-"""Requests that other origins' pages make with this browser's cookies, and what they may read.
+"""Requests that other origins' pages send with this browser's cookies, and what they may read.
 
-The rule is that of Go's ``http.CrossOriginProtection``: ``Sec-Fetch-Site`` decides if the browser
-sends it. If it does not (Chromium with a websocket, Safari before 16.4), an ``Origin`` must be the
-tool's own. A request with neither does not come from a page of a browser in use today. Two
-exceptions: the tool's own ``Origin`` always passes, because WebKit says ``cross-site`` of an own
-form with ``target=_blank``; and ``none`` does not excuse a foreign one.
+This follows the rule of Go's ``http.CrossOriginProtection``: ``Sec-Fetch-Site`` decides if the
+browser sends it. If not (Chromium with a websocket, Safari before 16.4), ``Origin`` must be the
+tool's own. A request with neither header does not come from a page in a current browser. There are
+two exceptions: the tool's own ``Origin`` always passes, because WebKit sends ``cross-site`` for the
+tool's own form with ``target=_blank``; and ``none`` with a foreign ``Origin`` does not pass.
 
-The origins of ``trusted_origins`` pass, too, and their scripts can read the middleware's own
-answers (Fetch, "HTTP-CORS protocol").
+The origins in ``trusted_origins`` also pass, and their scripts can read the middleware's own
+responses (Fetch, "HTTP-CORS protocol").
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ __all__ = ["CrossOrigin"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
-# Origins come from strangers; the log shows no more than this of one.
+# Strangers choose origins, so the log shows only this many characters.
 _SHOWN = 200
-# Names of methods and headers (RFC 9110 section 5.6.2), separated by commas.
+# Comma-separated names of methods and headers (RFC 9110 section 5.6.2).
 _TOKENS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z, -]*")
 
 
 class CrossOrigin:
-    """Decides which requests may change something although the browser adds the cookie by itself.
+    """Decides which requests may change something, given that browsers add the cookie
+    automatically.
 
     Args:
-        settings: further origins that may.
+        settings: ``trusted_origins``.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -44,8 +45,8 @@ class CrossOrigin:
         self._once = Once(100)
 
     def allows(self, request: Request) -> bool:
-        """Whether a page of the tool's own made it, as far as its browser tells. A refusal is
-        logged, once for each pair of origins."""
+        """Whether one of the tool's own pages sent the request, according to the browser. Logs a
+        refusal once for each pair of origins."""
         site = request.site
         arrived: str = request.get("HTTP_ORIGIN") or ""
         if site == "same-origin" or (not arrived and site in (None, "", "none")):
@@ -59,7 +60,7 @@ class CrossOrigin:
         return False
 
     def preflight(self, request: Request) -> Response | None:
-        """The answer to a CORS preflight of a trusted origin's page; None refuses it."""
+        """The response to a CORS preflight from a trusted origin's page; None refuses it."""
         method: str = request.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD") or ""
         headers: str = request.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS") or ""
         if not self._trusts(request) or not _TOKENS.fullmatch(method + headers):
@@ -73,7 +74,7 @@ class CrossOrigin:
         return Response(204, tuple(allowed))
 
     def readable(self, answer: Response, request: Request) -> Response:
-        """An answer of the middleware's own, which scripts of trusted origins can read."""
+        """One of the middleware's own responses, made readable for scripts on trusted origins."""
         if not self._trusts(request):
             return answer
         given = {name.lower() for name, _ in answer.headers}

@@ -15,22 +15,22 @@ __all__ = ["Decision", "Flow", "Refused", "Serve"]
 
 
 class Serve:
-    """Hand the request to the app.
+    """Pass the request to the app.
 
     Attributes:
-        launch: the launch that the request belongs to; None where it has none.
-        path: the path for the app, decoded, below the mount point.
-        prefix: what moves from the path to the mount point, such as ``/lti/<id>``; or "".
-        query: the query for the app; None leaves it as it is.
-        cookies: the ``Cookie`` header for the app; None leaves it as it is, "" removes it.
-        without: further request headers to hide from the app, as CGI variables.
+        launch: the request's launch, or None.
+        path: the path for the app, decoded, under the mount point.
+        prefix: the part of the path that moves to the mount point, such as ``/lti/<id>``, or "".
+        query: the query for the app; None leaves it unchanged.
+        cookies: the ``Cookie`` header for the app; None leaves it unchanged, "" removes it.
+        without: other request headers to hide from the app, as CGI variables.
         set_cookies: values of ``Set-Cookie`` to add to the response.
-        jar: keeps the cookies of the response, if the browser does not; else None.
-        may_have_script: whether the response may be one that a script is inserted into.
+        jar: stores the response's cookies if the browser blocks cookies; otherwise None.
+        may_have_script: whether the script may be inserted into the response.
     """
 
-    # One is made for every request of a launch, and this is what Python makes fastest: a named
-    # tuple, or keywords, take twice as long.
+    # Every request in a launch creates one, and this is the fastest way in Python: a named tuple or
+    # keyword arguments take twice as long.
     __slots__ = (
         "cookies", "jar", "launch", "may_have_script", "path", "prefix", "query", "set_cookies",
         "without",
@@ -56,12 +56,12 @@ class Serve:
 
     @property
     def launch_path(self) -> str:
-        """The launch's own path, percent-encoded, without a slash at its end."""
+        """The launch's path, percent-encoded, without a trailing slash."""
         return self.launch.path if self.launch else ""
 
     @property
     def mount(self) -> str:
-        """The mount point, likewise."""
+        """The mount point, in the same format."""
         return self.launch_path.removesuffix(self.prefix)
 
     def __repr__(self) -> str:
@@ -69,13 +69,13 @@ class Serve:
 
 
 class Refused(Exception):
-    """The request is refused, with a code of ``responses.ErrorInfo``."""
+    """The middleware refuses the request, with a code of ``responses.ErrorInfo``."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
 
 
-#: Yields what has to be waited for: a ``Verification``, or a call to make off the event loop.
+#: Yields what to wait for: a ``Verification``, or a call to make outside the event loop.
 Flow: TypeAlias = "Generator[Verification | Callable[[], Any], Any, Serve | Response | None]"
 Decision: TypeAlias = "Serve | Response | Flow | None"

@@ -1,8 +1,7 @@
-"""What an app's answer needs to work in an LMS's frame, and to stay with its launch.
+"""What an app's response needs to work in an LMS's iframe and to stay in its launch.
 
-Both adapters hand the headers of each answer of the app's to ``AppAnswers``, one with texts and one
-with bytes. It looks at every header of every answer in a launch, so it is written to be short at
-run time.
+Both adapters pass the headers of each of the app's responses to ``AppAnswers``, one as strings and
+one as bytes. It looks at every header of every response in a launch, so it is written for speed.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ __all__ = ["AppAnswers"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
-# Other sites see the tool's origin, which embedded videos and an LMS's check of ``Origin`` need,
-# and never the launch path.
+# Other sites see the tool's origin, which embedded videos and an LMS's ``Origin`` checks need, but
+# never the launch path.
 _ON_LAUNCH_PATH = "strict-origin-when-cross-origin"
-# The address may hold an ltik, which not even the tool's own log is to have as a Referer.
+# The URL may contain an ltik, which must not appear as a Referer even in the tool's own log.
 _IN_PLACE = "strict-origin"
 
 _POLICY = "referrer-policy"
@@ -43,13 +42,13 @@ _LOOKED_AT = (
 
 
 class AppAnswers(AdapterText[AnyStr]):
-    """Fits the headers of the app's answers.
+    """Adapts the headers of the app's responses.
 
     Args:
         kind: ``str`` or ``bytes``, whichever the adapter's headers are.
-        settings: whether cookies, redirects and frame headers are the middleware's to change.
-        callbacks: where the app may redirect to for a sign-in.
-        is_excluded: whether a path is never part of a launch.
+        settings: whether to change cookies, redirects and frame headers.
+        callbacks: encrypts the launch into the redirect to a provider.
+        is_excluded: whether a path is excluded.
     """
 
     def __init__(
@@ -66,7 +65,8 @@ class AppAnswers(AdapterText[AnyStr]):
         self._callbacks = callbacks
         self._is_excluded = is_excluded
         self._warned = False
-        # By lower-case name; ASGI wants them so (ASGI, "Response Start"), and not all apps do.
+        # By lower-case name. ASGI requires lower case (ASGI, "Response Start"), but not all apps
+        # comply.
         self._looked_at: Mapping[AnyStr, str] = {self._encode(name): name for name in _LOOKED_AT}
         pair = self._pair
         self._on_launch_path: tuple[AnyStr, AnyStr] = pair("Referrer-Policy", _ON_LAUNCH_PATH)
@@ -84,16 +84,18 @@ class AppAnswers(AdapterText[AnyStr]):
     ) -> list[tuple[AnyStr, AnyStr]]:
         """The headers to send in place of the app's.
 
-        - ``Referrer-Policy`` and ``Cache-Control: private`` are added unless the app has its own.
-          ``no-referrer`` becomes ``same-origin``, with ``iframe_support``. An answer that carries a
-          cookie of the middleware's is ``no-store`` whatever the app says.
-        - Under a launch path the app's cookies belong to the launch (``cookies.for_launch``).
-        - There, unless ``iframe_support`` is off, ``X-Frame-Options`` goes, since only a browser
-          with the launch's cookie sees the page, and the site around the frame partitions it. A
-          ``frame-ancestors`` stays, because it names who may frame the app; a warning says so once.
-        - A redirect that leaves the launch is kept within it (``redirects.within_launch``), also
-          only with ``iframe_support``. One to the request's own URL outside its launch passes, with
-          ``no-referrer``: it would be redirected into the launch, again and again.
+        - ``Referrer-Policy`` and ``Cache-Control: private`` are added unless the app sets them.
+          With ``iframe_support``, ``no-referrer`` becomes ``same-origin``. A response that sets one
+          of the middleware's cookies is ``no-store``, whatever the app says.
+        - Under a launch path, the app's cookies belong to the launch (``cookies.for_launch``).
+        - There, unless ``iframe_support`` is off, ``X-Frame-Options`` is removed. That is safe,
+          because only a browser with the launch's cookie sees the page, and the cookie is
+          partitioned by the site around the iframe. A ``frame-ancestors`` directive stays, because
+          it names the sites that may frame the app; the middleware logs one warning.
+        - Also only with ``iframe_support``, a redirect that leaves the launch is rewritten to stay
+          inside it (``redirects.within_launch``). A redirect to the request's own URL outside its
+          launch passes, with ``no-referrer``; otherwise, it would be redirected into the launch
+          again and again.
 
         Args:
             given: the app's headers.
@@ -113,7 +115,7 @@ class AppAnswers(AdapterText[AnyStr]):
                 if known == "referrer-policy":
                     has_policy = True
                     if fits and self._decode(value).rpartition(",")[2].strip() == "no-referrer":
-                        # Other sites see as little; the redirect into the launch needs it.
+                        # Other sites still see nothing, but the redirect into the launch needs it.
                         value = self._same_origin
                 elif known == "cache-control":
                     if set_cookies:
@@ -142,7 +144,7 @@ class AppAnswers(AdapterText[AnyStr]):
             sent.append(self._no_store)
             sent += [self._pair("Set-Cookie", cookie) for cookie in set_cookies]
         elif not has_caching and (prefix or serve.without):
-            # The address alone does not say whose answer it is: a shared cache would give it to
+            # The URL alone does not identify the user: a shared cache would send the response to
             # others.
             sent.append(self._private)
         return sent
@@ -150,8 +152,7 @@ class AppAnswers(AdapterText[AnyStr]):
     def handshake_headers(
         self, given: Iterable[tuple[AnyStr, AnyStr]], serve: Serve, request: Variables
     ) -> list[tuple[AnyStr, AnyStr]]:
-        """The headers with which a websocket is accepted. Of all the rules only the one about
-        cookies means anything there."""
+        """The headers that accept a websocket. Only the rule about cookies applies there."""
         sent = []
         for name, value in given:
             if serve.prefix and self._looked_at.get(name.lower()) == "set-cookie":
@@ -161,7 +162,7 @@ class AppAnswers(AdapterText[AnyStr]):
         return sent
 
     def _redirect(self, location: str, serve: Serve, request: Variables) -> tuple[str, bool]:
-        """Where a redirect is to lead, and whether it leads back to where the request came from."""
+        """The redirect's new target, and whether it is the request's own URL."""
         mount, host = serve.mount, request.get("HTTP_HOST") or ""
         if request.get("REQUEST_METHOD") in ("GET", "HEAD"):
             path = unquote(mount, encoding="latin-1") + request.get("PATH_INFO", "")

@@ -1,14 +1,14 @@
-"""What becomes of a request. Nothing here waits.
+"""Decides how to handle a request. Nothing here blocks.
 
-Three rules that nothing here may break:
+No code here may break these three rules:
 
-- What opens a launch is *proof*: the ltik itself, in the query, in an enabled header, or in the
-  launch's own cookie, checked against the launch id in the path. The path alone opens a launch only
-  until its cookie has come back once, and after that with a one-time link.
+- *Proof* opens a launch: the ltik itself, in the query, in an enabled header, or in the launch's
+  cookie, checked against the launch id in the path. The path alone opens a launch only until the
+  browser has sent the cookie back once. After that, it needs a one-time link.
 - If the browser adds the proof by itself, or another page put it into the URL, another origin's
-  page may not change anything with it.
-- What does not have the shape of an ltik never leads to a call to LTIAAS, and neither does a header
-  that was not enabled.
+  page must not be able to change anything with it.
+- A value that does not have the format of an ltik never causes a call to LTIAAS, and neither does a
+  header that is not enabled.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ __all__ = ["Gate"]
 
 
 class Gate:
-    """Decides what becomes of a request.
+    """Decides how to handle a request.
 
     Args:
-        account: settings, and what launches are made with.
-        ids: from an ltik to its launch id.
-        authenticator: asked for what is known; it is not asked to fetch.
+        account: the settings, and what creating a launch requires.
+        ids: derives launch ids from ltiks.
+        authenticator: looks up known launches. The gate never tells it to fetch.
     """
 
     def __init__(self, account: Account, ids: LaunchIds, authenticator: Authenticator) -> None:
@@ -65,7 +65,7 @@ class Gate:
         self._cookies = CookieAuthentication(self._cookie, self._ltiks)
         self._cross_origin = CrossOrigin(settings)
         self._excluded = Paths(settings.exclude)
-        # Frameworks serve /staff as /staff.json, too, and cut off what looks like a fragment.
+        # Frameworks also serve /staff as /staff.json, and cut off what looks like a fragment.
         self._required = Paths(settings.require, ends="/.;?#")
         self._outside = OutsideRequests(self._launch_path)
         self._callbacks = Callbacks(settings, self._launch_path, self._excluded)
@@ -81,12 +81,13 @@ class Gate:
         self._looks_everywhere = self._looks_in_headers or self._required.anything
 
     def decide(self, path: str, query: str, variables: Variables) -> Serve | Flow | None:
-        """What becomes of a request: ``Serve`` hands it to the app, None as it is; a ``Flow``
-        returns one of these or a ``Response``, which the app is not asked for.
+        """Decide how to handle a request. ``Serve`` passes it to the app as described there, and
+        None passes it unchanged. A ``Flow`` returns one of these, or a ``Response`` to send without
+        calling the app.
 
         Args:
-            path: decoded, as text, below the mount point.
-            query: as it arrived.
+            path: decoded, as text, under the mount point.
+            query: as received.
             variables: its CGI variables.
         """
         launch_id = entry = None
@@ -96,7 +97,7 @@ class Gate:
         if not is_ours and path.startswith(self._prefix):
             first, slash, rest = path[self._id_from :].partition("/")
             entry = self._peek(first)
-            # A path of another shape is the app's own.
+            # A path of another form belongs to the app.
             if entry is not None or is_launch_id(first):
                 launch_id, path = first, slash + rest
             is_ours = launch_id is not None or path in self._own_paths
@@ -106,7 +107,7 @@ class Gate:
             or self._looks_everywhere
             or self._prefix in variables.get("HTTP_REFERER", "")
         ):
-            # Most requests carry nothing, and this is all that they pay.
+            # Most requests end here, so this is all that they cost.
             return None
         request = Request(variables, path, query, launch_id)
         try:
@@ -142,7 +143,7 @@ class Gate:
         return self._cross_origin.readable(answer, request)
 
     def _flow(self, request: Request, decision: Decision) -> Flow:
-        """Go on with a decision until nothing has to be waited for any more."""
+        """Carry on with a decision until there is nothing left to wait for."""
         try:
             if isinstance(decision, Generator):
                 decision = yield from decision
@@ -174,7 +175,7 @@ class Gate:
         return None
 
     def _into_launch(self, request: Request, *, required: bool) -> Response | None:
-        # It proves nothing: the launch path asks for proof.
+        # The redirect proves nothing: the launch path requires proof.
         answer = self._callbacks.into_launch(request)
         return answer or self._outside.into_launch(request, required=required)
 
@@ -193,17 +194,17 @@ class Gate:
         return answer
 
     def _with_ltik(self, request: Request, found: RequestLtik) -> Flow:
-        """The request itself brings an ltik: that decides, whatever its path says."""
+        """The request has an ltik, which decides, whatever the path says."""
         ltik, request.app_query = found
         if request.is_preflight:
-            # The app's own, since nothing here needs a launch; but it does not see the ltik.
+            # It goes to the app, because the path needs no launch, but without the ltik.
             return self._serving.in_place(request, None)
         if not self._ltiks.carriers(request):
             # A page of another origin can put an ltik into a URL, but not into a header.
             self._refuse_cross_origin(request)
         if request.launch_id is not None and not self._ids.match(ltik, request.launch_id):
             if not request.captures:
-                # A program that names two launches at once means neither for sure.
+                # The program names two launches, so it is unclear which one it means.
                 raise Refused("malformed_ltik")
             request.launch_id = None
         launch_id = request.error_launch_id = request.launch_id or self._ids.of(ltik)
@@ -236,7 +237,7 @@ class Gate:
             if found is not None and found.other_query is not None:
                 return self._with_ltik(request, found)
         if not path and not request.is_websocket:
-            # A page there would have its relative links beside the launch, if there is one.
+            # Relative links on a page without the slash would leave the launch.
             location = self._launch_path.location(request, launch_id, request.query)
             return self._serving.moved(location, for_good=entry is not None)
         if one_time_tokens.PARAMETER in request.query:
@@ -253,7 +254,8 @@ class Gate:
     def _with_header(
         self, request: Request, launch_id: str, entry: CachedLaunch | None, ltik: str
     ) -> Decision:
-        """A header proves as much as the cookie, but not that the browser keeps cookies."""
+        """A header authenticates like the cookie, but does not show that the browser keeps
+        cookies."""
         self._cookie.extract(request)
         if self._ltiks.matching((ltik,), launch_id, entry) is None:
             raise Refused("malformed_ltik")
@@ -277,14 +279,15 @@ class Gate:
         if used is None:
             used = yield from self._verified(request, by, launch_id)
         if request.one_time_token is not None:
-            # It is used up although it was not needed: the URL has been seen.
+            # Use it up although it was not needed, because others may have seen the URL.
             yield from self._opens(request.one_time_token, used)
             if not request.is_plain_get:
                 return self._serving.redirect(request, used, request.app_query or "", ())
         return self._serve(request, used)
 
     def _url_only(self, request: Request, launch_id: str, entry: CachedLaunch | None) -> Flow:
-        """The path alone opens a launch until its cookie has come back, then a one-time link."""
+        """The path alone opens a launch until its cookie has come back. After that, only a one-time
+        link does."""
         token = request.one_time_token
         entry, jar = yield from self._opened(request, launch_id, entry)
         if token is not None and not request.is_plain_get:
@@ -299,17 +302,17 @@ class Gate:
         if token is None:
             keep = partial(self._authenticator.change_jar, used)
             return (yield from self._serving.with_jar(request, used, jar, keep))
-        # A webview keeps no cookie over a redirect. A tab's cookies say nothing of the frame's.
+        # A webview loses cookies across a redirect. A tab's cookies say nothing about the iframe's.
         request.set_cookies = self._serving.cookies(request, used, tab=True)
         return self._serve(request, used)
 
     def _opened(
         self, request: Request, launch_id: str, entry: CachedLaunch | None
     ) -> Generator[Callable[[], Any], Any, tuple[CachedLaunch, bytes | None]]:
-        """A launch that its path opens, or the request's one-time token, and its jar."""
+        """A launch that its path or the request's one-time token opens, and its jar."""
         token, jar = request.one_time_token, None
         if entry is None or not entry.cookie_bound:
-            # Another worker may know it, or that its cookie has come back.
+            # Another worker may know the launch, or know that its cookie has come back.
             look = partial(self._authenticator.recall_with_jar, launch_id)
             entry, jar = (yield look) if self._authenticator.shares else look()
         if entry is None:
@@ -320,23 +323,23 @@ class Gate:
         return entry, jar
 
     def _extract_one_time_token(self, request: Request) -> None:
-        """Hide a one-time token from the app; whether it may be used up now is another question."""
+        """Hide a one-time token from the app, and keep it if this request may use it."""
         found, rest = without_parameters(request.query, (one_time_tokens.PARAMETER,))
         if found:
             request.app_query = rest
             request.one_time_token = found[0][1] if request.may_use_one_time_token else None
 
     def _opens(self, token: str, entry: CachedLaunch) -> Generator[Callable[[], bool], bool, bool]:
-        """Use a one-time link up: whether it opens the launch."""
+        """Use up a one-time link. Returns whether it opens the launch."""
         at = self._account.one_time_tokens.check(token, entry.id)
         return at is not None and (yield partial(self._authenticator.use_once, token, at))
 
     def _verified(
         self, request: Request, by: Authentication, launch_id: str
     ) -> Generator[Verification, Outcome, CachedLaunch]:
-        """What LTIAAS says of a launch. Raises ``ApiError``."""
+        """Verify a launch with LTIAAS. Raises ``ApiError``."""
         authenticated = request.launch_id == launch_id
-        # A page that reloads itself does so by GET.
+        # Only a GET can become a page that reloads itself.
         page, address = request.captures, request.get("REMOTE_ADDR") or ""
         ltik, binds = by
         outcome = yield Verification(ltik, launch_id, binds, authenticated, page, address)

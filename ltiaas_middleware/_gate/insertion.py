@@ -1,9 +1,9 @@
-"""Inserts the tag of the script (``launch_script``) into the HTML documents that an app sends in a
-launch, and its first part into the scripts of workers; and into nothing else: no fragments,
-downloads, encoded or partial responses.
+"""Inserts the script's tag (``launch_script``) into the HTML documents that an app sends in a
+launch, and the script's first part into worker scripts. It inserts nothing into fragments,
+downloads, and encoded or partial responses.
 
-Both adapters hold a document's head back until ``Insertion`` has found its place, which is in the
-first bytes of the body.
+Both adapters hold back the start of a document until ``Insertion`` has found the place for the tag,
+which is in the first bytes of the body.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = ["SHOWN", "Insertion", "Insertions"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
-# What a browser shows as a page of its own (``Sec-Fetch-Dest``).
+# What a browser shows as a separate page (``Sec-Fetch-Dest``).
 _DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object"})
 _WORKERS = frozenset({"worker", "sharedworker"})
-#: ``Sec-Fetch-Dest`` of the requests whose responses may be documents, or scripts of workers.
+#: ``Sec-Fetch-Dest`` of requests whose responses may be documents or worker scripts.
 SHOWN = _DOCUMENTS | _WORKERS
 _WITHOUT_BODY = frozenset({204, 205, 206})
 _WIDE = re.compile(r"charset\s*=\s*[\"']?(utf-?16|utf-?32|ucs-?2)", re.I)
@@ -43,11 +43,11 @@ _OF_BODY = frozenset(
         "ltiaas-error",
     }
 )
-# Checksums of the app's own bytes, and the offer to send parts of them.
+# Checksums of the app's own bytes, and the header that offers parts of them.
 _UNTRUE = frozenset({"accept-ranges", "content-digest", "content-md5", "digest", "repr-digest"})
-# What lets a browser show a document with cookies that are none any more.
+# Headers that let a browser reuse a document with outdated cookies.
 _KEPT_BY = frozenset({"cache-control", "etag", "expires", "last-modified"})
-# The most that is held back of a body.
+# The maximum number of bytes to hold back.
 _BOUND = 8192
 
 _ATTRIBUTES = rb"""(?:[\s/](?:[^>"']|"[^"]*"|'[^']*')*)?"""
@@ -64,18 +64,18 @@ _Headers: TypeAlias = list[tuple[AnyStr, AnyStr]]
 
 
 class Insertion(Generic[AnyStr]):
-    """The tag on its way into one document.
+    """Inserts the tag into one document.
 
     Attributes:
-        waiting: whether the head has to be held back still.
-        headers: the headers to send, as soon as it does not.
+        waiting: whether the start of the response must still be held back.
+        headers: the headers to send, valid once ``waiting`` is False.
 
     Args:
         tag: what to insert.
-        headers: as they are without it.
-        longer: makes the headers of a document with the tag.
-        is_page: whether the browser says that it shows this as a page, which then needs neither
-            ``<html>`` nor a doctype to be one.
+        headers: the headers without it.
+        longer: returns the headers for a document with the tag.
+        is_page: whether the browser says that it shows this as a page. It is then a document even
+            without ``<html>`` or a doctype.
         is_xml: whether it is XHTML.
     """
 
@@ -97,11 +97,11 @@ class Insertion(Generic[AnyStr]):
         self._buffer = b""
 
     def feed(self, chunk: bytes, *, last: bool = False) -> bytes:
-        """What to send after the next bytes of the body: nothing while ``waiting``.
+        """Return what to send after the next bytes of the body: nothing while ``waiting``.
 
         Args:
             chunk: what the app sent.
-            last: whether it is the end of the body.
+            last: whether the body ends here.
         """
         if not self.waiting:
             return chunk
@@ -116,14 +116,14 @@ class Insertion(Generic[AnyStr]):
         return b"".join((buffer[:at], self._tag, buffer[at:]))
 
     def _position(self, start: bytes, *, last: bool) -> int | None:
-        """Where the tag belongs, -1 if nowhere, None if that cannot be known yet."""
+        """Where the tag belongs, -1 if nowhere, None if it is not clear yet."""
         at, after = 0, -1
         while (piece := _PIECE.match(start, at)) is not None:
             at = piece.end()
             if piece["head"]:
                 return at
             if piece["html"]:
-                # Without a default namespace the tag would be no HTML.
+                # Without a default namespace, the tag would not be HTML.
                 after = at if not self._is_xml or _XHTML in piece["html"] else -1
             elif piece["doctype"] and not self._is_xml:
                 after = at
@@ -142,11 +142,11 @@ class _IntoWorker(Insertion[AnyStr]):
 
 
 class Insertions(AdapterText[AnyStr]):
-    """Finds the documents among an app's responses.
+    """Finds documents among an app's responses.
 
     Args:
         kind: ``str`` or ``bytes``, whichever the adapter's headers are.
-        script: whose tag is inserted.
+        script: the script to insert.
     """
 
     def __init__(self, kind: type[AnyStr], script: LaunchScript) -> None:
@@ -164,19 +164,19 @@ class Insertions(AdapterText[AnyStr]):
     def of(
         self, status: int, headers: _Headers[AnyStr], serve: Serve, request: Variables
     ) -> Insertion[AnyStr] | None:
-        """The insertion for a response to a request that ``may_have_script``; None if it is no
-        document that can have one.
+        """The insertion for a response to a request that ``may_have_script``, or None if the
+        response is not a document for the script.
 
         Args:
             status: of the response.
-            headers: of the response, as they are about to be sent.
-            serve: what the app was handed.
+            headers: of the response, ready to send.
+            serve: the decision for the request.
             request: its CGI variables.
         """
         for name, value in headers:
             if name.lower() == self._content_type:
                 kind = value.lower()
-                # For bytes, ``in`` takes longer.
+                # With bytes, ``in`` is slower.
                 if kind.find(self._html) < 0 and kind.find(self._javascript) < 0:
                     return None
                 break
@@ -207,7 +207,8 @@ class Insertions(AdapterText[AnyStr]):
     def _into_worker(
         self, facts: Mapping[str, str], headers: _Headers[AnyStr]
     ) -> Insertion[AnyStr] | None:
-        """A worker loads no scripts of the page's, and its ``Referer`` is cut like the page's."""
+        """A worker does not load its page's scripts, and its ``Referer`` is shortened like the
+        page's."""
         kind = facts["content-type"].partition(";")[0]
         if "javascript" not in kind.lower() or "content-encoding" in facts:
             return None
@@ -216,8 +217,8 @@ class Insertions(AdapterText[AnyStr]):
         return _IntoWorker(code, headers, longer, is_page=False, is_xml=False)
 
     def _body_headers(self, headers: _Headers[AnyStr]) -> dict[str, str]:
-        """What the headers say about the body, by lower-case name. No cookie is in it, which an
-        error tracker would show."""
+        """What the headers say about the body, by lower-case name. It has no cookies, because an
+        error tracker would show them."""
         facts: dict[str, str] = {}
         for name, value in headers:
             key = self._decode(name).lower()
@@ -230,10 +231,10 @@ class Insertions(AdapterText[AnyStr]):
         kind = facts["content-type"].lower().lstrip()
         if not kind.startswith(("text/html", "application/xhtml+xml")) or _WIDE.search(kind):
             return False
-        # A browser shows neither these nor a redirect's body.
+        # A browser shows neither these bodies nor a redirect's.
         if status < 200 or status in _WITHOUT_BODY or status // 100 == 3:
             return False
-        # The second one is the middleware's own.
+        # The second header is the middleware's own.
         if "content-range" in facts or "ltiaas-error" in facts:
             return False
         if facts.get("content-disposition", "").lower().lstrip().startswith("attachment"):
@@ -258,7 +259,7 @@ class Insertions(AdapterText[AnyStr]):
         if serve.jar is not None:
             attributes += f' data-cookies="{escape(serve.jar.for_scripts())}"'
         tag = f'<script src="{source}" data-launch="{launch}"{attributes}></script>'
-        # Whatever the encoding of the document.
+        # ASCII works in every encoding of the document.
         return tag.encode("ascii", "xmlcharrefreplace")
 
     def _longer(
@@ -272,15 +273,15 @@ class Insertions(AdapterText[AnyStr]):
             if key == "content-length" and text.strip().isdigit():
                 value = self._encode(str(int(text) + more))
             elif key == "etag" and text.startswith('"'):
-                # The app's bytes have that one; If-None-Match ignores the difference.
+                # The strong ETag belongs to the app's bytes; If-None-Match ignores the difference.
                 value = self._encode(f"W/{text}")
             sent.append((name, value))
         return sent
 
 
 def _wants_document(variables: Variables) -> bool:
-    """Whether a request may be for a whole page, as far as it says."""
-    # Android's web views send X-Requested-With, too, with the app's name.
+    """Whether a request may be for a whole page, according to its headers."""
+    # Android's web views also send X-Requested-With, with the app's name.
     by_script = variables.get("HTTP_X_REQUESTED_WITH") == "XMLHttpRequest"
     by_script = by_script or bool(variables.get("HTTP_HX_REQUEST"))
     return not by_script and variables.get("REQUEST_METHOD") != "HEAD"

@@ -1,9 +1,9 @@
-"""The app's cookies in a browser that keeps none: the middleware keeps them with the launch.
+"""The app's cookies for a browser that blocks cookies: the middleware stores them with the launch.
 
-A jar exists only while a launch is not cookie-bound, and only for requests that its URL alone
-opens. The app's ``Set-Cookie`` headers are sent all the same; what the app is given comes from the
-jar. Responses of one launch change its jar one after the other, each of them only the cookies that
-it sets, so that none loses another's.
+A jar exists only while a launch is not cookie-bound, and only for requests that the URL alone
+authenticates. The middleware still sends the app's ``Set-Cookie`` headers, but the app gets the
+cookies in the jar. The responses of a launch change its jar one after the other, and each changes
+only the cookies that it sets, so that no response overwrites another's cookies.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from .request import Request
 
 __all__ = ["COOKIES_PATH", "Change", "Jar"]
 
-#: Below a launch path: where scripts send the cookies that they set.
+#: The path in a launch to which scripts send the cookies that they set.
 COOKIES_PATH = "/ltiaas-cookies"
 
 _log = logging.getLogger("ltiaas_middleware")
 _once = Once()
 
-# Browsers ignore a cookie that holds one (RFC 6265bis section 5.6).
+# Browsers ignore cookies with control characters (RFC 6265bis section 5.6).
 _CONTROL = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
-# Bytes of a launch's cookies altogether, as JSON.
+# Maximum size of a launch's cookies in total, in bytes of JSON.
 _MOST = 8192
-# A launch lasts for a day: what lasts longer does so for good.
+# A launch lasts a day, so a cookie that lasts longer needs no expiry.
 _LONG = 2 * 86_400.0
 
 
@@ -44,10 +44,10 @@ class _Kept(NamedTuple):
     hidden: bool
 
 
-# By name and path below the launch path, decoded. None is a cookie to delete.
+# By name and path under the launch path, decoded. None deletes the cookie.
 _Cookies: TypeAlias = "dict[tuple[str, str], _Kept]"
 _Changes: TypeAlias = "dict[tuple[str, str], _Kept | None]"
-#: From a jar's content to what it becomes.
+#: Maps a jar's old content to its new content.
 Change: TypeAlias = "Callable[[bytes | None], bytes]"
 
 
@@ -55,11 +55,11 @@ class Jar:
     """The cookies of one launch, for one request.
 
     Args:
-        content: as it is stored, or None.
+        content: the stored content, or None.
         launch_id: of the launch.
-        path: of the request, decoded, below the launch path.
-        keep: makes a change in the store; it may wait.
-        shared: the names of the setting ``shared_cookies``, which are no launch's own.
+        path: of the request, decoded, under the launch path.
+        keep: applies a change to the store; may block.
+        shared: the names in the setting ``shared_cookies``, which belong to no launch.
     """
 
     __slots__ = ("_changes", "_cookies", "_keep", "_launch_id", "_path", "_shared")
@@ -86,7 +86,7 @@ class Jar:
         """The ``Cookie`` header for the app.
 
         Args:
-            others: the launch's cookies that the browser sent after all, and shared ones.
+            others: the launch's cookies that the browser sent anyway, and shared ones.
         """
         pairs = self._pairs(self._cookies)
         if others:
@@ -96,14 +96,14 @@ class Jar:
         return "; ".join(pairs)
 
     def for_scripts(self) -> str:
-        """What ``document.cookie`` is to show: what is not ``HttpOnly``."""
+        """What ``document.cookie`` shows: the cookies that are not ``HttpOnly``."""
         readable = {key: kept for key, kept in self._cookies.items() if not kept.hidden}
-        # Browsers decode it as UTF-8.
+        # Browsers decode cookies as UTF-8.
         return "; ".join(self._pairs(readable)).encode("latin-1").decode("utf-8", "replace")
 
     def _pairs(self, cookies: _Cookies) -> list[str]:
-        """Those that the request's path is sent, the first of each name; longer paths come first
-        (RFC 6265 section 5.4)."""
+        """The cookies for the request's path, the first of each name. Longer paths come first (RFC
+        6265 section 5.4)."""
         found: dict[str, str] = {}
         for (name, path), kept in sorted(cookies.items(), key=lambda item: -len(item[0][1])):
             if not path or self._path.startswith(f"{path}/"):
@@ -111,12 +111,12 @@ class Jar:
         return list(found.values())
 
     def note(self, cookie: SetCookie, path: str, *, by_script: bool = False) -> None:
-        """Note a cookie that the app sets, or a script by ``document.cookie``.
+        """Record a cookie that the app sets, or that a script sets with ``document.cookie``.
 
         Args:
             cookie: the cookie.
-            path: below the launch path, with it, percent-encoded.
-            by_script: a script sees and sets nothing that is ``HttpOnly``.
+            path: the cookie's path, including the launch path, percent-encoded.
+            by_script: whether a script sets it. Scripts cannot read or set ``HttpOnly`` cookies.
         """
         below = path.partition(self._launch_id)[2].rstrip("/")
         if below:
@@ -132,11 +132,11 @@ class Jar:
 
     @property
     def changed(self) -> bool:
-        """Whether there is something to ``save``."""
+        """Whether there is anything to ``save``."""
         return bool(self._changes)
 
     def save(self) -> None:
-        """Keep what was noted. May wait."""
+        """Store the recorded cookies. May block."""
         if self._changes:
             self._keep(self._merged)
 
@@ -146,7 +146,7 @@ class Jar:
             before = dict(cookies)
             _change(cookies, key, kept)
             if len(_dumps(cookies)) > _MOST:
-                # As browsers do with what is too long.
+                # Browsers also drop cookies that are too large.
                 cookies = before
                 if _once.first(key):
                     _log.warning(
@@ -159,11 +159,11 @@ class Jar:
         return _dumps(cookies)
 
     def response(self, request: Request, launch_path: str) -> Response:
-        """Note what a script has set; ``save`` follows.
+        """Record the cookies that a script has set. The caller then calls ``save``.
 
         Args:
-            request: to ``COOKIES_PATH``, of the launch.
-            launch_path: the launch's path, percent-encoded, with the mount point.
+            request: a request for ``COOKIES_PATH`` in the launch.
+            launch_path: the launch's path, percent-encoded, including the mount point.
         """
         if request.get("REQUEST_METHOD") != "POST":
             return Response(405, (("Allow", "POST"),))

@@ -1,4 +1,4 @@
-// ltiaas-launch.js: what headers cannot do for an app in an LMS's iframe. docs/reference/script.md.
+// ltiaas-launch.js: does what headers cannot do for an app in an LMS's iframe. See docs/reference/script.md.
 (() => {
   "use strict";
   const { launches, exclude, shared } = /*settings*/ {};
@@ -6,16 +6,16 @@
   const { launch: named, cookies: given } = self.document?.currentScript?.dataset ?? {};
   if (!found || self.ltiaas || (named && !named.endsWith(found[2]))) return;
   const [base, mount, id] = found;
-  // Other launches, the middleware's own paths, and what is never part of a launch.
+  // Other launches, the middleware's own paths, and excluded paths.
   const outside = new RegExp(`^(${launches}/([\\w-]{22}(/|$)|ltiaas-)|(${exclude})(/|$))`, "i");
   const schemes = [location.protocol, location.protocol.replace("http", "ws")];
   const send = self.fetch.bind(self);
 
-  // -- inside the launch: the part that workers get, too -----------------------------------------
+  // -- keeping URLs inside the launch: workers also get this part --------------------------------
 
   const baseURI = () => self.document?.baseURI ?? location.href;
 
-  // The URL that an address of the launch's page means, or null if it is none of this launch.
+  // A URL on the page, resolved into the launch, or null if it is not part of this launch.
   const inLaunch = (to) => {
     let url;
     try {
@@ -53,7 +53,7 @@
 
   // -- in pages alone ---------------------------------------------------------------------------
 
-  // A service worker of the whole site would answer every later launch of this browser.
+  // A service worker for the whole site would answer the requests of every later launch in this browser.
   const workers = window.ServiceWorkerContainer?.prototype;
   if (workers) {
     const { register } = workers;
@@ -76,7 +76,7 @@
   };
   const framed = isForeign(top);
 
-  // Whether a target leads to where the iframe's cookies are not sent.
+  // Whether the browser does not send the iframe's cookies to this target.
   const leaves = (target) => {
     if (!framed || !target || /^_self$/i.test(target) || target === window.name) return false;
     if (/^_parent$/i.test(target)) return isForeign(parent);
@@ -89,12 +89,12 @@
       const answer = await send(`${base}/ltiaas-one-time-link?to=${to}`, { method: "POST" });
       if (answer.ok) return new URL((await answer.json()).url, location.href).href;
     } catch {}
-    // The plain URL then: its page says how to come back.
+    // Fall back to the plain URL, whose page says how to get back.
     return url.href;
   };
 
   let following = false;
-  // From a link of its own, so that rel, referrerpolicy and download hold as for the original.
+  // Follow a copy of the link, so that rel, referrerpolicy and download still apply.
   const follow = (page, href, link, target) => {
     const copy = page.createElement("a");
     copy.href = href;
@@ -108,13 +108,13 @@
     copy.remove();
   };
 
-  // Opens a URL of the launch by a one-time link; false if the browser blocks the new tab.
+  // Opens a URL in the launch with a one-time link. Returns false if the browser blocks the new tab.
   const lead = (url, target, link) => {
     if (link?.hasAttribute("download") || /^_(top|parent)$/i.test(target)) {
       oneTime(url).then((href) => follow(document, href, link, target));
       return true;
     }
-    // Now, in the click: later the browser would block it.
+    // Open the tab during the click: later, the browser would block it.
     const tab = openWindow("", target);
     if (!tab) return false;
     oneTime(url).then((href) => {
@@ -122,14 +122,14 @@
         if (/^_blank$/i.test(target)) tab.opener = null;
         follow(tab.document, href, link, "");
       } catch {
-        // A tab of that name that shows another site.
+        // There is already a tab with that name, which shows another site.
         tab.location.replace(href);
       }
     });
     return true;
   };
 
-  // For as long as the browser needs to read it: what the app finds is its own.
+  // Change the attribute only while the browser reads it, so that the app always sees its own value.
   const briefly = (element, name, value) => {
     const before = element.getAttribute(name);
     element.setAttribute(name, value);
@@ -152,7 +152,7 @@
     } else if (stay(to) !== to) briefly(link, link.hasAttribute("href") ? "href" : "xlink:href", url.href);
   };
 
-  // Whether a form was opened by a one-time link; else its action is inside the launch now.
+  // Whether the form opens with a one-time link. Otherwise, this moves its action into the launch.
   const submitted = (form, how) => {
     const where = (name) => (how?.hasAttribute(`form${name}`) ? [how, `form${name}`] : [form, name]);
     const read = (name) => Element.prototype.getAttribute.call(...where(name)) ?? "";
@@ -179,7 +179,7 @@
     if (!submitted(this)) submit.call(this);
   };
 
-  // location = "/x", and links whose clicks never arrive here.
+  // location = "/x", and links whose clicks do not reach onClick.
   window.navigation?.addEventListener("navigate", (event) => {
     const { destination, navigationType: type } = event;
     const to = stay(destination.url);
@@ -199,7 +199,7 @@
     return quiet.test(features) ? null : tab;
   };
 
-  // -- cookies: a launch's scripts see and set those of this launch ------------------------------
+  // -- cookies: scripts read and set only this launch's cookies -----------------------------------
 
   const tag = `${id.slice(0, 8)}.`;
   const pathInLaunch = (path) => {
@@ -221,7 +221,7 @@
     return [tag + pair.trim(), ...kept].join("; ");
   };
 
-  // By name, in a browser that keeps none: the middleware does.
+  // The cookies by name, if the browser blocks cookies and the middleware stores them.
   const jar = given === undefined ? null : new Map(given.split("; ").map((pair) => [nameOf(pair), pair]));
   const keep = (text) => {
     const pair = text.split(";")[0].trim();
@@ -271,7 +271,7 @@
 
   // -- the LMS around the iframe ----------------------------------------------------------------
 
-  // Canvas and Brightspace read objects, others texts; Moodle and 1EdTech have the longer names.
+  // Canvas and Brightspace read objects, others strings; Moodle and 1EdTech use the longer names.
   const tell = (name, more) => {
     const lms = parent === window ? window.opener : parent;
     const message = { subject: `lti.${name}`, ...more };

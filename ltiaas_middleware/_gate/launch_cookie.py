@@ -1,8 +1,8 @@
-"""The launch's own cookie, which holds its ltik: reading it, and making it.
+"""The launch's cookie, which contains its ltik: reads and creates it.
 
-It has two names. The frame's says that the browser keeps cookies there, so that the launch's path
-alone opens nothing from then on. A tab that a one-time link opened has a cookie jar of its own, and
-its cookie says nothing of the frame's.
+It has two names. The iframe's cookie shows that the browser keeps cookies there, so the launch's
+path alone opens nothing from then on. A tab that a one-time link opened has a separate cookie jar,
+so its cookie says nothing about the iframe's.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _PROXY = (
 
 
 class CookieLtiks(NamedTuple):
-    """The values that came under the cookie's two names. A sibling host may have planted more than
-    one."""
+    """The values of cookies with the two names. There may be more than one, because a sibling host
+    can plant cookies."""
 
     frame: Sequence[str]
     tab: Sequence[str]
@@ -46,11 +46,11 @@ _NOTHING = CookieLtiks((), ())
 
 
 class LaunchCookie:
-    """Reads and makes the cookie that proves a launch.
+    """Reads and creates the cookie that authenticates a launch.
 
     Args:
         settings: the cookie's name.
-        launch_path: the cookie is sent to its launch's path only.
+        launch_path: the launch's path, to which the browser sends the cookie.
     """
 
     def __init__(self, settings: Settings, launch_path: LaunchPath) -> None:
@@ -62,8 +62,8 @@ class LaunchCookie:
         self._warned_plain_http = False
 
     def extract(self, request: Request) -> CookieLtiks:
-        """What the request offers as a proof. ``request.app_cookies`` becomes the ``Cookie`` header
-        without it, in a launch with the app's cookies of that launch alone."""
+        """The ltiks in the request's launch cookies. Sets ``request.app_cookies`` to the ``Cookie``
+        header without them; in a launch, it contains only the app's cookies of that launch."""
         header: str = request.get("HTTP_COOKIE", "")
         starts = self.secure_starts if request.secure else self.plain_starts
         frame, tab = starts
@@ -84,25 +84,25 @@ class LaunchCookie:
         )
 
     def is_in(self, request: Request) -> bool:
-        """Whether the request has a cookie by one of the launch cookie's names."""
+        """Whether the request has a cookie with one of the launch cookie's names."""
         return self.plain_starts[0] in request.get("HTTP_COOKIE", "")
 
     def make(self, request: Request, entry: CachedLaunch, *, tab: bool = False) -> tuple[str, ...]:
-        """Values of ``Set-Cookie``; none where no browser would keep them.
+        """Values of ``Set-Cookie``. There are none if no browser would keep them.
 
-        They have no ``Max-Age``: on a shared computer the launch ends with the browser.
+        They have no ``Max-Age``: on a shared computer, the launch ends when the browser closes.
 
         Args:
-            request: the request that is answered.
+            request: the request to respond to.
             entry: the launch.
-            tab: whether it is for a tab of its own.
+            tab: whether the cookie is for a separate tab.
         """
         transport = transport_of(request.variables)
         start = (self.secure_starts if transport == "https" else self.plain_starts)[tab]
         path = self._launch_path.of(request, entry.id)
         cookie = f"{start}{entry.ltik}; Path={path}; HttpOnly"
-        # SameSite=None needs Secure, and a blocked third-party cookie is kept only with Partitioned
-        # (wire.md, "Where the browser gets in the transport").
+        # SameSite=None requires Secure, and browsers that block third-party cookies keep only
+        # Partitioned ones (wire.md, "Where the browser gets in the transport").
         in_a_frame = cookie + IN_A_FRAME
         if transport == "https":
             return (in_a_frame,)
@@ -117,7 +117,7 @@ class LaunchCookie:
                 "the app sees plain http on this machine, but the browser seems to use a "
                 "different URL. " + _PROXY
             )
-        # Browsers trust loopback as they do TLS (but for Safari, which keeps nothing in an iframe).
+        # Browsers trust loopback like TLS (except Safari, which keeps no cookies in an iframe).
         return (in_a_frame,)
 
     def _warn(self, message: str) -> None:
@@ -127,19 +127,19 @@ class LaunchCookie:
 
 
 def deletions(name: str, path: str) -> list[str]:
-    """Values of ``Set-Cookie`` that delete a launch's cookies, whatever ``LaunchCookie`` made.
+    """Values of ``Set-Cookie`` that delete all cookies that ``LaunchCookie`` creates for a launch.
 
     Args:
         name: ``Settings.cookie_name``.
-        path: the launch's own.
+        path: the launch's path.
     """
     names = (f"{name}", f"{name}-tab", f"__Secure-{name}", f"__Secure-{name}-tab")
     return [f"{one}=; Path={path}; HttpOnly{IN_A_FRAME}; Max-Age=0" for one in names]
 
 
 def _is_proxied(request: Request) -> bool:
-    """Whether a request that seems to come from this machine came through a proxy that does not
-    tell: it says so, or another machine's page made it."""
+    """Whether a request that seems to come from this machine came through a proxy that hides the
+    real URL: its headers say so, or a page from another machine sent it."""
     forwarded: str = request.get("HTTP_FORWARDED") or ""
     if (
         "https" in (request.get("HTTP_X_FORWARDED_PROTO") or "").lower()
@@ -149,7 +149,7 @@ def _is_proxied(request: Request) -> bool:
         return True
     if request.get("HTTP_SEC_FETCH_SITE") != "cross-site":
         return False
-    # A sandbox's LMS is another site, too, but on this machine.
+    # The sandbox's LMS is also another site, but on this machine.
     try:
         host = urlsplit(request.get("HTTP_REFERER") or "").hostname or ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""Addresses of launches: ``<mount point>/lti/<launch id>/…``."""
+"""URLs of launches: ``<mount point>/lti/<launch id>/…``."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from .request import Request, quoted_path, quoted_query
 
 __all__ = ["LaunchPath", "is_launch_id"]
 
-# Base64url of 128 bits: the last character holds two of them. Few words of a path end like that.
+# Base64url of 128 bits: the last character encodes two bits. Few words in a path end like that.
 _LAUNCH_ID = re.compile(rf"[A-Za-z0-9_-]{{{LAUNCH_ID_LENGTH - 1}}}[AQgw]")
 
 
 def is_launch_id(segment: str) -> bool:
-    """Whether a path segment has the shape of a launch id."""
+    """Whether a path segment has the format of a launch id."""
     return _LAUNCH_ID.fullmatch(segment) is not None
 
 
 class LaunchPath:
-    """Where launches have their addresses.
+    """Builds and recognizes the URLs of launches.
 
     Attributes:
-        prefix: what every launch path begins with, such as ``/lti/``. Without launch paths it is
-            NUL, which no path begins with.
-        of_refusals: the path, below the mount point, of a page that can be reloaded although it
-            answers a form that was refused; None without launch paths.
+        prefix: the beginning of every launch path, such as ``/lti/``. Without launch paths, it is
+            NUL, because no path begins with that.
+        of_refusals: the path, under the mount point, of a page that says that a form was refused.
+            Users can safely reload it. None without launch paths.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -34,7 +34,7 @@ class LaunchPath:
         self.of_refusals = f"{self.prefix}ltiaas-refused" if settings.launch_path else None
 
     def of(self, request: Request, launch_id: str) -> str:
-        """A launch's own path, percent-encoded, without a slash at its end."""
+        """A launch's path, percent-encoded, without a trailing slash."""
         return f"{request.mount}{self.prefix}{launch_id}"
 
     def location(self, request: Request, launch_id: str, query: str) -> str:
@@ -44,14 +44,14 @@ class LaunchPath:
         return f"{mount}{self.prefix}{launch_id}{path}{quoted_query(query)}"
 
     def excluded_location(self, request: Request, query: str) -> str:
-        """The request's URL outside of any launch, with another query."""
+        """The request's URL outside any launch, with another query."""
         mount = request.mount
         # ``//host`` would be another site (RFC 3986 section 4.2).
         path = self._path_below(request, mount).lstrip("/")
         return f"{mount}/{path}{quoted_query(query)}"
 
     def _path_below(self, request: Request, mount: str) -> str:
-        """The path below the launch that it names, as it arrived."""
+        """The path under the launch path, as received."""
         path = request.path_as_arrived(mount)
         if request.named_id is None:
             return path
@@ -62,11 +62,11 @@ class LaunchPath:
         return quoted_path(request.path)
 
     def launch_id_in(self, path: str, mount: str) -> str | None:
-        """The launch id in an address's path, or None.
+        """The launch id in a URL's path, or None.
 
         Args:
             path: with the mount point, percent-encoded.
-            mount: the mount point, percent-encoded, without a slash at its end.
+            mount: the mount point, percent-encoded, without a trailing slash.
         """
         start = mount + self.prefix
         if not path.startswith(start):

@@ -1,7 +1,7 @@
-"""The script that keeps what a page does inside its launch, and the one-time links it asks for.
+"""The script that keeps a page's requests inside its launch, and the one-time links that it
+requests.
 
-What it does is documented in docs/reference/script.md; ``insertion`` puts its tag into
-the app's pages.
+docs/reference/script.md documents it; ``insertion`` inserts its tag into the app's pages.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .request import Request, without_parameters
 
 __all__ = ["NAME", "ONE_TIME_PATH", "LaunchScript", "one_time_answer"]
 
-#: The script's file name, directly below the setting ``launch_path``.
+#: The script's file name, directly under the setting ``launch_path``.
 NAME = "ltiaas-launch.js"
 ONE_TIME_PATH = "/ltiaas-one-time-link"
 
@@ -30,11 +30,12 @@ _NONE = "(?!)"
 
 
 class LaunchScript:
-    """The script as it is served: the same for every launch, and without secrets.
+    """Serves the script: the same for every launch, and without secrets.
 
     Args:
-        settings: the launch path, what is excluded, and the cookies that launches share. The
-            script cannot know what a function excludes; the middleware redirects those requests.
+        settings: the launch path, the excluded paths, and the cookies that launches share. If
+            ``exclude`` is a function, the script does not know the paths, and the middleware
+            redirects those requests.
 
     Attributes:
         path: where it is served, below the mount point.
@@ -53,13 +54,13 @@ class LaunchScript:
         }
         source = _SOURCE.replace("/*settings*/ {}", json.dumps(values))
         for_workers = f"{source.partition(_PAGES_ALONE)[0]}}})();"
-        #: What keeps a worker's requests inside, as classic and as module code.
+        #: Keeps a worker's requests inside the launch. Valid as a classic script and as a module.
         self.for_workers = _shortened(for_workers).replace("\n", "").encode() + b"\n"
         self._body = _shortened(source).encode()
         self._etag = f'"{sha256(self._body).hexdigest()[:16]}"'
 
     def response(self, request: Request) -> Response:
-        """The script, or 304 if the browser has it."""
+        """The script, or 304 if the browser already has it."""
         headers = (
             ("Cache-Control", "public, max-age=3600"),
             ("ETag", self._etag),
@@ -74,17 +75,16 @@ class LaunchScript:
 
 
 def _shortened(source: str) -> str:
-    """Without indentation, comments and spaces around operators, which are for those who read the
-    source."""
+    """The source without indentation, comments and spaces around operators."""
     source = re.sub(r"(?m)^(\s+|//.*\n)+", "", source)
     return re.sub(r" ([=!<>?:&|]+) ", r"\1", source)
 
 
 def one_time_answer(request: Request, one_time_url: Callable[[str], str]) -> Response:
-    """A one-time link to the path below the launch that the parameter ``to`` names.
+    """A one-time link to the path in the launch that the parameter ``to`` names.
 
     Args:
-        request: one that has authenticated for its launch.
+        request: an authenticated request in the launch.
         one_time_url: ``Launch.one_time_url``.
     """
     if request.get("REQUEST_METHOD") != "POST":

@@ -1,4 +1,4 @@
-"""The ltiks that a request carries: where they may stand, their shape, and whether one proves a
+"""The ltiks in a request: where they may be, their format, and whether one authenticates a
 launch."""
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ __all__ = ["SIGNATURE", "Ltiks", "RequestLtik"]
 
 # A compact JWS (RFC 7515 section 7.1): three parts of base64url.
 _LTIK = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-#: Characters that hold an HS256 signature (43) and some of what it signs.
+#: Enough characters for an HS256 signature (43) and part of what it signs.
 SIGNATURE = 64
 
 
 class RequestLtik(NamedTuple):
-    """An ltik that a request brings, other than by cookie.
+    """An ltik in a request, other than in a cookie.
 
     Attributes:
         ltik: the token, well-formed.
-        other_query: the query without it; None where it came in a header.
+        other_query: the query without it; None if it came in a header.
     """
 
     ltik: str
@@ -42,17 +42,18 @@ class Ltiks:
 
     Args:
         settings: which parameters and headers may carry one.
-        ids: from an ltik to its launch id.
+        ids: derives launch ids from ltiks.
 
     Attributes:
-        sources: the headers that may carry one, as CGI variables.
-        may_hold: whether a query may hold one, told quickly: a ``search`` of regular expressions.
+        sources: the headers that may carry an ltik, as CGI variables.
+        may_hold: a quick check whether a query may contain an ltik: a regular expression's
+            ``search``.
     """
 
     def __init__(self, settings: Settings, ids: LaunchIds) -> None:
         self._ids = ids
         self._parameters = settings.ltik_parameters
-        # "legacy-ltik" holds "ltik": the shortest are enough.
+        # "legacy-ltik" contains "ltik": searching for the shortest names is enough.
         names = {*settings.ltik_parameters}
         some = [name for name in names if not any(other in name for other in names - {name})]
         self.may_hold = re.compile("|".join(map(re.escape, some))).search
@@ -60,10 +61,10 @@ class Ltiks:
         self.sources = tuple(f"HTTP_{name}" for name in headers)
 
     def in_request(self, request: Request) -> RequestLtik | None:
-        """The ltik that the request brings in its query or an enabled header, or None.
+        """The ltik in the request's query or an enabled header, or None.
 
         Raises:
-            Refused: it brings several, or one of another shape.
+            Refused: the request has several ltiks, or a malformed one.
         """
         found, other_query = without_parameters(request.query, self._parameters)
         in_query = [value for _, value in found]
@@ -77,26 +78,27 @@ class Ltiks:
         return RequestLtik(ltik, other_query if in_query else None)
 
     def carriers(self, request: Request) -> list[str]:
-        """The headers of this request that carry an ltik."""
+        """The headers of this request that contain an ltik."""
         return [source for source in self.sources if _carried(request, source)]
 
     def matching(
         self, candidates: Iterable[str], launch_id: str, entry: CachedLaunch | None
     ) -> str | None:
-        """The first of the candidates that is this launch's, or None.
+        """The first of the candidates that belongs to this launch, or None.
 
         Args:
-            candidates: what came as a proof, in any shape.
-            launch_id: the id that the path names.
-            entry: what is known of that launch.
+            candidates: the possible ltiks, which may be malformed.
+            launch_id: the id in the path.
+            entry: the cached launch, if any.
         """
         for ltik in candidates:
             if entry is None:
                 if self._well_formed(ltik) and self._ids.match(ltik, launch_id):
                     return ltik
             else:
-                # Constant-time comparison, of the end first: it holds the signature (RFC 7515
-                # section 7.1). Whoever gets that right has nothing left to learn from the rest.
+                # Compare the end first, in constant time, because it contains the signature (RFC
+                # 7515 section 7.1). An attacker who has the right signature has nothing to learn
+                # from the rest.
                 end = ltik[-SIGNATURE:]
                 if (
                     end.isascii()

@@ -1,4 +1,4 @@
-"""Things that are logged once."""
+"""Log lines that appear only once."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import threading
 
 __all__ = ["Once"]
 
-# Segments that a program made (launch ids, UUIDs, hashes), and numbers.
+# Generated segments (launch ids, UUIDs, hashes), and numbers.
 _MADE = re.compile(r"(?<=/)(?:[0-9a-fA-F-]{8,}|[A-Za-z0-9_-]{22})(?=/|$)|[0-9]+")
 
 
 class Once:
-    """Remembers what has been said, up to a limit: strangers choose what comes, and must be able to
-    fill neither the memory nor the log.
+    """Remembers what has been logged, up to a limit, so that requests from strangers cannot fill
+    memory or the log.
 
     Args:
-        limit: how many different things are said at most.
+        limit: the maximum number of different things to log.
     """
 
     def __init__(self, limit: int = 1000) -> None:
@@ -25,7 +25,7 @@ class Once:
         self._lock = threading.Lock()
 
     def first(self, thing: object) -> bool:
-        """Whether this has not been said yet, and still may be."""
+        """Whether to log this: it has not been logged yet, and the limit is not reached."""
         if thing in self._said:
             return False
         with self._lock:
@@ -35,5 +35,5 @@ class Once:
             return True
 
     def first_like(self, path: str) -> bool:
-        """``first`` for a path's pattern: ids and numbers do not make it another one."""
+        """``first`` for a path's pattern, in which ids and numbers are wildcards."""
         return self.first(_MADE.sub("*", path))

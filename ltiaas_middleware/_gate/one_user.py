@@ -1,8 +1,9 @@
-"""``one_user_per_browser``: when another user launches, the browser's earlier launches end.
+"""``one_user_per_browser``: when a different user launches, the browser's earlier launches end.
 
-A cookie names the user who launched last in this browser, or in this LMS's part of it: an HMAC, so
-that nobody makes one, and nobody learns who it was. With it comes the launch's own cookie, or the
-launch is refused. Nothing is stored, so that it holds in every worker.
+A cookie identifies the user who launched last in this browser, or in this LMS's partition of it.
+Its value is an HMAC, so nobody can forge it or learn who the user was. If a request has the
+launch's cookie, it must also have this one, or the middleware refuses it. The server stores
+nothing, so this works in every worker.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class OneUser:
     """Marks a browser with the user who launched last.
 
     Args:
-        account: settings, and what reads the claims.
+        account: the settings, and what reading the claims requires.
     """
 
     def __init__(self, account: Account) -> None:
@@ -35,20 +36,20 @@ class OneUser:
         self._keys = [derive(each, "one-user") for each in account.settings.signing_secrets]
 
     def allows(self, request: Request, entry: CachedLaunch) -> bool:
-        """Whether no other user has launched in this browser since. A browser that sends no cookies
-        at all cannot say."""
+        """Whether no other user has launched in this browser since. If the browser sends neither
+        this cookie nor a launch's, the answer is True."""
         found = self._found(request)
         if not found:
             return self._account.settings.cookie_name not in request.get("HTTP_COOKIE", "")
         return self._is_of(entry, found)
 
     def is_marked(self, request: Request, entry: CachedLaunch) -> bool:
-        """Whether the user of a launch was the last one already."""
+        """Whether the launch's user is already the last one who launched."""
         found = self._found(request)
         return bool(found) and self._is_of(entry, found)
 
     def cookie(self, request: Request, entry: CachedLaunch) -> str:
-        """A value of ``Set-Cookie`` that names the user of a launch."""
+        """A value of ``Set-Cookie`` that identifies the launch's user."""
         secure = "__Secure-" if transport_of(request.variables) == "https" else ""
         mark, path = self._marks(entry)[0], request.mount or "/"
         return f"{secure}{self._name}={mark}; Path={path}; HttpOnly{IN_A_FRAME}"
@@ -59,8 +60,8 @@ class OneUser:
         return [pair.removeprefix(start) for pair in found]
 
     def _is_of(self, entry: CachedLaunch, found: Sequence[str]) -> bool:
-        """Whether all that was found names the launch's user: another host of the site's may have
-        planted one more."""
+        """Whether all cookies found identify the launch's user: another host of the site may have
+        planted one."""
         marks = self._marks(entry)
         return all(
             any(hmac.compare_digest(mark.encode(), each.encode()) for mark in marks)
@@ -71,7 +72,7 @@ class OneUser:
         try:
             user = "\0".join(Launch(entry, self._account).global_user_id)
         except IdTokenError:
-            # Nobody knows who it is, so that it is somebody else each time.
+            # The user is unknown, so each launch counts as a different user.
             user = entry.id
         digests = (hmac.digest(key, user.encode(), "sha256") for key in self._keys)
         return [urlsafe_b64encode(digest[:16]).decode().rstrip("=") for digest in digests]

@@ -1,7 +1,8 @@
-"""Requests that a launch's page makes outside its launch: ``fetch("/api/x")``, a hard-coded link to
-``/accounts/login/``.
+"""Requests that a page in a launch sends outside its launch: ``fetch("/api/x")``, or a hard-coded
+link to ``/accounts/login/``.
 
-The gate redirects them into the launch. The redirect authenticates nothing: the launch path does.
+The gate redirects them into the launch. The redirect authenticates nothing: the target still
+requires authentication.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ __all__ = ["OutsideRequests"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
-# What the app answers as somebody: a page, a frame, data. Images and scripts are the same for all.
-# A service worker would answer every later launch of the browser; browsers refuse a redirected one.
+# Responses that depend on the user: pages, frames, data. Images and scripts are the same for
+# everyone. A service worker would answer the requests of every later launch in the browser, and
+# browsers refuse one whose script is redirected.
 _ANSWERED_AS_SOMEBODY = (
     "document",
     "iframe",
@@ -35,7 +37,7 @@ class OutsideRequests:
     """Finds the launch that a request has left.
 
     Args:
-        launch_path: where launches have their addresses.
+        launch_path: the URLs of launches.
     """
 
     def __init__(self, launch_path: LaunchPath) -> None:
@@ -43,11 +45,11 @@ class OutsideRequests:
         self._once = Once()
 
     def into_launch(self, request: Request, *, required: bool) -> Response | None:
-        """The redirect into the launch of the request's own page, or None.
+        """The redirect into the launch of the page that sent the request, or None.
 
         Args:
-            request: one outside of any launch path.
-            required: whether it would be refused without a launch.
+            request: a request outside any launch path.
+            required: whether the middleware would refuse it without a launch.
         """
         launch_id = self._launch_of(request, required=required)
         if launch_id is None:
@@ -59,7 +61,7 @@ class OutsideRequests:
     def _launch_of(self, request: Request, *, required: bool) -> str | None:
         if request.site != "same-origin":
             return None
-        # A websocket cannot be redirected.
+        # Websockets cannot be redirected.
         if request.is_websocket:
             return None
         if not required and request.get("HTTP_SEC_FETCH_DEST") not in _ANSWERED_AS_SOMEBODY:
@@ -72,7 +74,7 @@ class OutsideRequests:
         launch_id = self._launch_path.launch_id_in(path, request.mount)
         if launch_id is not None and self._once.first_like(request.path):
             _log.warning(
-                "a page of a launch requested %.200r outside the launch; the middleware "
+                "a page in a launch requested %.200r outside the launch; the middleware "
                 "redirected it into the launch. Build this URL with the framework, or prepend "
                 "launch.path. If the path never needs a launch, add it to the setting exclude. "
                 "(Logged once per path pattern.)",

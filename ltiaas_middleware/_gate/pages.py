@@ -1,9 +1,8 @@
-"""The responses that the middleware gives by itself: a page for a person, a problem document for a
-program.
+"""The middleware's own error responses: a page for people, a problem document for programs.
 
-An LMS's iframe shows the page. So it sends no ``X-Frame-Options`` and no ``frame-ancestors``, which
-would leave the iframe blank (wire.md, "Where the browser gets in the way"). It says what to do next
-in words that a student knows, in the language of the browser: ``error_texts.json``.
+An LMS's iframe shows the page. So the page has no ``X-Frame-Options`` and no ``frame-ancestors``,
+which would leave the iframe blank (wire.md, "Where the browser gets in the way"). It says what to
+do next in words that students understand, in the browser's language: ``error_texts.json``.
 """
 
 from __future__ import annotations
@@ -48,12 +47,12 @@ _DRAWINGS = {
     "door": "M5 21V4l9-1v18M14 5h5v16M3 21h18M11 12v.5",
     "warning": "M12 4 2.5 20h19zM12 10v4M12 17v.5",
 }
-# The query of the page of refusals, if an iframe's sandbox was the reason.
+# The query of the refusal page, if the iframe's sandbox was the reason.
 _SANDBOXED = "sandboxed"
-# Seconds to come back after, if LTIAAS itself named none.
+# Seconds for Retry-After, if LTIAAS sent none.
 _RETRY_AFTER = 5.0
 
-# Status, text and icon of each code.
+# The status, text and icon of each code.
 _KINDS = {
     "malformed_path": (400, "broken_link", "warning"),
     "malformed_ltik": (400, "broken_link", "warning"),
@@ -72,8 +71,8 @@ _KINDS = {
     "api_key_rejected": (502, "setup", "warning"),
     "not_configured": (503, "setup", "warning"),
 }
-# How somebody whose data was refused can send it again. What is not here can't be sent again, or
-# says itself that nothing was changed.
+# How users can send refused data again. For texts that are not listed, they cannot, or the text
+# itself says that nothing was changed.
 _SEND_AGAIN = {
     "broken_link": "copy",
     "expired": "copy",
@@ -99,7 +98,7 @@ class ErrorPages:
         on_error: replaces them; see ``Settings``.
         tool_name: for the page.
         support_url: for the page.
-        of_refusals: where a refused form of another origin's page is redirected to; None answers it
+        of_refusals: where to redirect a refused form from another origin's page; None responds
             directly.
     """
 
@@ -116,13 +115,13 @@ class ErrorPages:
         self._of_refusals = of_refusals
 
     def response(self, cause: str | ApiError, request: Request) -> Response:
-        """The response to a request that does not reach the app, or that the app refused: that of
-        ``on_error``, else the built-in one. Its header ``LTIAAS-Error`` is the code."""
+        """The response to a request that does not reach the app, or that the app refused: the one
+        from ``on_error`` or the built-in one. Its header ``LTIAAS-Error`` contains the code."""
         if cause == "cross_site":
             is_sandboxed = request.get("HTTP_ORIGIN") == "null" or request.query == _SANDBOXED
             is_form = request.is_navigation and request.get("REQUEST_METHOD") == "POST"
             if is_form and self._of_refusals:
-                # To a page that can be reloaded: WebKit sends a reloaded form as same-origin.
+                # Redirect to a page that users can reload: WebKit resends a form as same-origin.
                 query = f"?{_SANDBOXED}" if is_sandboxed else ""
                 location = f"{request.mount}{self._of_refusals}{query}"
                 return Response(303, (("Location", location),))
@@ -149,13 +148,13 @@ class ErrorPages:
             ("Referrer-Policy", "no-referrer"),
         ]
         if info.status == 401:
-            # RFC 9110 section 15.5.2: a 401 names a scheme. Not Bearer: a browser cannot send one.
+            # RFC 9110 section 15.5.2: a 401 names a scheme. Not Bearer, which browsers cannot send.
             headers.append(("WWW-Authenticate", 'LTI-Launch realm="launch"'))
         if info.retry_after is not None:
             seconds = str(math.ceil(info.retry_after))
             headers.append(("Retry-After", seconds))
             if info.code == "launch_waiting":
-                # The browser's own reload: it needs no script, and shows the URL nowhere.
+                # The browser itself reloads: no script needed, and the URL appears nowhere.
                 headers.append(("Refresh", seconds))
         if info.wants_html:
             policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
@@ -164,7 +163,7 @@ class ErrorPages:
                 ("Content-Security-Policy", policy + "form-action 'none'"),
             ]
             return Response(info.status, tuple(headers), self._page(info, request).encode())
-        # RFC 9457: type is about:blank if the status says it all; code is our extension.
+        # RFC 9457: type is about:blank if the status says everything; code is our extension.
         problem = {
             "type": "about:blank",
             "title": info.title,
@@ -180,7 +179,7 @@ class ErrorPages:
         is_waiting = info.code == "launch_waiting"
         links = []
         if info.retry_after is not None and not request.may_change_something:
-            # An empty link leads to this page's own URL, which holds the ltik.
+            # An empty link points to this page's own URL, which contains the ltik.
             links.append(f'<a href="">{escape(texts["try_now" if is_waiting else "reload"])}</a>')
         if self._support_url is not None and not is_waiting:
             url, words = escape(self._support_url), escape(texts["support"])
@@ -207,8 +206,7 @@ class ErrorPages:
 
 
 def _info(cause: str | ApiError, request: Request) -> ErrorInfo:
-    """What there is to say about a code, or about what came of a verification
-    (docs/reference/errors.md)."""
+    """The error information for a code or a failed verification (docs/reference/errors.md)."""
     wait = None
     if isinstance(cause, ApiError):
         code = next((code for kind, code in _CODES.items() if isinstance(cause, kind)), None)
@@ -229,12 +227,12 @@ def _info(cause: str | ApiError, request: Request) -> ErrorInfo:
 
 
 def _language(accepted: str) -> str:
-    """The language of the texts for a header ``Accept-Language``."""
+    """The language of the texts for an ``Accept-Language`` header."""
     return parse_accept_header(accepted, LanguageAccept).best_match(_TEXTS, "en") or "en"
 
 
 def _shown(request: Request) -> ErrorRequest:
-    """The request without what nobody but the middleware may see."""
+    """The request without secrets, which only the middleware may see."""
     headers = {}
     for key in request.variables:
         if isinstance(key, str) and (key.startswith("HTTP_") or key in _BODY):
@@ -247,5 +245,5 @@ def _shown(request: Request) -> ErrorRequest:
     return ErrorRequest(method, path, query, MappingProxyType(headers))
 
 
-# The two headers that CGI gives no prefix.
+# The two headers that have no prefix in CGI.
 _BODY = ("CONTENT_TYPE", "CONTENT_LENGTH")

@@ -1,9 +1,10 @@
-"""The one path matcher, of ``require`` and ``exclude``.
+"""The path matcher for ``require`` and ``exclude``.
 
-Proxies, servers and frameworks read one path differently: some merge slashes, some resolve ``..``,
-some decode twice, some ignore bytes that are not UTF-8. So what no browser sends is refused first,
-and the rest is judged in each form that one of them may see. A setting that protects applies if any
-form is covered; one that lifts a protection, only if all are.
+Proxies, servers and frameworks may read the same path differently: some merge slashes, some resolve
+``..``, some decode twice, some ignore bytes that are not UTF-8. So the middleware first refuses
+paths that no browser sends, and then checks each form in which a program may read the path. A
+setting that protects paths applies if it covers any form. A setting that removes protection applies
+only if it covers all forms.
 """
 
 from __future__ import annotations
@@ -14,25 +15,25 @@ from urllib.parse import unquote
 
 __all__ = ["Paths", "is_malformed"]
 
-# Control characters (C0, DEL, C1); U+FFFD, which servers put in place of bytes that are not UTF-8;
+# Control characters (C0, DEL, C1); U+FFFD, which servers substitute for bytes that are not UTF-8;
 # surrogates, which UTF-8 cannot encode.
 _REFUSED = re.compile("[\x00-\x1f\x7f-\x9f\ufffd\ud800-\udfff]")
-# A path with none of these, in lower case, has one form.
+# A lower-case path without any of these has only one form.
 _SPELLED = re.compile(r"[%\\]|//|/\.|~[0-9A-Fa-f]{2}")
-# Python's regular expressions take both for an i if they ignore case; case folding does not.
+# Python's regular expressions match both as an i if they ignore case; case folding does not.
 _DOTS = str.maketrans("\u0130\u0131", "ii")
 # Datasette's own encoding: ``~2F`` is a slash.
 _TILDE = re.compile(r"~(?=[0-9A-Fa-f]{2})")
-# How often a path is decoded that the server has decoded already: by a proxy and a framework.
+# How often programs may decode a path again after the server: a proxy and a framework.
 _DECODED = 2
 
 
 def is_malformed(path: str) -> bool:
-    """Whether a path is one that no browser sends and that programs read differently. An empty one,
-    of the mount point itself, is not.
+    """Whether programs may read a path differently; browsers do not send such paths. An empty path,
+    of the mount point itself, is not malformed.
 
     Args:
-        path: decoded, below the mount point.
+        path: decoded, under the mount point.
     """
     return path[:1] not in ("", "/") or _REFUSED.search(path) is not None
 
@@ -41,9 +42,9 @@ class Paths:
     """A set of paths.
 
     Args:
-        covered: prefixes of whole segments, or a function that is given a path's forms; True covers
-            every path, False and None cover none.
-        ends: what may follow a prefix.
+        covered: prefixes that match whole segments, or a function that gets each form of a path;
+            True covers every path, False and None cover none.
+        ends: the characters that may follow a prefix.
 
     Attributes:
         anything: whether it covers any path at all.
@@ -64,22 +65,22 @@ class Paths:
         self._covers = lambda path: path in prefixes or path.startswith(starts)
 
     def any(self, path: str) -> bool:
-        """Whether any form of a path is covered, in any case: for what protects.
+        """Whether any form of a path is covered, ignoring case: for settings that protect.
 
         Args:
-            path: decoded, as text, below the mount point and the launch path.
+            path: decoded, as text, under the mount point and the launch path.
         """
         return any(map(self._covers, _forms(path, fold=True)))
 
     def all(self, path: str) -> bool:
-        """Whether every form of a path is covered: for what lifts a protection."""
+        """Whether every form of a path is covered: for settings that remove protection."""
         return all(map(self._covers, _forms(path, fold=False)))
 
 
 def _forms(path: str, *, fold: bool) -> Iterable[str]:
-    """The forms in which programs may see a path: without empty and ``.`` segments, with ``..``
-    resolved and not, with backslashes as slashes, decoded further; with ``fold``, each in lower
-    case, too. A slash at the end stays."""
+    """The forms in which programs may read a path: without empty and ``.`` segments, with ``..``
+    resolved and unresolved, with backslashes as slashes, and decoded again. With ``fold``, each
+    form also in lower case. A trailing slash stays."""
     if path[:1] == "/" and not _SPELLED.search(path) and (not fold or path == _folded(path)):
         return (path,)
     found = dict.fromkeys(_unfolded(path))

@@ -1,9 +1,9 @@
-"""Where an app's redirects lead: an address that was written down (``/accounts/login/``) leaves the
-launch that the request belongs to.
+"""Keeps an app's redirects inside the launch: a hard-coded URL (``/accounts/login/``) would leave
+it.
 
-It is led back by rewriting it, and not by what the browser says of it when it gets there: the
-``Referer`` of a redirect is that of the page where the navigation began, which for the first page
-of a launch is the LMS's.
+The middleware rewrites the redirect, because it cannot recognize the next request: browsers keep
+the ``Referer`` of the page where the navigation began, and for the first page of a launch, that is
+the LMS's page.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ __all__ = ["is_own_address", "start_of_path", "within_launch"]
 def within_launch(
     location: str, mount: str, prefix: str, host: str, is_excluded: Callable[[str], bool]
 ) -> str:
-    """The value of a ``Location`` header, kept within the launch.
+    """The value of a ``Location`` header, rewritten to stay inside the launch.
 
-    What leads to another host, beside the mount point, into a launch already (this one or another)
-    or to what is never part of a launch stays as it is; so does a relative address, which is within
-    the launch by itself.
+    A URL stays unchanged if it points to another host, outside the mount point, into a launch
+    already (this one or another), or to an excluded path. A relative URL also stays unchanged,
+    because it is already inside the launch.
 
     Args:
         location: as the app sent it.
         mount: the mount point, percent-encoded, without a slash at its end.
-        prefix: what follows it in the launch's path, such as ``/lti/<id>``.
+        prefix: what follows the mount point in the launch's path, such as ``/lti/<id>``.
         host: the request's ``Host``.
-        is_excluded: whether a path, decoded, below the mount point, is excluded from launches.
+        is_excluded: whether a path, decoded, under the mount point, is excluded.
     """
     start = start_of_path(location, host)
     if start is None or not location.startswith(f"{mount}/", start):
@@ -47,26 +47,27 @@ def within_launch(
 
 
 def is_own_address(location: str, path: str, query: str, host: str) -> bool:
-    """Whether a ``Location`` header leads to the request's own address outside of its launch.
+    """Whether a ``Location`` header points to the request's own URL outside its launch.
 
     Args:
         location: as the app sent it.
-        path: the request's, decoded, with the mount point and without the launch path.
-        query: the request's.
+        path: the request's path, decoded, with the mount point and without the launch path.
+        query: the request's query.
         host: the request's ``Host``.
     """
     start = start_of_path(location, host)
     if start is None:
         return False
-    # Not urlsplit: it takes a path that begins with two slashes for a host, and ``[`` for IPv6.
+    # Not urlsplit, which treats a path with two leading slashes as a host, and ``[`` as IPv6.
     to, _, to_query = location[start:].partition("#")[0].partition("?")
     return unquote(to, encoding="latin-1") == path and to_query == query
 
 
 def start_of_path(location: str, host: str) -> int | None:
-    """Where the path of an absolute address on this host begins, or would begin; or None."""
+    """The index at which the path of an absolute URL on this host begins, or would begin; or
+    None."""
     if location[:1] == "/":
-        # Browsers take ``//`` and ``/\\`` for the beginning of a host (WHATWG URL, 4.4).
+        # Browsers treat ``//`` and ``/\\`` as the beginning of a host (WHATWG URL, 4.4).
         return None if location[1:2] in ("/", "\\") else 0
     try:
         to = urlsplit(location)

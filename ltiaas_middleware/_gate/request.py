@@ -1,6 +1,7 @@
-"""A request as the gate sees it: CGI variables (RFC 3875 section 4.1), and what follows from them.
+"""A request as the gate sees it: CGI variables (RFC 3875 section 4.1), and values derived from
+them.
 
-WSGI has these variables; the ASGI adapter translates.
+WSGI provides these variables; the ASGI adapter translates.
 """
 
 from __future__ import annotations
@@ -22,47 +23,47 @@ __all__ = [
     "without_parameters",
 ]
 
-#: Of an address that the browser reaches by TLS.
+#: The schemes of URLs that use TLS.
 SECURE_SCHEMES = frozenset({"https", "wss"})
 # Methods that change nothing (RFC 9110 section 9.2.1).
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
-# What may stand in a path unencoded (RFC 3986 section 3.3).
+# Characters that need no encoding in a path (RFC 3986 section 3.3).
 _PATH_SAFE = "/:@!$&'()*+,;=~-._"
-# The same minus the separators of cookie attributes (RFC 6265 section 4.1.1).
+# The same without the separators of cookie attributes (RFC 6265 section 4.1.1).
 _MOUNT_SAFE = _PATH_SAFE.replace(";", "").replace(",", "")
-# Everything visible: a query goes back exactly as it came.
+# All visible characters: the middleware returns a query exactly as received.
 _QUERY_SAFE = "/?:@!$&'()*+,;=~-._%[]{}|^`\"<>\\#"
 
 
 class Variables(Protocol):
-    """A request's CGI variables, as in a WSGI ``environ`` (PEP 3333): texts whose characters stand
-    for bytes (latin-1). For a websocket, ``wsgi.url_scheme`` is ``ws`` or ``wss`` and
+    """A request's CGI variables, as in a WSGI ``environ`` (PEP 3333): strings whose characters
+    represent bytes (latin-1). For a websocket, ``wsgi.url_scheme`` is ``ws`` or ``wss`` and
     ``REQUEST_METHOD`` is ``WEBSOCKET``."""
 
     def get(self, key: str, default: Any = None, /) -> Any: ...
 
     def __iter__(self) -> Iterator[str]:
-        """The keys that there are; at least those of all headers."""
+        """The available keys, at least those of all headers."""
 
 
 class Request:
-    """One request, and what the gate has found out about it so far.
+    """One request, and what the gate knows about it so far.
 
     Attributes:
         variables: its CGI variables.
-        get: one of them by name.
-        path: the path for the app: decoded, as text, below the mount point and the launch path.
-        query: the query as it arrived.
-        named_id: the launch id in the path as it arrived, or None.
-        launch_id: the launch that it is about: the path's, unless the request brings another's
-            ltik.
-        error_launch_id: the launch that an error response names.
+        get: returns a variable by name.
+        path: the path for the app: decoded, as text, under the mount point and the launch path.
+        query: the query as received.
+        named_id: the launch id in the path as received, or None.
+        launch_id: the request's launch: the one in the path, unless the request has another
+            launch's ltik.
+        error_launch_id: the launch that an error response identifies.
         site: ``Sec-Fetch-Site``, or None.
-        one_time_token: a one-time link that it may use up, or None.
-        app_query: the query for the app; None leaves it as it arrived.
-        app_cookies: the ``Cookie`` header for the app; None leaves it as it arrived.
+        one_time_token: a one-time token that the request may use, or None.
+        app_query: the query for the app; None leaves it unchanged.
+        app_cookies: the ``Cookie`` header for the app; None leaves it unchanged.
         set_cookies: values of ``Set-Cookie`` for the response.
-        jar: the app's cookies, if the browser keeps none; else None.
+        jar: the app's cookies if the browser blocks cookies; otherwise None.
     """
 
     error_launch_id: str | None = None
@@ -86,13 +87,13 @@ class Request:
 
     @property
     def mount(self) -> str:
-        """The mount point, percent-encoded, without a slash at its end."""
+        """The mount point, percent-encoded, without a trailing slash."""
         path = self.get("SCRIPT_NAME")
         return quoted_mount(path) if path else ""
 
     @property
     def secure(self) -> bool:
-        """Whether it came by TLS, as far as the server knows."""
+        """Whether the request used TLS, as far as the server knows."""
         return self.get("wsgi.url_scheme") in SECURE_SCHEMES
 
     @property
@@ -103,7 +104,7 @@ class Request:
 
     @property
     def is_navigation(self) -> bool:
-        """Whether a person will look at the answer (Fetch Metadata; ``Accept`` for older
+        """Whether a person will see the response (Fetch Metadata; ``Accept`` for older
         browsers)."""
         if self.get("REQUEST_METHOD") == "WEBSOCKET":
             return False
@@ -114,13 +115,13 @@ class Request:
 
     @property
     def captures(self) -> bool:
-        """Whether the browser can be redirected to an address that shows no secret."""
+        """Whether the browser can be redirected to a URL without a secret."""
         return self.get("REQUEST_METHOD") == "GET" and self.is_navigation and not self.upgrades
 
     @property
     def is_preflight(self) -> bool:
-        """Whether it is a CORS preflight, with which no browser sends a credential, and which none
-        sends to the page's own origin (Fetch, "CORS-preflight fetch")."""
+        """Whether it is a CORS preflight. Browsers send no credentials with these, and never send
+        one to the page's own origin (Fetch, "CORS-preflight fetch")."""
         return (
             self.get("REQUEST_METHOD") == "OPTIONS"
             and bool(self.get("HTTP_ORIGIN"))
@@ -130,8 +131,8 @@ class Request:
 
     @property
     def is_plain_get(self) -> bool:
-        """Whether it is a GET that says nothing of how it came about: a webview's download, or a
-        browser older than Fetch Metadata."""
+        """Whether it is a GET without Fetch Metadata, as from a webview's download manager or an
+        old browser."""
         return (
             self.get("REQUEST_METHOD") == "GET"
             and not self.upgrades
@@ -140,8 +141,8 @@ class Request:
 
     @property
     def may_use_one_time_token(self) -> bool:
-        """Whether a person follows it now. A prefetch is not followed, and a HEAD, which link
-        checkers send, is not looked at."""
+        """Whether a person follows the link now. Nobody follows a prefetch, and nobody looks at the
+        response to a HEAD, which link checkers send."""
         purposes = f"{self.get('HTTP_SEC_PURPOSE', '')},{self.get('HTTP_PURPOSE', '')}".lower()
         if "prefetch" in purposes or "prerender" in purposes or self.get("HTTP_X_MOZ"):
             return False
@@ -154,22 +155,22 @@ class Request:
 
     @property
     def may_change_something(self) -> bool:
-        """Whether it does more than read. A websocket does: its handshake is a GET, but what
-        follows is not read-only."""
+        """Whether the request may do more than read. A websocket may: its handshake is a GET, but
+        what follows is not read-only."""
         return self.get("REQUEST_METHOD") not in _SAFE_METHODS or self.upgrades
 
     @property
     def upgrades(self) -> bool:
-        """Whether it is a websocket's handshake that a WSGI server hands on: a GET (RFC 6455
+        """Whether it is a websocket handshake that a WSGI server passes on as a GET (RFC 6455
         section 4.1)."""
         upgrade: str = self.get("HTTP_UPGRADE", "")
         return "websocket" in upgrade.lower() or self.get("HTTP_SEC_FETCH_MODE") == "websocket"
 
     def path_as_arrived(self, mount: str) -> str:
-        """The path below the mount point as it arrived where the server passes it on, otherwise
-        encoded anew."""
+        """The path under the mount point as received if the server passes it on, otherwise encoded
+        again."""
         path = self.get("PATH_INFO", "")
-        # Neither is part of PEP 3333; most servers have one of them.
+        # Neither is part of PEP 3333, but most servers provide one of them.
         arrived = self.get("RAW_URI") or self.get("REQUEST_URI") or ""
         arrived = arrived.partition("?")[0]
         for raw in (arrived.removeprefix(mount), arrived):
@@ -184,21 +185,21 @@ def quoted_path(path: str) -> str:
 
 
 def quoted_mount(mount: str) -> str:
-    """A mount point, percent-encoded, with exactly one slash before it and none after: ``//host``
-    in a ``Location`` would be another site (RFC 3986 section 4.2), and the mount point may come
-    from a header."""
+    """A mount point, percent-encoded, with exactly one leading slash and no trailing slash:
+    ``//host`` in a ``Location`` would be another site (RFC 3986 section 4.2), and the mount point
+    may come from a header."""
     path = mount.strip("/")
     return "/" + quote(path, safe=_MOUNT_SAFE, encoding="latin-1") if path else ""
 
 
 def quoted_query(query: str) -> str:
-    """A query with its question mark, for a ``Location``; "" stays ""."""
+    """A query with a question mark, for a ``Location``; "" stays ""."""
     return "?" + quote(query, safe=_QUERY_SAFE, encoding="latin-1") if query else ""
 
 
 def without_parameters(query: str, names: Sequence[str]) -> tuple[list[tuple[str, str]], str]:
-    """The parameters of these names with their values, and the query without them; every other
-    byte is kept."""
+    """The parameters with these names and their values, and the query without them. Every other
+    byte stays the same."""
     if not any(name in query for name in names):
         return [], query
     found, rest = [], []

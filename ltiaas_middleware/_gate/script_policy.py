@@ -1,4 +1,4 @@
-"""Whether a page's Content-Security-Policy allows a script of the tool's own host."""
+"""Whether a page's Content-Security-Policy allows a script from the tool's own host."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from .request import SECURE_SCHEMES, Variables
 
 __all__ = ["NO_NONCE", "nonce_for"]
 
-#: The script is allowed as it is.
+#: The policy allows the script without a nonce.
 NO_NONCE = ""
 _DIRECTIVES = ("script-src-elem", "script-src", "default-src")
 
 
 def nonce_for(policies: str, request: Variables) -> str | None:
-    """The nonce with which a page may load the script, ``NO_NONCE`` if it needs none; None if its
-    policies refuse the script (Content Security Policy Level 3, 6.7).
+    """The nonce with which a page may load the script, ``NO_NONCE`` if it needs none, or None if
+    its policies do not allow the script (Content Security Policy Level 3, 6.7).
 
-    A nonce that the response names is the page's own way to allow a script, and it is used.
+    If the response has a nonce, the script uses it, because that is how the page itself allows
+    scripts.
 
     Args:
-        policies: the response's ``Content-Security-Policy``; several are separated by commas, and
-            all have to allow the script.
+        policies: the response's ``Content-Security-Policy``. Commas separate several policies,
+            which must all allow the script.
         request: the CGI variables.
     """
     nonces: set[str] = set()
@@ -38,11 +39,11 @@ def nonce_for(policies: str, request: Variables) -> str | None:
 
 
 def _sources(policy: str) -> list[str] | None:
-    """The sources of scripts; None if the policy does not limit them."""
+    """The allowed sources of scripts, or None if the policy does not limit them."""
     found: dict[str, list[str]] = {}
     for directive in policy.split(";"):
         name, *sources = directive.split() or [""]
-        found.setdefault(name.lower(), sources)  # The first of a name counts.
+        found.setdefault(name.lower(), sources)  # The first directive of a name counts.
     return next((found[name] for name in _DIRECTIVES if name in found), None)
 
 

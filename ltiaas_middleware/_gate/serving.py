@@ -1,5 +1,5 @@
-"""What a request is given once it is decided what it may have: the app in a launch, or the way to
-where it belongs."""
+"""Builds the result once access is decided: the app in a launch, or a redirect to where the request
+belongs."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _log = logging.getLogger("ltiaas_middleware")
 
 
 class Serving:
-    """Makes what the adapters are given.
+    """Builds the results that the adapters carry out.
 
     Args:
-        account: what launches are made with.
-        launch_path: where launches have their addresses.
-        cookie: the launch's own.
-        ltiks: where else ltiks stand in a request.
+        account: needed to create launches.
+        launch_path: the URLs of launches.
+        cookie: creates the launch's cookie.
+        ltiks: finds ltiks elsewhere in a request.
     """
 
     def __init__(
@@ -72,15 +72,15 @@ class Serving:
         serve.set_cookies = request.set_cookies
         serve.jar = request.jar
         if self._looks_in_headers:
-            # The app's error reports cannot show what it never saw.
+            # What the app never sees cannot appear in its error reports.
             serve.without = self._ltiks.carriers(request)
         if self._inserts:
-            # Old browsers send none.
+            # Old browsers do not send it.
             destination = request.get("HTTP_SEC_FETCH_DEST")
             if not destination or destination in SHOWN:
                 serve.may_have_script = True
                 if destination or request.is_navigation:
-                    # So that the app does not compress what the script's tag is inserted into.
+                    # So that the app does not compress a page that gets the script's tag.
                     serve.without = (*serve.without, _ACCEPT_ENCODING)
         return serve
 
@@ -91,7 +91,7 @@ class Serving:
         content: bytes | None,
         keep: Callable[[Change], None],
     ) -> Flow:
-        """Serve a launch whose browser keeps no cookies; see ``jar.Jar``."""
+        """Serve a launch whose browser blocks cookies; see ``jar.Jar``."""
         jar = Jar(content, entry.id, request.path, keep, self._account.settings.shared_cookies)
         if request.path == COOKIES_PATH:
             if self._one_user.enabled:
@@ -103,12 +103,12 @@ class Serving:
         return self.on_its_path(request, entry)
 
     def _refuse_others(self, request: Request, entry: CachedLaunch) -> None:
-        # A response with the cookies of a one-time link names this user.
+        # A response that sets the cookies for a one-time link identifies this user.
         if not (request.set_cookies or self._one_user.allows(request, entry)):
             raise Refused("launch_unknown")
 
     def excluded(self, request: Request) -> Response:
-        """308 to an excluded path outside of its launch, without anything that opens one."""
+        """308 to the URL of an excluded path, without anything that opens a launch."""
         names = (*self._account.settings.ltik_parameters, one_time_tokens.PARAMETER)
         query = without_parameters(request.query, names)[1]
         return self.moved(self._launch_path.excluded_location(request, query))
@@ -120,7 +120,7 @@ class Serving:
     def redirect(
         self, request: Request, entry: CachedLaunch, query: str, cookies: Sequence[str]
     ) -> Response:
-        """303 to the launch path, with its cookie and without what opened it."""
+        """303 to the launch path, with its cookie and without the ltik or one-time token."""
         self._notice_lost_prefix(request)
         headers = [
             ("Location", self._launch_path.location(request, entry.id, query)),
@@ -141,7 +141,7 @@ class Serving:
         return tuple(map(HeaderValue, cookies))
 
     def _notice_lost_prefix(self, request: Request) -> None:
-        """Warn, once, if a proxy names a prefix that the middleware does not see."""
+        """Warn once if a proxy names a prefix that the middleware does not see."""
         for header in ("X-Forwarded-Prefix", "X-Script-Name"):
             named: str = request.get(f"HTTP_{header.upper().replace('-', '_')}") or ""
             prefixes = {quoted_mount(prefix.strip()) for prefix in named.split(",")} - {""}
@@ -158,8 +158,8 @@ class Serving:
                 )
 
     def in_place(self, request: Request, entry: CachedLaunch | None) -> Serve:
-        """Serve a launch where it is, without a path of its own; None for a preflight, behind
-        which nobody is yet."""
+        """Serve a launch in place, without a launch path. ``entry`` is None for a preflight, which
+        has no user yet."""
         launch = None if entry is None else Launch(entry, self._account, request.mount)
         serve = Serve(launch, request.path, "", request.app_query)
         serve.without = self._ltiks.carriers(request)

@@ -1,5 +1,5 @@
-"""From an ltik to a verified launch.
+"""Turns an ltik into a verified launch.
 
-In this package ``clock`` gives seconds since the epoch, ``monotonic`` seconds of a monotonic clock;
-both are arguments for the sake of tests.
+In this package, ``clock`` returns seconds since the epoch, and ``monotonic`` returns seconds of a
+monotonic clock. Both are arguments so that tests can replace them.
 """

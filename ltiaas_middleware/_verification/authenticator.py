@@ -1,12 +1,12 @@
-"""From an ltik to a verified launch: what the gate and the adapters ask.
+"""Turns an ltik into a verified launch. The gate and the adapters use this module.
 
-Theory of operation. ``peek`` looks into memory and changes nothing, whoever asks. ``use`` is for a
-request that is authenticated for its launch, and never waits: it is what nearly every request
-calls. ``verify`` (threads) and ``verify_async`` (tasks) wait for a *flight* (``flights``), which
-``fetching`` gets to land.
+Theory of operation: ``peek`` looks into memory and never changes anything. ``use`` is for requests
+that are authenticated for their launch. Nearly every request calls it, and it never blocks.
+``verify`` (threads) and ``verify_async`` (tasks) wait for a *flight* (``flights``), which
+``fetching`` carries out.
 
-A launch that was verified before depends on none of these: it is served until its 24 hours are
-over.
+A launch that was verified before depends on none of these: the middleware serves it until its 24
+hours are over.
 """
 
 from __future__ import annotations
@@ -36,23 +36,22 @@ __all__ = ["Authenticator", "Outcome"]
 _log = logging.getLogger("ltiaas_middleware")
 _T = TypeVar("_T")
 
-# So long (seconds) a request of a launch that was verified before waits for a slow LTIAAS.
+# How long (seconds) a request in a launch that was verified before waits for a slow LTIAAS.
 _CACHED_TIMEOUT = 2.0
 
 
 class Authenticator:
-    """From an ltik to a verified launch.
+    """Turns an ltik into a verified launch.
 
     Args:
-        source: asked for ID tokens, in threads.
-        shared: what workers share, or None.
-        decoded: given what was fetched, so that its launch need not decode it again.
+        source: fetches ID tokens, in threads.
+        shared: the data that workers share, or None.
+        decoded: stores fetched ID tokens, so that the launch does not have to decode them again.
 
     Attributes:
-        peek: a launch from memory, or None, by its id. One look-up in a dictionary; nothing is
-            changed, fetched or counted, so that a request may ask before it is authenticated.
-        shares: whether launches are shared with other workers, so that ``recall`` and ``use_once``
-            may wait.
+        peek: returns a launch from memory by its id, or None. It is a dictionary look-up that does
+            not change, fetch or count anything, so it is safe before authentication.
+        shares: whether workers share launches, so that ``recall`` and ``use_once`` may block.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class Authenticator:
         self.stats = stats or Stats()
         self._launches = LaunchCache(settings.max_launches, monotonic)
         self.peek = self._launches.get
-        # One-time tokens that this worker has seen used, and the jars if it is alone.
+        # One-time tokens that were used in this worker, and the jars if it shares nothing.
         self._own = Shared(MemoryStore(clock), settings, ids, self.stats, clock=clock)
         self._room = WaitingRoom(settings.max_blocked_threads, monotonic)
         times = {"clock": clock, "monotonic": monotonic}
@@ -89,16 +88,18 @@ class Authenticator:
         self._upstream = self._fetching.upstream
 
     def use(self, entry: CachedLaunch, *, binds: bool = False) -> CachedLaunch | None:
-        """The launch to serve a request with that is authenticated for it, or None if LTIAAS has
-        to be asked first (``verify``). Never waits.
+        """The launch to serve to a request that is authenticated for it, or None if LTIAAS must
+        verify it first (``verify``). Never blocks.
 
         Args:
-            entry: as ``peek`` gave it.
-            binds: whether it was authenticated by the launch's cookie: the path alone opens the
-                launch no more, in this worker from now on, in others when they look next.
+            entry: the result of ``peek``.
+            binds: whether the launch's cookie authenticated the request. If so, the path alone no
+                longer opens the launch: in this worker immediately, in others at their next
+                look-up.
         """
         if binds and not entry.cookie_bound:
-            # First: whoever has only the path and waits for LTIAAS looks again afterwards.
+            # Do this first: a request that has only the path and waits for LTIAAS checks again
+            # afterward.
             entry = self._launches.replace(entry.id, cookie_bound=True) or entry
             self._own.drop_jar(entry.id)
             if self._shared is not None:
@@ -112,8 +113,8 @@ class Authenticator:
         return entry
 
     def recall(self, launch_id: str) -> CachedLaunch | None:
-        """``peek``, after the memory was brought up to what all workers know. May wait where
-        ``shares``; if the store fails, what this worker knows is the answer."""
+        """Like ``peek``, but first updates memory from the store that workers share. May block if
+        ``shares``. If the store fails, this worker's own knowledge counts."""
         if self._shared is not None:
             with contextlib.suppress(StoreUnavailable):
                 self._flights.learn(launch_id, self._shared.look(launch_id))
@@ -126,31 +127,32 @@ class Authenticator:
         return self._launches.mark_used(launch_id)
 
     def recall_with_jar(self, launch_id: str) -> tuple[CachedLaunch | None, bytes | None]:
-        """``recall``, and the app's cookies of a launch whose browser keeps none."""
+        """``recall``, and the app's cookies if the launch's browser blocks cookies."""
         entry = self.recall(launch_id)
         return entry, self._of_jars(lambda jars: jars.jar(launch_id))
 
     def change_jar(self, entry: CachedLaunch, change: Callable[[bytes | None], bytes]) -> None:
-        """Change what ``recall_with_jar`` gives, unless the launch is cookie-bound by now. May
-        wait."""
+        """Change the jar that ``recall_with_jar`` returns, unless the launch has become
+        cookie-bound. May block."""
         if not (self.peek(entry.id) or entry).cookie_bound:
             self._of_jars(lambda jars: jars.change_jar(entry, change))
 
     def _of_jars(self, call: Callable[[Shared], _T]) -> _T | None:
-        """Where all workers have them; if the store fails, each has its own."""
+        """Use the jars that all workers share, or this worker's own if the store fails."""
         for jars in filter(None, (self._shared, self._own)):
             with contextlib.suppress(StoreUnavailable):
                 return call(jars)
         return None
 
     def use_once(self, token: str, made_at: float) -> bool:
-        """Whether this is the first use of a one-time token. May wait where ``shares``; if the
-        store fails, the first in this worker, of a token that was made since it began. If the store
-        can be read but not written, no token is used: it might have been.
+        """Whether this is the first use of a one-time token. May block if ``shares``. If the store
+        fails, whether it is the first use in this worker of a token that was created after the
+        worker started. If the store is read-only, the answer is always False, because the token may
+        have been used already.
 
         Args:
             token: the token.
-            made_at: when it was made (seconds since the epoch).
+            made_at: when it was created (seconds since the epoch).
         """
         try:
             if not self._own.mark_used(token):
@@ -163,8 +165,8 @@ class Authenticator:
         return made_at >= self._began
 
     def end(self, launch_id: str) -> None:
-        """End a launch: this worker serves it no more, and no other one beyond its next look into
-        the store. May wait where ``shares``."""
+        """End a launch. This worker stops serving it immediately, and others after their next look
+        into the store. May block if ``shares``."""
         self._flights.end(launch_id)
         self._own.drop_jar(launch_id)
         if self._shared is not None:
@@ -172,19 +174,19 @@ class Authenticator:
                 self._shared.end(launch_id)
 
     async def run_async(self, call: Callable[[], _T]) -> _T:
-        """Run a call that may wait, in a thread of the middleware's own and in the context of the
-        request. Under asyncio or trio."""
+        """Run a blocking call in one of the middleware's threads, in the request's context. For
+        asyncio and trio."""
         return await run_in(self._fetching.threads, call)
 
     def verify(self, ltik: str, launch_id: str | None = None, **more: Any) -> Outcome:
-        """Verify an ltik, waiting for LTIAAS if it has to be asked. For threads, of which at most
-        ``Settings.max_blocked_threads`` wait for longer than half a second.
+        """Verify an ltik, and wait for LTIAAS if necessary. For threads. At most
+        ``Settings.max_blocked_threads`` of them wait for longer than half a second.
 
         Args:
-            ltik: a token of the right shape.
-            launch_id: the id to keep it under; ``LaunchIds.of(ltik)`` by default.
-            more: see ``Verification``. A page is answered within ``Settings.waiting_page_after``
-                seconds, with ``Waiting`` in place of what is temporary.
+            ltik: a well-formed token.
+            launch_id: the launch's id; ``LaunchIds.of(ltik)`` by default.
+            more: see ``Verification``. A page gets a result within ``Settings.waiting_page_after``
+                seconds, and ``Waiting`` instead of a temporary error.
         """
         verification = Verification(ltik, launch_id or self._ids.of(ltik), **more)
         found = self._join(verification)
@@ -198,8 +200,8 @@ class Authenticator:
         return self._outcome(verification, found)
 
     async def verify_async(self, ltik: str, launch_id: str | None = None, **more: Any) -> Outcome:
-        """``verify`` for tasks of asyncio or trio, any number of which may wait: the event loop
-        goes on, and a cancelled waiter cancels nobody."""
+        """``verify`` for asyncio or trio tasks. Any number of them may wait without blocking the
+        event loop, and canceling one does not affect the others."""
         verification = Verification(ltik, launch_id or self._ids.of(ltik), **more)
         found = self._join(verification)
         if isinstance(found, Flight):
@@ -207,10 +209,10 @@ class Authenticator:
         return self._outcome(verification, found)
 
     def close(self, *, wait: bool = True) -> None:
-        """Stop the threads. What is known is served on; nothing new is verified.
+        """Stop the threads. Known launches keep working, but nothing new can be verified.
 
         Args:
-            wait: for calls under way, for two seconds at most.
+            wait: whether to wait for running calls, for two seconds at most.
         """
         self._fetching.close(wait=wait)
         self._flights.close()
@@ -220,7 +222,7 @@ class Authenticator:
 
     def _look_again(self, entry: CachedLaunch) -> CachedLaunch | None:
         now = self._monotonic()
-        # It may have been refreshed, rejected or pushed out since the caller looked.
+        # The launch may have been refreshed, rejected or evicted since the caller looked.
         current = self._launches.mark_used(entry.id)
         if current is None or now >= current.trusted:
             return None
@@ -229,7 +231,7 @@ class Authenticator:
         return current
 
     def _join(self, verification: Verification) -> Outcome | Flight:
-        """What is known of an ltik, or the flight to wait for."""
+        """The known outcome for an ltik, or the flight to wait for."""
         cached = self.peek(verification.launch_id)
         used = None if cached is None else self.use(cached, binds=verification.binds)
         if used is not None:
@@ -250,7 +252,7 @@ class Authenticator:
         if isinstance(found, Flight):
             found = found.result() if found.done() else self._flights.gave_up(found)
         if verification.binds and isinstance(found, CachedLaunch):
-            # It may have landed bound, without ``use``.
+            # The flight may have landed cookie-bound, without ``use``.
             self._own.drop_jar(verification.launch_id)
         if not verification.page:
             return found

@@ -1,12 +1,13 @@
-"""Connections to LTIAAS that are kept, but not for too long.
+"""Keeps connections to LTIAAS open, but not for too long.
 
-One that was idle for longer than a minute may have been forgotten by a firewall, and one of any age
-may lead to where LTIAAS no longer is. So each ends after 50 s without use or 5 minutes of age, and
-all of them end when one fails: a repeat connects anew. A connection whose other end has vanished is
-given up by the kernel after a few seconds, not after as long as LTIAAS may take to answer.
+A firewall may have dropped a connection that was idle for more than a minute, and an old connection
+may lead to a server that LTIAAS no longer uses. So each connection closes after 50 s without use or
+at an age of 5 minutes, and all connections close when one fails, so that a retry opens a new one.
+If the other end has vanished, the kernel gives up a connection after a few seconds, instead of
+waiting as long as LTIAAS may take to respond.
 
-urllib3's pool is used as it is, without ``requests.Session``: that takes as much again for each
-call as the pool itself, and loads the certificate authorities for each connection.
+This module uses urllib3's pool directly, without ``requests.Session``, which doubles the cost of
+each call and loads the certificate authorities for each connection.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ __all__ = ["Connections"]
 # Seconds.
 _IDLE = 50.0
 _AGE = 300.0
-# Milliseconds without an acknowledgement from the other end's kernel (RFC 5482).
+# Milliseconds without an acknowledgment from the other end's kernel (RFC 5482).
 _VANISHED = 3000
 
 
 class _Ages:
-    """Mixed into urllib3's connections, which ask ``is_connected`` before they are used again."""
+    """A mixin for urllib3's connections. The pool checks ``is_connected`` before it reuses one."""
 
     monotonic: Callable[[], float]
     _connected_at = _used_at = 0.0
@@ -68,15 +69,15 @@ class _Ages:
 
 
 class Connections:
-    """Sends what ``exchange`` asks for to one origin. Safe to use from many threads.
+    """Sends the requests of ``exchange`` to one origin. Thread-safe.
 
-    Proxies and certificate authorities are those of the environment, as for requests. The proxies
-    are looked up by the first call and after one that failed, the authorities are loaded once.
+    Proxies and certificate authorities come from the environment, as in requests. It looks up the
+    proxies at the first call and after a failed one, and loads the authorities once.
 
     Args:
-        origin: where they lead.
-        size: how many are kept.
-        policy: timeouts, the longest answer and the certificate authorities.
+        origin: the origin to connect to.
+        size: how many connections to keep.
+        policy: timeouts, the maximum size of a response, and the certificate authorities.
     """
 
     def __init__(
@@ -95,8 +96,8 @@ class Connections:
         self._pool: HTTPConnectionPool | None = None
 
     def close(self, only: HTTPConnectionPool | None = None) -> None:
-        """Close those that are idle, unless there are others than ``only`` by now. A call that
-        follows opens new ones."""
+        """Close idle connections, unless the pool is no longer ``only``. A later call opens new
+        ones."""
         with self._lock:
             if only is not None and only is not self._pool:
                 return
@@ -105,7 +106,7 @@ class Connections:
             pool.close()
 
     def send(self, step: Send, authorization: str) -> Answer | Failure:
-        """Send it once. Whatever goes wrong is a ``Failure``."""
+        """Send a request once. Any error becomes a ``Failure``."""
         policy = self._policy
         timeout = Timeout(
             connect=min(policy.connect_timeout, step.left), read=min(policy.read_timeout, step.left)
@@ -117,7 +118,7 @@ class Connections:
                 step.method,
                 step.url[len(self._origin) :],
                 headers={**HEADERS, "Authorization": authorization},
-                # A redirect would carry the call, and with it the header, somewhere else.
+                # A redirect would send the call, and the Authorization header, somewhere else.
                 retries=False,
                 redirect=False,
                 assert_same_host=False,
@@ -126,7 +127,7 @@ class Connections:
                 decode_content=False,
             )
         except (HTTPError, ValueError, OSError) as error:
-            # Neither the message nor the chain: both hold the request, and that the header.
+            # Use neither the message nor the chain: both contain the request, and so the header.
             outcome: Answer | Failure = _failure(error)
         except BaseException:
             self.close(pool)
@@ -134,7 +135,7 @@ class Connections:
         else:
             outcome = read_answer(response, policy.max_response_size, step, self._monotonic)
             if isinstance(outcome, Answer):
-                # Not closed: the connection goes back to the pool.
+                # Do not close it: the connection goes back to the pool.
                 response.release_conn()
                 if outcome.status < 500:
                     return outcome
@@ -160,7 +161,7 @@ class Connections:
                 self._context = _trusting(self._policy.ca_bundle)
             options["ssl_context"] = self._context
             proxy = select_proxy(self._origin, get_environ_proxies(self._origin))
-        # Plain http is for this machine only (``Settings.url``): no proxy gets to see it.
+        # Plain http is only for this machine (``Settings.url``), so it must not go through a proxy.
         if proxy is None:
             manager: Any = PoolManager(maxsize=self._size, **options)
         else:
@@ -168,7 +169,7 @@ class Connections:
                 proxy = f"http://{proxy}"
             if urlsplit(proxy).scheme == "https":
                 options["proxy_ssl_context"] = self._context
-            # It knows of SOCKS and of passwords.
+            # requests' adapter supports SOCKS and passwords.
             manager = HTTPAdapter(pool_maxsize=self._size).proxy_manager_for(proxy, **options)
         pool: HTTPConnectionPool = manager.connection_from_url(self._origin)
         clock = {"monotonic": staticmethod(self._monotonic)}
@@ -177,7 +178,8 @@ class Connections:
 
 
 def _trusting(ca_bundle: str | None) -> ssl.SSLContext:
-    """A context for all connections: to load the authorities takes some 10 ms of the processor."""
+    """One context for all connections, because loading the authorities takes about 10 ms of
+    processor time."""
     named = map(os.environ.get, ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
     found = ca_bundle or next(filter(None, named), DEFAULT_CA_BUNDLE_PATH)
     context = create_urllib3_context()

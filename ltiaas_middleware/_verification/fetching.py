@@ -1,10 +1,11 @@
-"""The way of a flight: what other workers know, the launch's lease, a turn, LTIAAS, and back.
+"""Carries out flights: asks other workers, takes the launch's lease, waits for a turn, and calls
+LTIAAS.
 
 A flight looks into the shared store, if there is one, and takes the launch's *lease*. The worker
-that has it asks LTIAAS and puts the result into the store before it answers anyone, so that the
-next request finds it in any worker; the others look again every tenth of a second. A lease is
-renewed while the flight is under way, so that it outlasts any call and, by its length, a killed
-worker. If the store fails, a flight goes on alone.
+with the lease asks LTIAAS, and stores the result before it responds to anyone, so that the next
+request finds it in any worker. The other workers look again every tenth of a second. A worker
+renews its lease during the flight, so that the lease outlasts any call. If a worker is killed, its
+lease expires. If the store fails, a flight continues without it.
 """
 
 from __future__ import annotations
@@ -43,12 +44,13 @@ __all__ = ["Fetching"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
-# Threads beside those that call LTIAAS: to wait for a shared store, for a millisecond or the
-# store's timeout.
+# Threads in addition to those that call LTIAAS. They wait for a shared store, for a millisecond or
+# up to the store's timeout.
 _STORE_THREADS = 16
-# Seconds between two looks at what a worker that holds the lease has found.
+# Seconds between checks for the result of the worker that has the lease.
 _TICK = 0.1
-# What a worker that waited is told of the holder's failure; anything else is an UpstreamError.
+# The errors that a waiting worker gets if the worker with the lease fails; anything else becomes an
+# UpstreamError.
 _FAILURES: dict[str, type[ApiError]] = {
     kind.__name__: kind
     for kind in (
@@ -63,13 +65,13 @@ _FAILURES: dict[str, type[ApiError]] = {
 
 
 class Fetching:
-    """Gets flights to land.
+    """Carries out flights until they land.
 
     Args:
-        source: asked for ID tokens, in threads.
-        flights: the flights of this process.
-        shared: what workers share, or None.
-        decoded: given what was fetched.
+        source: fetches ID tokens, in threads.
+        flights: the flights in this process.
+        shared: the data that workers share, or None.
+        decoded: stores fetched ID tokens.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class Fetching:
         self._clock = clock
         self._monotonic = monotonic
         self._rare_log = RareLog(5, monotonic)
-        # They start with the first call: a server may fork before.
+        # Threads start with the first call, because a server may fork before that.
         self.threads = Threads(settings.max_concurrent_calls + _STORE_THREADS, "ltiaas")
         self.upstream = Upstream(
             settings,
@@ -109,17 +111,18 @@ class Fetching:
         self._ticker = Ticker(_TICK, self._tick, "ltiaas-leases")
 
     def start(self, flight: Flight) -> None:
-        """Get a flight under way. Does not block."""
+        """Start a flight. Does not block."""
         if self._shared is not None:
-            # Without a thread to wait for the store in, it goes on alone.
+            # If there is no thread to wait for the store, continue without the store.
             with contextlib.suppress(RuntimeError):
                 self.threads.submit(self._guarded, flight, self._look)
                 return
         self.upstream.submit(flight)
 
     def in_background(self, call: Callable[..., object], *values: Any) -> None:
-        """Make a call of the store's whose failure changes nothing here: it has been counted."""
-        # Closed: there is nobody left to tell it for.
+        """Call the store in the background. Failures do not matter here; the store has counted
+        them."""
+        # The threads are closed, so nobody needs the result any more.
         with contextlib.suppress(RuntimeError):
             self.threads.submit(self._ignoring, call, *values)
 
@@ -135,14 +138,14 @@ class Fetching:
     # -- among workers ----------------------------------------------------------------------------
 
     def _look(self, flight: Flight) -> None:
-        """Land with what other workers know, or ask LTIAAS, or look again later."""
+        """Land with what other workers know, ask LTIAAS, or look again later."""
         shared = self._shared
         assert shared is not None
         try:
             seen = shared.look(flight.launch_id)
             if self._landed(flight, seen):
                 return
-            # It was verified before.
+            # The launch was verified before.
             flight.authenticated |= seen.entry is not None
             age = self._monotonic() - flight.since
             if seen.failure is not None and self._clock() - seen.failed_at <= age:
@@ -155,7 +158,7 @@ class Fetching:
             with self._lock:
                 self._leases[flight] = lease
             self._ticker.wake()
-            # Whoever had it has put the launch into the store before it was given back.
+            # The previous owner stored the launch before it gave the lease back.
             if self._landed(flight, shared.look(flight.launch_id)):
                 self._release(flight)
                 return
@@ -182,7 +185,7 @@ class Fetching:
                 self.start(flight)
         for flight, lease in leases:
             if flight.done():
-                # Lost: no worker may be kept from asking for ever.
+                # The flight was lost. Do not keep other workers from asking forever.
                 self._release(flight)
             elif self._shared is not None and (
                 lease.until - self._monotonic() < self._shared.lease * 2 / 3
@@ -205,13 +208,13 @@ class Fetching:
             self._ignoring(self._shared.release, lease, failure)
 
     def _landed(self, flight: Flight, seen: Seen) -> bool:
-        """Whether a flight could land with what other workers know."""
+        """Land the flight with what other workers know, if possible. Returns whether it landed."""
         self._flights.learn(flight.launch_id, seen)
         if self._flights.is_rejected(flight.launch_id):
             self._stats.count("rejected")
             self._flights.land(flight, rejected())
             return True
-        # A refresh wants what is younger than that which it is to replace.
+        # A refresh needs an entry that is newer than the one it replaces.
         entry, now = seen.entry, self._monotonic()
         if entry is None or now >= (entry.trusted if flight.previous is None else entry.refresh):
             return False
@@ -222,12 +225,13 @@ class Fetching:
     def _land_failed(self, flight: Flight, name: str) -> None:
         self._stats.count("coalesced")
         kind = _FAILURES.get(name, UpstreamError)
-        self._flights.land(flight, kind("another worker's call failed a moment ago", path=PATH))
+        self._flights.land(flight, kind("another worker's call has just failed", path=PATH))
 
     # -- LTIAAS -----------------------------------------------------------------------------------
 
     def _fetch(self, flight: Flight) -> None:
-        """Ask LTIAAS, tell the other workers, and land. It is our turn."""
+        """Ask LTIAAS, store the result for the other workers, and land. It is this flight's
+        turn."""
         if flight.done():
             return
         asked_at = self._clock()
@@ -235,7 +239,7 @@ class Fetching:
         outcome = found if isinstance(found, ApiError) else self._entry(flight, asked_at, found)
         if isinstance(outcome, ApiError):
             self._note(flight, outcome, type(outcome).__name__)
-        # Told before it lands, so that the next request finds it in whichever worker.
+        # Store it before the flight lands, so that the next request finds it in any worker.
         failure = None
         if self._shared is not None:
             if isinstance(outcome, CachedLaunch):
@@ -273,7 +277,7 @@ class Fetching:
             claims=found.claims,
             ends_at=ends_at,
             verified_at=asked_at,
-            # From the moment in which it is known, whoever is there to be answered.
+            # Bound as soon as the launch is known, even if the client has disconnected.
             cookie_bound=flight.binds,
         )
         if entry is None:
@@ -282,7 +286,7 @@ class Fetching:
         return entry
 
     def _refused(self, flight: Flight, error: ApiError, kind: str) -> None:
-        """Not asked for, because of the limits: another worker may fare better."""
+        """The limits prevented the call. Another worker may succeed."""
         self._release(flight)
         self._fail(flight, error, kind)
 

@@ -1,12 +1,12 @@
-"""Single-flight: however many ask for a launch at once, it is verified once.
+"""Single-flight: verifies a launch once, however many requests ask for it at the same time.
 
-A *flight* is a future that everyone who asks for the same launch waits on together. Nobody who
-gives up, disconnects or is cancelled takes it from the others. It *lands* with an outcome: a value,
-not an exception, because one exception object raised in two hundred threads would collect two
+A *flight* is a future that all requests for the same launch wait for. If one of them gives up,
+disconnects or is canceled, the others are not affected. A flight *lands* with an outcome: a value,
+not an exception, because an exception object that two hundred threads raise would collect two
 hundred tracebacks.
 
-While LTIAAS fails, a launch that was verified before is served on (stale-if-error, RFC 5861
-section 4) until its 24 hours are over.
+While LTIAAS fails, the middleware keeps serving a launch that was verified before (stale-if-error,
+RFC 5861 section 4) until its 24 hours are over.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ _log = logging.getLogger("ltiaas_middleware")
 
 Outcome: TypeAlias = CachedLaunch | ApiError
 
-# After a failed refresh a launch is served on for this long (seconds) before LTIAAS is asked again:
-# at most, and a random part of it, so that what failed together is not asked for together.
+# After a failed refresh, the maximum time (seconds) to serve a launch before asking LTIAAS again. A
+# random part of it spreads the retries of launches that failed at the same time.
 _GRACE = 15.0
-# A refusal that is no expired ltik lasts until somebody changes the account or the LMS.
-# It is told again, without a call, for so long (seconds), to so many launches.
+# Any refusal other than a rejected ltik lasts until somebody changes the account or the LMS. How
+# long (seconds), and for how many launches, to repeat it without a call.
 _PERMANENT_KEPT = 30.0
 _PERMANENT_MOST = 1_000
-# After so many deadlines a flight is given up for lost (a look-up in the DNS has no timeout), and
-# another one may start.
+# After this many timeouts, a flight counts as lost (a DNS look-up has no timeout), and another one
+# may start.
 _LOST_AFTER = 3
 
 
 class Flight(Future[Outcome]):
-    """One verification under way, and everyone who waits for it.
+    """A verification in progress, and everyone who waits for it.
 
     Attributes:
-        launch_id: of the launch.
+        launch_id: the launch's id.
         ltik: the token itself, a secret.
-        previous: the launch as it was verified before, served on should the flight fail; or None.
-        since: when it began (monotonic).
-        client: whom the limits count it for.
-        binds: whether anyone who waits has the launch's cookie.
-        authenticated: whether anyone who waits is.
-        context: of the request that began it.
+        previous: the launch as verified before, which is served if the flight fails, or None.
+        since: when the flight began (monotonic).
+        client: the client for the limits.
+        binds: whether any waiting request has the launch's cookie.
+        authenticated: whether any waiting request is authenticated.
+        context: the context of the request that began the flight.
     """
 
     def __init__(self, of: Verification, previous: CachedLaunch | None, since: float) -> None:
@@ -68,24 +68,24 @@ class Flight(Future[Outcome]):
         self.previous = previous
         self.since = since
         self.authenticated = authenticated or previous is not None
-        # The limits know who is authenticated by the launch: one of many.
+        # For authenticated requests, the limits treat each launch as a client.
         self.client = self.launch_id if self.authenticated else client_of(address)
-        # Since when it waits for its turn, and whether the limits count it as a stranger's.
+        # When it began to wait for its turn, and whether the limits count it as a stranger's.
         self.queued_at = since
         self.counted = False
-        # Whether other workers were told that its cookie has come back.
+        # Whether other workers know that its cookie has come back.
         self.stored_bound = True
         self.context = copy_context()
-        # A future that is running cannot be cancelled by one of its waiters.
+        # A waiter cannot cancel a running future.
         self.set_running_or_notify_cancel()
 
 
 class Flights:
-    """The flights of one process, and what they leave in its memory.
+    """The flights in one process, and their results in memory.
 
     Args:
-        launches: the memory.
-        start: gets a new flight under way; must not block.
+        launches: the cache.
+        start: starts a new flight; must not block.
     """
 
     def __init__(
@@ -107,11 +107,11 @@ class Flights:
         self._clock = clock
         self._monotonic = monotonic
         self._lost_after = _LOST_AFTER * settings.timeout
-        # Bounded apart, so that refusals push no launch out.
+        # A separate, bounded cache, so that refusals never evict a launch.
         self._permanent: TTLCache[str, ApiError] = TTLCache(
             _PERMANENT_MOST, _PERMANENT_KEPT, timer=lambda: self._monotonic()
         )
-        # What is in memory and what is under way change together.
+        # Protects the cache and the flights in progress, which change together.
         self._lock = threading.Lock()
         self._under_way: dict[str, Flight] = {}
 
@@ -121,12 +121,12 @@ class Flights:
             return list(self._under_way.values())
 
     def join(self, verification: Verification, *, background: bool = False) -> Outcome | Flight:
-        """The flight to wait for: the one under way, or a new one; or an outcome, where none is
+        """The flight to wait for: the one in progress or a new one. Or an outcome, if no flight is
         needed.
 
         Args:
-            verification: what is to be verified.
-            background: whether nobody waits: the launch is to be refreshed ahead of its time.
+            verification: the request.
+            background: whether this is an early refresh for which nobody waits.
         """
         launch_id = verification.launch_id
         with self._lock:
@@ -162,15 +162,15 @@ class Flights:
         return flight
 
     def land(self, flight: Flight, outcome: Outcome) -> None:
-        """Keep what came of a flight, then tell everyone who waits for it. Does nothing if it has
-        landed before."""
+        """Store the outcome of a flight, then pass it to everyone who waits. Does nothing if the
+        flight has already landed."""
         with self._lock:
             if self._under_way.get(flight.launch_id) is not flight:
                 return
             if isinstance(outcome, CachedLaunch):
                 # The cookie may have come back since the outcome was made.
                 self._launches.put(outcome, cookie_bound=flight.binds)
-                # What was rejected in the meantime is not kept.
+                # If LTIAAS rejected the launch in the meantime, it is not in the cache.
                 outcome = self._launches.get(flight.launch_id) or rejected()
             elif isinstance(outcome, LaunchExpired):
                 self._launches.reject(flight.launch_id, self._clock())
@@ -183,13 +183,13 @@ class Flights:
         flight.set_result(outcome)
 
     def gave_up(self, flight: Flight) -> Outcome:
-        """What to tell someone who has waited long enough."""
+        """The outcome for a request that has waited long enough."""
         with self._lock:
             entry = self._serve_on(flight.launch_id)
-        return entry or UpstreamError("no answer yet", path=PATH, retry_after=2)
+        return entry or UpstreamError("no response yet", path=PATH, retry_after=2)
 
     def learn(self, launch_id: str, seen: Seen) -> None:
-        """Bring the memory up to what other workers know."""
+        """Update memory with what other workers know."""
         with self._lock:
             local = self._launches.get(launch_id)
             if seen.over is not None:
@@ -199,7 +199,7 @@ class Flights:
             elif seen.entry is not None and (
                 local is None or local.verified_at < seen.entry.verified_at
             ):
-                # However old: it is what is served should LTIAAS fail.
+                # Keep the entry however old it is, because it can be served if LTIAAS fails.
                 self._launches.put(seen.entry)
                 if local is None and launch_id not in self._under_way:
                     self._stats.count("shared_hits")
@@ -207,12 +207,12 @@ class Flights:
                 self._launches.replace(launch_id, cookie_bound=True)
 
     def end(self, launch_id: str) -> None:
-        """End a launch for good."""
+        """End a launch permanently."""
         with self._lock:
             self._launches.reject(launch_id, ENDED)
 
     def close(self) -> None:
-        """Land what is still under way."""
+        """Land all flights in progress."""
         for flight in self.under_way():
             self.land(flight, UpstreamError("this worker is shutting down", path=PATH))
 
@@ -223,7 +223,7 @@ class Flights:
             return None
         grace = min(_GRACE, self._settings.ttl) * random.uniform(0.6, 1)  # noqa: S311 - no secret
         again = now + grace
-        # A refresh that failed ahead of its time takes no trust away.
+        # A failed early refresh does not shorten the time in which the entry is trusted.
         trusted = max(entry.trusted, again)
         served = self._launches.replace(launch_id, refresh=again, trusted=trusted)
         if served is not None and now >= entry.trusted:
@@ -232,10 +232,12 @@ class Flights:
 
 
 def rejected() -> LaunchExpired:
-    """What is told of an ltik that LTIAAS rejected a moment ago."""
-    return LaunchExpired("LTIAAS rejected it a moment ago, or it was ended", status=401, path=PATH)
+    """The outcome for an ltik that LTIAAS rejected recently."""
+    return LaunchExpired(
+        "LTIAAS recently rejected the launch, or the app ended it", status=401, path=PATH
+    )
 
 
 def over() -> LaunchExpired:
-    """What is told of a launch that has lasted for 24 hours."""
+    """The error for a launch whose 24 hours are over."""
     return LaunchExpired("the launch's 24 hours are over", path=PATH)

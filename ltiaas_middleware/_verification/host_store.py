@@ -1,10 +1,10 @@
-"""What the workers of one machine share: small files in a private folder, on a tmpfs if there is
-one.
+"""Shares data between the workers on one machine: small files in a private folder, on a tmpfs if
+there is one.
 
-Two workers of one machine then serve a browser that keeps no cookies without any configuration. A
-file's modification time is when it expires. Whoever changes something holds a lock of the kernel's,
-which a killed worker gives back; whoever reads holds none, because a file appears whole, by a
-rename or a link.
+With this, several workers on one machine can serve a browser that blocks cookies without any
+configuration. A file's modification time is the time at which it expires. Writers hold a kernel
+lock, which is released if a worker is killed. Readers need no lock, because files appear
+atomically, through a rename or a link.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from .stores import MARKS, SMALL, StoreUnavailable, is_small
 
 __all__ = ["HostStore", "private_folder"]
 
-# Bytes of all files together, as the file system counts them. A launch has 4,096.
+# The maximum size of all files in bytes, as the file system counts them. A launch takes 4,096.
 _MOST = 48_000_000
-# Seconds between two looks for what has expired.
+# Seconds between searches for expired files.
 _SWEEP_EVERY = 30.0
-# Seconds to wait for another worker that changes something.
+# Seconds to wait for another worker's lock.
 _LOCK_TIMEOUT = 1.0
-# What has no expiry of its own is kept for so long (seconds).
+# How long to keep values without an expiry (seconds).
 _FOR_GOOD = 10 * 365 * 86_400.0
 
 
 def private_folder(name: str, bases: tuple[str, ...] | None = None) -> Path | None:
-    """A folder that nobody but this user can look into, made if need be; None if none can be had.
+    """A folder that only this user can read, created if necessary. None if that is impossible.
 
     Args:
-        name: of what is kept in it.
-        bases: folders to make it in, the best first; ``TMPDIR`` if it is set, ``/dev/shm`` and the
-            one for temporary files by default.
+        name: identifies the data in the folder.
+        bases: the parent folders to try, best first. By default ``TMPDIR`` if it is set,
+            ``/dev/shm``, and the system's temporary folder.
     """
     user = os.getuid()
     usual = (os.environ.get("TMPDIR"), "/dev/shm", tempfile.gettempdir())  # noqa: S108 - see below
@@ -55,7 +55,7 @@ def private_folder(name: str, bases: tuple[str, ...] | None = None) -> Path | No
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder, unless it is there. Raises ``OSError`` if it is not this user's alone."""
+    """Create a folder unless it exists. Raises ``OSError`` if other users have access to it."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     found = folder.lstat()
@@ -68,8 +68,8 @@ class HostStore:
     """A ``stores.Store`` in files.
 
     Args:
-        folder: as ``private_folder`` gives it.
-        stats: ``store_errors`` are counted there.
+        folder: the result of ``private_folder``.
+        stats: counts ``store_errors``.
         longest: bytes of the longest value.
     """
 
@@ -103,11 +103,11 @@ class HostStore:
         with self._writing(name) as path:
             if self._get(name) is not None:
                 return False
-            # Expired, and replaced by nobody: that would take the lock.
+            # The file has expired, and nobody can replace it, because that requires the lock.
             path.unlink(missing_ok=True)
             with self._file(value, _FOR_GOOD if seconds is None else seconds) as new:
                 try:
-                    # As O_EXCL, but with its content and its expiry from the first moment.
+                    # Like O_EXCL, but the file has its content and expiry from the beginning.
                     os.link(new, path)
                 except FileExistsError:
                     return False
@@ -118,7 +118,7 @@ class HostStore:
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
     def _get(self, name: str) -> bytes | None:
         longest = SMALL if is_small(name) else self._longest
@@ -147,7 +147,7 @@ class HostStore:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        # One that was taken away, as systemd does with old ones in /tmp, is made anew.
+        # Create the folder again if it was deleted; systemd deletes old folders in /tmp.
         _make_private(self._folder)
         descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -162,13 +162,13 @@ class HostStore:
                     time.sleep(0.001)
             yield
         finally:
-            # Closing is not enough: a child that was forked meanwhile has the descriptor, too.
+            # Closing is not enough: a child that was forked meanwhile also has the descriptor.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
     @contextlib.contextmanager
     def _file(self, value: bytes, seconds: float) -> Iterator[str]:
-        """A file that nobody sees yet."""
+        """A temporary file that no other worker sees yet."""
         descriptor, path = tempfile.mkstemp(prefix="new-", dir=self._folder)
         try:
             with open(descriptor, "wb") as file:
@@ -182,13 +182,13 @@ class HostStore:
                 os.unlink(path)
 
     def _sweep(self) -> None:
-        """Remove what has expired and, if that is not enough, the launches that end soonest."""
+        """Remove expired files and, if that is not enough, the launches that end soonest."""
         now, kept = self._clock(), []
         for entry in os.scandir(self._folder):
             found = entry.stat(follow_symlinks=False)
             if entry.name == "lock":
                 continue
-            # One that a killed worker was making is made by nobody: we have the lock.
+            # We have the lock, so a killed worker left this unfinished file.
             if found.st_mtime <= now or entry.name.startswith("new-"):
                 os.unlink(entry.path)
             else:

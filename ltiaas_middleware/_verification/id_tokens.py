@@ -1,7 +1,7 @@
-"""ID tokens over HTTP, by one pooled session, bounded in time and in size.
+"""Fetches ID tokens over HTTP, over pooled connections, with limits on time and size.
 
-What comes back is either an ID token or an ``ApiError``: a proxy's HTML, a redirect, a body that
-never ends and a connection that is reset are all the same to a caller.
+The result is either an ID token or an ``ApiError``: for the caller, a proxy's HTML, a redirect, an
+endless body and a reset connection are all the same.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ __all__ = ["Api", "IdTokenSource", "Recording"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
-# Seconds to connect; bytes of an ID token.
+# The connect timeout in seconds, and the maximum size of an ID token in bytes.
 _CONNECT = 3.05
 _LONGEST = 1_048_576
 
 
 class IdTokenSource(Protocol):
-    """Where ID tokens come from: LTIAAS, by ``Api``, or what stands before it."""
+    """Where ID tokens come from: LTIAAS, through ``Api``, or a substitute."""
 
     def id_token(self, ltik: str) -> Decoded:
         """The ID token of an ltik. Called in threads; raises ``ApiError``."""
 
 
 class Recording:
-    """A source that hands each ID token which comes through to a store of service keys: a launch
-    that is found in a cache stores nothing.
+    """A source that passes each ID token to a store of service keys: once for each fetch, and not
+    for requests that find their launch in a cache.
 
     Args:
         source: asked for ID tokens.
-        recorder: ``Settings.service_keys``. Its ``record`` must neither raise nor wait.
+        recorder: ``Settings.service_keys``. Its ``record`` must neither raise nor block.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Recording:
 
 
 class Api:
-    """The calls that the middleware itself makes. Safe to use from many threads.
+    """The calls that the middleware itself makes. Thread-safe.
 
     Args:
-        settings: account, timeouts and limits.
+        settings: the account, timeouts and limits.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class Api:
         self._settings = settings
         self._policy = RetryPolicy(
             connect_timeout=_CONNECT,
-            # An LTIAAS that needs long gets it: it asks the LMS, and an LMS can be slow.
+            # LTIAAS may take the whole time: it calls the LMS, and an LMS can be slow.
             read_timeout=settings.timeout,
             timeout=settings.timeout,
             attempts=2,
-            # A browser is waiting: a launch that is told to come back later is told so at once.
+            # A browser is waiting: if LTIAAS asks to come back later, tell the browser immediately.
             repeat_on=frozenset(range(500, 600)),
             max_retry_after=0,
             max_response_size=_LONGEST,
@@ -96,7 +96,7 @@ class Api:
         self._sleep = sleep
 
     def close(self) -> None:
-        """Close the connections. A call that follows opens new ones."""
+        """Close the connections. A later call opens new ones."""
         self._connections.close()
 
     def id_token(self, ltik: str) -> Decoded:
@@ -105,8 +105,8 @@ class Api:
         Raises:
             LaunchExpired: LTIAAS rejects the ltik.
             ApiKeyRejected: LTIAAS rejects the API key.
-            AnonymousLaunch: it names no user, and ``Settings.allow_anonymous`` is off.
-            ApiError: anything else; ``UpstreamError`` if LTIAAS failed.
+            AnonymousLaunch: the ID token has no user, and ``Settings.allow_anonymous`` is off.
+            ApiError: any other error; ``UpstreamError`` if LTIAAS failed.
         """
         settings = self._settings
         credential = LtikCredential(settings.url, settings.api_key, ltik)
@@ -126,17 +126,18 @@ class Api:
             raise _judged(error) from None
         if token.user.id is None and not settings.allow_anonymous:
             raise AnonymousLaunch("the ID token has no user.id", path="/api/idtoken")
-        # What a request does to ``raw`` reaches no other.
+        # A request's changes to ``raw`` do not affect other requests.
         return Decoded(content, token.with_raw(content))
 
 
 def _judged(error: ApiError) -> ApiError:
-    """An error as it is for a launch."""
+    """The error to raise for a launch."""
     if isinstance(error, UpstreamError) and "a response longer than" in error.description:
-        # It is as long the next time.
+        # It will be just as long the next time.
         error.temporary = False
     elif type(error) is ApiError and not (error.code and error.details):
-        # That is not how LTIAAS says it (wire.md, "Errors"): something in front of it refused.
+        # LTIAAS's errors look different (wire.md, "Errors"), so something in front of LTIAAS
+        # refused.
         return UpstreamError(
             error.description, status=error.status, method=error.method, path=error.path
         )

@@ -1,4 +1,5 @@
-"""Verified launches, those that one process remembers, and how long an ltik says that they last."""
+"""Verified launches, the cache of one process, and how long a launch lasts according to its
+ltik."""
 
 from __future__ import annotations
 
@@ -29,38 +30,38 @@ __all__ = [
 
 #: An ltik stops working 24 hours after the launch (wire.md, "The launch redirect").
 DAY = 86_400.0
-#: A rejected ltik is not asked for again for this long (seconds): the negative cache.
+#: How long the middleware does not ask again about a rejected ltik (seconds): the negative cache.
 REJECTED_FOR = 60.0
-#: In the place of the time at which a launch was rejected: it was ended, for good.
+#: Used instead of the time of a rejection: the launch was ended permanently.
 ENDED = float("inf")
-# Background refresh starts when this much of the ttl is over.
+# Background refresh starts when this fraction of the ttl is over.
 _REFRESH_AT = 0.8
-# How far the clocks of two machines may be apart (seconds) before a time that the other one noted
-# is not believed.
+# How far the clocks of two machines may differ (seconds) before one distrusts a time that the other
+# recorded.
 _CLOCKS_APART = 60.0
-# How far LTIAAS's clock and ours may be apart (seconds) before an ltik's times are not believed.
+# How far LTIAAS's clock and ours may differ (seconds) before we distrust an ltik's times.
 _SKEW = 3600.0
-# How many rejected ltiks, and ended launches, one process remembers at most.
+# The maximum number of rejected ltiks, and of ended launches, that one process remembers.
 _REJECTED_MOST = 10_000
-# How long a hit may go without being marked as used (seconds). Marking takes the lock; a hit in
-# between is one look-up in a dictionary.
+# Mark a launch as used at most this often (seconds). Marking takes the lock; any other hit is just
+# a dictionary look-up.
 _USED_EVERY = 30.0
 
 
 class Verification(NamedTuple):
-    """A launch to verify, and for whom. In a ``Flow`` of the gate: what is sent back is the launch,
-    or an ``ApiError``.
+    """A request to verify a launch. If a ``Flow`` of the gate yields it, the flow receives the
+    launch or an ``ApiError``.
 
     Attributes:
-        ltik: a token of the right shape.
-        launch_id: the id to keep it under.
+        ltik: a well-formed token.
+        launch_id: the launch's id.
         binds: whether the ltik came in the launch's cookie. The launch is then cookie-bound as soon
-            as it is known, even if nobody is left to be answered.
-        authenticated: whether the request's path names this very launch, so that limits for
-            strangers do not count it: only the middleware, which has verified it before, makes the
-            id of an ltik.
-        page: whether a page can wait for the launch, by reloading itself.
-        address: of the client, as the server tells it.
+            as it is verified, even if the client has disconnected.
+        authenticated: whether the request's path contains this launch's id. Limits on strangers
+            then do not apply, because only the middleware, which has verified the ltik before, can
+            derive the id from it.
+        page: whether the browser can get a page that reloads itself while it waits.
+        address: the client's IP address, as reported by the server.
     """
 
     ltik: str
@@ -76,25 +77,25 @@ class Verification(NamedTuple):
 
 @dataclass(slots=True, repr=False, eq=False)
 class CachedLaunch:
-    """One verified launch. Nobody changes it: ``LaunchCache`` puts a changed copy in its place, so
-    that a request that holds one sees one state of it. (Not frozen: that costs a new launch more
-    than all else in here.)
+    """One verified launch. Treat it as immutable: ``LaunchCache`` replaces it with a changed copy,
+    so each request sees one consistent state. (It is not a frozen dataclass, because that would
+    cost a new launch more time than everything else in this module.)
 
-    All times but ``ends_at`` and ``verified_at`` are seconds of the monotonic clock, so that a jump
-    of the wall clock moves nothing.
+    All times except ``ends_at`` and ``verified_at`` are seconds of the monotonic clock, so a jump
+    of the wall clock does not affect them.
 
     Attributes:
         id: the launch id.
         ltik: the token itself, a secret.
-        claims: the ID token that LTIAAS sent, as JSON. Kept as bytes: a tenth of the memory of
-            objects, and what a request does to its copy of the claims reaches no other.
+        claims: the ID token that LTIAAS sent, as JSON. Bytes need a tenth of the memory of objects,
+            and a request's changes to its copy of the claims do not affect other requests.
         ends_at: seconds since the epoch: 24 h after the launch.
         ends: ``ends_at`` on the monotonic clock.
-        refresh: from when on the claims are fetched again in the background.
-        trusted: until when the claims are served without asking LTIAAS again.
-        verified_at: seconds since the epoch: when LTIAAS was asked for these claims.
+        refresh: when a request starts to fetch the claims again in the background.
+        trusted: until when the middleware serves the claims without asking LTIAAS again.
+        verified_at: seconds since the epoch: when the middleware asked LTIAAS for these claims.
         cookie_bound: whether the browser has sent the launch's cookie back.
-        check: until then a hit has nothing to look at. Set by the ``LaunchCache``.
+        check: until when a hit has nothing to check. ``LaunchCache`` sets it.
     """
 
     id: str
@@ -132,13 +133,13 @@ _values = attrgetter(*(field.name for field in fields(CachedLaunch)))
 def make_entry(
     *, ttl: float, wall: float, now: float, ends_at: float, verified_at: float, **fields: Any
 ) -> CachedLaunch | None:
-    """An entry of what LTIAAS sent or another process noted; None if the launch is over. Wall time
-    becomes monotonic time here and nowhere else: once made, no jump of the clock makes an entry
-    live longer."""
+    """Create an entry from what LTIAAS sent or another process stored, or None if the launch is
+    over. This is the only place that converts wall time to monotonic time, so a clock jump cannot
+    extend an existing entry's life."""
     if ends_at <= wall:
         return None
     age = wall - verified_at
-    # From the future: one of the clocks was set. LTIAAS is asked rather than guessed for.
+    # From the future: somebody set one of the clocks. Ask LTIAAS instead of guessing.
     age = ttl if age < -_CLOCKS_APART else max(age, 0.0)
     return CachedLaunch(
         ends_at=ends_at,
@@ -151,11 +152,10 @@ def make_entry(
 
 
 class LaunchCache:
-    """At most ``size`` launches, the least recently used going first.
+    """Keeps at most ``size`` launches, and evicts the least recently used first.
 
-    ``get`` takes no lock and changes nothing. ``mark_used`` is called by whoever finds
-    ``entry.check`` past. Rejected ltiks are remembered apart, so that they can never push a launch
-    out.
+    ``get`` takes no lock and changes nothing. A caller that finds ``entry.check`` in the past calls
+    ``mark_used``. Rejected ltiks are in a separate cache, so they never evict a launch.
 
     Args:
         size: launches.
@@ -176,11 +176,11 @@ class LaunchCache:
         return len(self._entries)
 
     def put(self, entry: CachedLaunch, *, cookie_bound: bool = False) -> None:
-        """Keep an entry in the place of an older one.
+        """Store an entry, and replace an older one.
 
         Args:
             entry: as it was made.
-            cookie_bound: whether its cookie has come back since.
+            cookie_bound: whether its cookie has come back since then.
         """
         with self._lock:
             now = self._monotonic()
@@ -190,7 +190,7 @@ class LaunchCache:
             older = self._entries.get(entry.id, entry)
             self._entries[entry.id] = entry.changed(
                 cookie_bound=cookie_bound or entry.cookie_bound or older.cookie_bound,
-                # The wall clock may have been set since; the end that was fixed first stands.
+                # Somebody may have set the wall clock since then; the first computed end counts.
                 ends=min(entry.ends, older.ends),
                 check=_next_check(entry, now),
             )
@@ -198,12 +198,12 @@ class LaunchCache:
             while self._entries and (
                 len(self._entries) > self._size or next(iter(self._entries.values())).is_over(now)
             ):
-                # A launch that is over leaves at the next opportunity: it holds a person's name.
+                # Remove ended launches as soon as possible, because they contain personal data.
                 self._entries.popitem(last=False)
 
     def replace(self, launch_id: str, **changes: Any) -> CachedLaunch | None:
-        """Put a changed copy of a launch in its place, and return it; None where it is not kept, or
-        over."""
+        """Replace a launch with a changed copy, and return the copy. None if the launch is not
+        cached, or is over."""
         with self._lock:
             entry, now = self._entries.get(launch_id), self._monotonic()
             if entry is None or entry.is_over(now):
@@ -215,15 +215,15 @@ class LaunchCache:
             return entry
 
     def mark_used(self, launch_id: str) -> CachedLaunch | None:
-        """Note that a launch was used, for the order of eviction, and return it as it is now."""
+        """Mark a launch as recently used, and return its current entry."""
         with self._lock:
             if launch_id in self._entries:
                 self._entries.move_to_end(launch_id)
         return self.replace(launch_id)
 
     def reject(self, launch_id: str, at: float) -> None:
-        """The launch is over: LTIAAS rejected it at that time (seconds since the epoch), or it was
-        ``ENDED``."""
+        """Record that the launch is over: LTIAAS rejected it at that time (seconds since the
+        epoch), or it was ``ENDED``."""
         with self._lock:
             self._entries.pop(launch_id, None)
             if at == ENDED:
@@ -232,7 +232,8 @@ class LaunchCache:
                 self._rejected[launch_id] = at
 
     def is_rejected(self, launch_id: str) -> bool:
-        """Whether it was ended, or LTIAAS rejected it a moment ago and is not asked again yet."""
+        """Whether the launch was ended, or LTIAAS rejected it so recently that the middleware does
+        not ask again yet."""
         with self._lock:
             return launch_id in self._rejected or launch_id in self._ended
 
@@ -246,12 +247,13 @@ def _next_check(entry: CachedLaunch, now: float) -> float:
     return min(marks)
 
 
-# The payload of an ltik is not verified here: its times are hints (wire.md, "The launch redirect").
-# LTIAAS alone says whether an ltik is good; a hint can only make a launch end earlier.
+# These functions do not verify the payload of an ltik: its times are hints (wire.md, "The launch
+# redirect"). Only LTIAAS decides whether an ltik is valid. A hint can only make a launch end
+# earlier.
 
 
 def launch_end(ltik: str, now: float) -> float | None:
-    """When a launch ends by its ltik's own ``iat`` and ``exp``; None if they are missing or
+    """When a launch ends according to its ltik's ``iat`` and ``exp``; None if they are missing or
     implausible. All in seconds since the epoch."""
     issued, ends = _hints(ltik)
     if issued is not None and issued > now + _SKEW:
@@ -268,7 +270,8 @@ def has_ended(ltik: str, now: float) -> bool:
 
 
 def launch_start(ltik: str, now: float) -> float:
-    """When a launch began by its ltik's own ``iat``; now if it is missing or in the future."""
+    """When a launch began according to its ltik's ``iat``; now if it is missing or in the
+    future."""
     issued, _ = _hints(ltik)
     return now if issued is None or issued > now + _SKEW else issued
 
@@ -283,7 +286,7 @@ def _hints(ltik: str) -> tuple[float | None, float | None]:
 
 
 def _moment(value: Any) -> float | None:
-    """A plausible time in seconds since the epoch: LTI 1.3 is younger than 2015."""
+    """A plausible time in seconds since the epoch. LTI 1.3 is newer than 2015."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if 1_420_070_400 <= value <= 32_503_680_000 else None

@@ -1,14 +1,15 @@
-"""Every limit on calls to LTIAAS: whose turn it is, who is paced, and when nobody calls.
+"""All limits on calls to LTIAAS: whose turn it is, who is slowed down, and when to stop calling.
 
-- At most ``max_concurrent_calls`` at once. Requests that are *authenticated* for their launch go
-  first and count against nobody; of the others one client has at most three quarters of the calls,
-  and all of them together never the last eighth.
-- A client is *paced* while its ltiks are mostly rejected: each rejected one is a debt, each
-  verified one pays one back, and time pays the rest.
-- One circuit breaker. It counts all that is no answer of LTIAAS's. While few clients have seen
-  a failure it may be about them (anyone can make up ltiks), so that another one may try.
+- There are at most ``max_concurrent_calls`` calls at once. Requests that are *authenticated* for
+  their launch go first and count toward no client's limit. Of the others, one client gets at most
+  three quarters of the calls, and all of them together never get the last eighth.
+- A client is *paced* while LTIAAS mostly rejects its ltiks: each rejected ltik adds to the client's
+  debt, each verified ltik pays one back, and time pays the rest.
+- There is one circuit breaker. It counts everything that is not a response from LTIAAS. As long as
+  only a few clients have seen failures, those clients may be the cause (anyone can send invalid
+  ltiks), so other clients may still try.
 
-Not safe to use from many threads: ``Upstream`` has a lock.
+Not thread-safe: ``Upstream`` has a lock.
 """
 
 from __future__ import annotations
@@ -29,30 +30,31 @@ if TYPE_CHECKING:
 
 __all__ = ["PATH", "Breaker", "Limits", "client_of"]
 
-#: The endpoint that is asked (wire.md, "The ID token").
+#: The endpoint that the middleware calls (wire.md, "The ID token").
 PATH = "/api/idtoken"
-# The debt from which on a client is paced, and how much of it a second pays.
+# The debt at which a client is paced, and how much of it each second pays.
 _MOST_DEBT = 20.0
 _PAID_A_SECOND = 5.0
-# So many clients in debt are remembered, each for so long (seconds).
+# How many clients in debt to remember, and for how long (seconds).
 _REMEMBERED_MOST = 10_000
 _REMEMBERED = 300.0
-# So many failures in a row open the breaker, for so long (seconds); longer after each probe that
-# fails, but never longer than this.
+# How many consecutive failures open the breaker, and for how long (seconds). The pause grows after
+# each failed probe, up to the maximum.
 _FAILURES = 5
 _PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
-# Seconds that a call waits for its turn.
+# How long a call waits for its turn (seconds).
 _MAX_WAIT = 3.0
-# What so many clients have seen fail is not about one of them.
+# If this many clients have seen failures, the cause is not one of them.
 _MANY = 3
-# What an IPv4 address begins with as an IPv6 address (RFC 4291 section 2.5.5.2).
+# The prefix of an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2).
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
 def client_of(address: str | None) -> str:
     """What counts as one client: an IPv4 address, or the first 64 bits of an IPv6 address, which is
-    what one subscriber is given (RFC 6177). "" for all whose address the server does not tell."""
+    what one subscriber gets (RFC 6177). "" for all clients whose IP address the server does not
+    report."""
     text = (address or "").partition("%")[0]
     try:
         if ":" not in text:
@@ -66,26 +68,27 @@ def client_of(address: str | None) -> str:
 
 
 class Breaker:
-    """After several failures in a row nobody calls for a while; then one call tries.
+    """After several consecutive failures, stops all calls for a while, and then lets one call try.
 
     Args:
-        probe_for: seconds that a probe may take before another one is let through.
+        probe_for: how many seconds a probe may take before another one may start.
     """
 
     def __init__(self, probe_for: float, monotonic: Callable[[], float]) -> None:
         self._probe_for = probe_for
         self._monotonic = monotonic
-        # How often it failed in a row, and for whom first.
+        # How many consecutive calls failed, and for which clients first.
         self._failures = 0
         self._failed: set[str] = set()
         self._pause = _PAUSE
         self._open = False
         self._until = 0.0
-        # Since when a call is trying, and whether it waited for its time.
+        # When the current probe began, and whether it began after the pause.
         self._probe: tuple[float, bool] | None = None
 
     def wait(self, client: str) -> float | None:
-        """Seconds until a call may be made: 0 for now, None while a probe is about to tell."""
+        """Seconds until a call may be made: 0 means now, None means to wait for the current
+        probe."""
         if not self._open:
             return 0.0
         now = self._monotonic()
@@ -96,19 +99,19 @@ class Breaker:
         return max(0.0, self._until - now)
 
     def begun(self) -> None:
-        """A call is being made."""
+        """Record that a call begins."""
         if self._open:
             now = self._monotonic()
             self._probe = now, now >= self._until
 
     def answered(self) -> None:
-        """LTIAAS answered, if only that an ltik is over."""
+        """Record that LTIAAS responded, even if only to reject an ltik."""
         self._failed.clear()
         self._failures = 0
         self._open, self._probe, self._pause = False, None, _PAUSE
 
     def failed(self, client: str, retry_after: float | None) -> None:
-        """There was no answer of LTIAAS's, or one that asks to come back later."""
+        """Record that LTIAAS did not respond, or asked to come back later."""
         now, probe = self._monotonic(), self._probe
         self._failures += 1
         if len(self._failed) < _MANY:
@@ -116,12 +119,13 @@ class Breaker:
         if retry_after is not None:
             self._until = max(self._until, now + retry_after)
         elif self._open and probe is None:
-            # Begun before it was opened: not the probe that the next pause depends on.
+            # The call began before the breaker opened, so it is not the probe that decides the next
+            # pause.
             return
         elif self._open or self._failures >= _FAILURES:
             if probe is not None and probe[1]:
                 self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-            # Workers that failed together do not come back together.
+            # Spread the retries of workers that failed at the same time.
             pause = self._pause * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
             self._until = max(self._until, now + pause)
         else:
@@ -130,10 +134,10 @@ class Breaker:
 
 
 class Limits:
-    """What waits for its turn, and what is under way.
+    """The calls that wait for their turn, and those in progress.
 
     Args:
-        max_calls: how many calls are made at once.
+        max_calls: the maximum number of concurrent calls.
         probe_for: see ``Breaker``.
     """
 
@@ -147,19 +151,19 @@ class Limits:
         self._queue: list[Flight] = []
         self._under_way = 0
         self._running: Counter[str] = Counter()
-        # When the debt of a client will be paid, were nothing added to it.
+        # When each client's debt will be paid if nothing is added.
         self._paid_at: TTLCache[str, float] = TTLCache(
             _REMEMBERED_MOST, _REMEMBERED, timer=monotonic
         )
 
     @property
     def under_way(self) -> int:
-        """Calls that are being made or wait for their turn."""
+        """The number of calls that are in progress or wait for their turn."""
         return len(self._queue) + self._under_way
 
     @property
     def waiting(self) -> int:
-        """Calls that wait for their turn."""
+        """The number of calls that wait for their turn."""
         return len(self._queue)
 
     def add(self, call: Flight) -> None:
@@ -167,8 +171,8 @@ class Limits:
         self._queue.append(call)
 
     def sort_out(self) -> tuple[list[Flight], list[tuple[Flight, UpstreamError, str]]]:
-        """The calls that are to be made now, each followed by ``ended``; and those that are not
-        made at all, with why, in an error and in the name of a counter."""
+        """The calls to make now, each followed by ``ended``, and the refused calls, each with an
+        error and the name of a counter."""
         begun: list[Flight] = []
         refused: list[tuple[Flight, UpstreamError, str]] = []
         waiting: list[Flight] = []
@@ -184,7 +188,7 @@ class Limits:
             if not call.authenticated and self._debt(call.client, now) >= _MOST_DEBT:
                 refused.append((call, _error("too many ltiks were rejected", 2), "Paced"))
             elif pause:
-                # Because it failed, or because it asked for it.
+                # LTIAAS failed, or asked to wait.
                 error = _error("circuit breaker open; not calling LTIAAS", believed(pause))
                 refused.append((call, error, "CircuitOpen"))
             elif pause is None or not self._has_turn(call):
@@ -192,7 +196,7 @@ class Limits:
             else:
                 self._breaker.begun()
                 self._under_way += 1
-                # It may become authenticated while it is under way.
+                # It may become authenticated during the call.
                 call.counted = not call.authenticated
                 self._strangers += call.counted
                 self._running[call.client] += 1
@@ -201,7 +205,7 @@ class Limits:
         return begun, refused
 
     def ended(self, call: Flight) -> None:
-        """A call that was begun has ended."""
+        """Record the end of a call."""
         self._under_way -= 1
         self._strangers -= call.counted
         self._running[call.client] -= 1
@@ -209,7 +213,7 @@ class Limits:
             del self._running[call.client]
 
     def answered(self, call: Flight, *, rejected: bool) -> None:
-        """LTIAAS answered."""
+        """Record that LTIAAS responded."""
         self._breaker.answered()
         if call.client and not call.authenticated:
             now = self._monotonic()
@@ -220,7 +224,7 @@ class Limits:
                 self._paid_at.pop(call.client, None)
 
     def failed(self, call: Flight, retry_after: float | None) -> None:
-        """LTIAAS did not answer, or asked to come back later."""
+        """Record that LTIAAS did not respond, or asked to come back later."""
         self._breaker.failed(call.client, retry_after)
 
     def _debt(self, client: str, now: float) -> float:

@@ -1,4 +1,4 @@
-"""Warnings that do not drown a log: an outage in the morning fails thousands of launches."""
+"""Warnings that do not flood the log: an outage in the morning can fail thousands of launches."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _MINUTE = 60.0
 
 
 class RareLog:
-    """So many lines of one kind in a minute; the next one says how many were left out. Safe to use
-    from many threads.
+    """Limits how many lines of one kind are logged per minute. The next line says how many were
+    skipped. Thread-safe.
 
     Args:
-        most: lines of one kind in a minute.
+        most: the maximum number of lines of one kind per minute.
     """
 
     def __init__(self, most: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._most = most
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        # Of each kind, since when and how often.
+        # For each kind: since when, and how often.
         self._kinds: dict[str, tuple[float, int]] = {}
 
     def warning(self, kind: str, text: str, *values: object) -> None:
         """Log a line.
 
         Args:
-            kind: what is counted together; there are few.
-            text: and its ``values``: safe to log.
+            kind: lines of the same kind count together; there are few kinds.
+            text: the line, with ``values``; both must be safe to log.
         """
         with self._lock:
             now = self._monotonic()

@@ -1,4 +1,4 @@
-"""Why Redis failed, in words for the log. Nothing of a host, a password or a value."""
+"""Describes for the log why Redis failed, without hosts, passwords or values."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import redis
 
 __all__ = ["is_answered", "reason"]
 
-# The first word of an error of Redis's (https://redis.io/docs/latest/develop/reference/protocol-spec/,
-# "Simple errors"). The rest is not repeated: what it quotes is not ours to know.
+# The first word of a Redis error (https://redis.io/docs/latest/develop/reference/protocol-spec/,
+# "Simple errors"). Do not repeat the rest, because it may quote private data.
 _CODE = re.compile(r"-?([A-Z]{3,20})\b")
 _BY_CODE = {
     "CLUSTERDOWN": "the cluster is down, or none of its nodes can be reached",
@@ -42,14 +42,14 @@ _BY_TEXT = {
 
 
 def is_answered(error: BaseException) -> bool:
-    """Whether an error is the answer of a Redis that works: asking again costs nothing."""
+    """Whether an error is a response from a working Redis, so that another call costs no time."""
     return isinstance(error, redis.ResponseError) and not isinstance(
         error, redis.exceptions.ClusterDownError
     )
 
 
 def reason(error: BaseException) -> str:
-    """What to tell the operator."""
+    """The reason, as text for the operator."""
     causes = list(_causes(error))
     said = " ".join(map(str, causes))
     for text, why in _BY_TEXT.items():
@@ -82,9 +82,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-# In this order, whichever of the causes it is.
+# Checked in this order, for each cause in the chain.
 _BY_CLASS: tuple[tuple[Any, str | Callable[[Any], str]], ...] = (
-    # What redis-py takes the first word off.
+    # redis-py removes the first word from these.
     (redis.exceptions.OutOfMemoryError, _BY_CODE["OOM"]),
     (redis.exceptions.ReadOnlyError, _BY_CODE["READONLY"]),
     (redis.exceptions.NoPermissionError, _BY_CODE["NOPERM"]),

@@ -1,9 +1,11 @@
-"""What workers share by way of Redis (or Valkey): a server, a cluster, or what Sentinels watch.
+"""Shares data between workers through Redis (or Valkey): a server, a cluster, or servers that
+Sentinels monitor.
 
-Redis is not needed. Every call has a timeout, an outage costs one call a second its time, and a
-failure is a ``StoreUnavailable``, upon which the caller goes on alone.
+Redis is optional. Every call has a timeout. During an outage, only one call per second waits for
+that timeout. A failure raises ``StoreUnavailable``, and the caller continues without Redis.
 
-Redis is not trusted, either: no more bytes of a value are read than one of ours could have.
+Redis is not trusted, either: the store never reads more bytes of a value than one of ours could
+have.
 """
 
 from __future__ import annotations
@@ -32,16 +34,16 @@ __all__ = ["RedisStore", "check"]
 _log = logging.getLogger("ltiaas_middleware")
 _T = TypeVar("_T")
 
-# Seconds to connect and for each answer; and that a call may take by a client that was given, whose
-# timeouts and retries are its own.
+# The timeout for connecting and for each response (seconds); and the limit for a call with a client
+# that the app passed, which has its own timeouts and retries.
 _TIMEOUT = 1.0
 _CALL_TIMEOUT = 2.0
-# Seconds, about, for which a Redis that failed is not called.
+# How long (approximately, in seconds) not to call a Redis that failed.
 _PAUSE = 1.0
 
-# A Redis that is full refuses a script whose first writing command needs memory, but not one that
-# begins with DEL. Marks are small, and each of them keeps something shut: without this, a full
-# Redis would let every one-time link open twice.
+# A full Redis refuses a script whose first write command needs memory, but not one that begins with
+# DEL. Marks are small, and each of them protects something: without this, every one-time link would
+# work twice while Redis is full.
 _PUT_ANYWAY = """
 redis.pcall('DEL', KEYS[2])
 return redis.pcall('SET', KEYS[1], unpack(ARGV))
@@ -49,7 +51,8 @@ return redis.pcall('SET', KEYS[1], unpack(ARGV))
 
 
 def check(settings: Settings) -> None:
-    """Log an error if the Redis of ``cache`` cannot be used now. It may be on its way up."""
+    """Log an error if the Redis server in ``cache`` cannot be used now. It may still be
+    starting."""
     given = None if isinstance(settings.cache, str) else settings.cache
     client = given
     try:
@@ -57,7 +60,7 @@ def check(settings: Settings) -> None:
             client = _redis_clients.connect(_redis_clients.parse(settings.cache), _TIMEOUT)
             client.ping()
         else:
-            # It may wait for longer than a start should.
+            # The client may wait longer than a startup should take.
             Threads(1, "ltiaas-check").submit(client.ping).result(_CALL_TIMEOUT)
     except Exception as error:  # noqa: BLE001 - clusters and Sentinels raise beyond RedisError
         _log.error(
@@ -71,11 +74,12 @@ def check(settings: Settings) -> None:
 
 
 class RedisStore:
-    """A ``stores.Store`` in Redis. Made before a server forks: it connects with its first call.
+    """A ``stores.Store`` in Redis. It connects at its first call, because a server may fork before
+    that.
 
     Args:
         settings: ``cache`` and ``cache_prefix``.
-        stats: ``store_errors`` are counted there.
+        stats: counts ``store_errors``.
         longest: bytes of the longest value.
     """
 
@@ -103,7 +107,7 @@ class RedisStore:
             self._threads = Threads(16, "ltiaas-redis")
         self._former: Any = None
         self._closed = False
-        # Until when Redis is not called; whether it cannot be reached; and what the log was told.
+        # Until when not to call Redis, whether it is unreachable, and whether a failure was logged.
         self._until = 0.0
         self._down = False
         self._troubled = False
@@ -118,7 +122,7 @@ class RedisStore:
                 if isinstance(result, Exception):
                     if not str(result).startswith("WRONGTYPE"):
                         raise result
-                    # No value of ours: it fails to decrypt.
+                    # Not one of our values: decryption will fail.
                     results[number] = b"?"
             return results
 
@@ -144,7 +148,8 @@ class RedisStore:
         self._call(lambda client: client.delete(key))
 
     def close(self) -> None:
-        """Close the connections that were opened here, not those of a client that was given."""
+        """Close the connections that the store opened, but not those of a client that the app
+        passed."""
         self._closed = True
         if self._address is None:
             return
@@ -159,7 +164,7 @@ class RedisStore:
         return "<RedisStore>"
 
     def _key(self, name: str) -> str:
-        # In braces: a cluster keeps the values of one id on one node.
+        # In braces, so that a cluster stores all values of one id on one node.
         launch, _, kind = name.rpartition(":")
         return f"{self._prefix}:{{{launch}}}:{kind}"
 
@@ -168,7 +173,7 @@ class RedisStore:
         if now < self._until or self._closed:
             raise StoreUnavailable
         if self._down:
-            # One call tries; the others go on alone meanwhile.
+            # One call tries; meanwhile, the others continue without Redis.
             self._until = now + _PAUSE
         try:
             result = self._try(action)
@@ -176,7 +181,7 @@ class RedisStore:
             why, is_answer = reason(error), is_answered(error)
         else:
             was_down, self._down, self._until = self._down, False, 0.0
-            # A full Redis can be read: that is no sign.
+            # A full Redis still allows reads, so a successful read proves nothing.
             if self._troubled and (was_down or enlarges):
                 self._troubled = False
                 _log.info("Redis works again")
@@ -201,7 +206,8 @@ class RedisStore:
     def _connected(self) -> Any:
         client = self._client
         if client is None:
-            # One thread asks a cluster for its nodes; the others wait no longer than for an answer.
+            # One thread asks a cluster for its nodes; the others wait only as long as for a
+            # response.
             if not self._lock.acquire(timeout=_CALL_TIMEOUT):
                 raise redis.TimeoutError
             try:
@@ -214,8 +220,8 @@ class RedisStore:
         return client
 
     def _is_a_cluster(self) -> bool:
-        """Whether the URL turned out to be that of a node of a cluster, which from now on is used
-        as such: a part of the launches would be missing in each worker otherwise."""
+        """Whether the URL turned out to belong to a cluster node. From now on, the store uses the
+        cluster; otherwise, each worker would miss some of the launches."""
         with self._lock:
             if self._former is not None:
                 return True  # Another thread has just found out.
@@ -223,7 +229,7 @@ class RedisStore:
             if cluster is None or self._address is None or self._address.kind != "server":
                 return False
             self._address = cluster
-            # Kept until the end: other threads still wait for an answer of it.
+            # Keep the old client, because other threads may still wait for its responses.
             self._former, self._client = self._client, None
         _log.warning(
             "the Redis server in cache (LTIAAS_CACHE) is a cluster node, so the middleware uses "
@@ -237,10 +243,10 @@ class RedisStore:
         self._troubled = True
         self._down = not is_answer
         if self._down:
-            # Workers that failed together do not come back together.
+            # Spread the retries of workers that failed at the same time.
             self._until = self._monotonic() + _PAUSE * random.uniform(1, 2)  # noqa: S311
             if self._address is not None:
-                # The other connections lead to the same server, each for a timeout more.
+                # The other connections go to the same server, and each would cost another timeout.
                 with contextlib.suppress(Exception):
                     self._client.connection_pool.disconnect(inuse_connections=False)
         self._rare_log.warning(

@@ -1,16 +1,17 @@
-"""What workers tell each other of launches, encrypted, by way of a store.
+"""Shares launches between workers, encrypted, through a store.
 
-For each launch id there are up to five values: the *launch* itself; *bound* (its cookie has come
-back) and *over* (LTIAAS rejected it, or it was ended), which are only ever added, so that an old
-launch put back by hand opens nothing; the *lease* of the one worker that is asking LTIAAS; and the
-*jar*, with the app's cookies if the browser keeps none. What another worker did is seen at the next
-look. A used one-time token has its own value, and so has the *epoch*, when the store began.
+For each launch id, there are up to five values: the *launch* itself; *bound* (its cookie has come
+back) and *over* (LTIAAS rejected it, or it was ended), which workers only ever add, so that an
+attacker who restores an old launch cannot open it; the *lease* of the worker that is asking LTIAAS;
+and the *jar*, with the app's cookies if the browser blocks cookies. Workers see each other's
+changes at their next look-up. Each used one-time token has its own value, and so has the *epoch*,
+the time at which the store began.
 
-No store is trusted. Every value is encrypted and authenticated under a key derived from
-``Settings.secrets`` and bound to the account, its name and its kind: whoever can write to the store
-can make launches vanish and keep a worker waiting, but can open no launch, and can make no worker
-say what LTIAAS did not. Names are hashes of launch ids, because for a browser without cookies the
-launch id alone opens its launch.
+The store is not trusted. Every value is encrypted and authenticated under a key derived from
+``Settings.secrets``, and bound to the account, its name and its kind. An attacker who can write to
+the store can delete launches and keep a worker waiting, but cannot open a launch or make a worker
+report what LTIAAS did not say. Names are hashes of launch ids, because in a browser that blocks
+cookies, the launch id alone opens the launch.
 """
 
 from __future__ import annotations
@@ -34,31 +35,32 @@ from .stores import Store, changing
 
 __all__ = ["LEASE", "LONGEST", "Lease", "Seen", "Shared"]
 
-#: Seconds that a lease lasts unless it is renewed: so long a killed worker holds the others up.
+#: How long a lease lasts unless it is renewed (seconds). A killed worker delays others this long.
 LEASE = 5.0
-#: Bytes of the longest value: JSON that is encoded again may need three for one (é: \u00e9).
+#: Bytes of the longest value. JSON that is encoded again may need three bytes for one (é: \u00e9).
 LONGEST = 3 * 1_048_576 + 5_000
-# How long a failed call is told to those who waited for it; and the oldest (seconds) that is
-# believed: one that was put back is not.
+# How long other workers get the failure of a call that they waited for, and the maximum age at
+# which they accept one (seconds), so that an attacker cannot replay an old failure.
 _FAILED_FOR = 1.0
 _FAILED_LATELY = 60.0
 
-# The version of what is stored: bump it whenever the layout changes.
+# The version of the stored layout: increase it whenever the layout changes.
 _LAYOUT = 3
 _MARK = struct.Struct(">Bd")  # layout, when
 _LAUNCH = struct.Struct(">B?ddI")  # layout, bound, verified at, ends at, length of the ltik
 
 
 class Seen(NamedTuple):
-    """What the store knows of a launch.
+    """What the store knows about a launch.
 
     Attributes:
-        entry: the launch, however old; None if there is none, or it is over.
-        over: from when on it is over (seconds since the epoch); ``ENDED`` for good; None if not.
-        bound: its cookie has come back, to whichever worker.
+        entry: the launch, however old, or None if there is none or it is over.
+        over: since when it is over (seconds since the epoch), ``ENDED`` if permanently, None if
+            not.
+        bound: whether its cookie has come back to any worker.
         leased: whether a worker is asking LTIAAS.
-        failure: how its call failed a moment ago: the name of an exception.
-        failed_at: when it did (seconds since the epoch).
+        failure: how its call failed recently: the name of an exception.
+        failed_at: when the call failed (seconds since the epoch).
     """
 
     entry: CachedLaunch | None
@@ -71,7 +73,7 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """The right to ask LTIAAS about one launch. ``until`` when it is ours (monotonic)."""
+    """The right to ask LTIAAS about one launch, valid ``until`` then (monotonic)."""
 
     launch_id: str
     value: bytes
@@ -79,13 +81,13 @@ class Lease:
 
 
 class Shared:
-    """Launches in a store. Raises ``StoreUnavailable`` from every method.
+    """Launches in a store. Every method may raise ``StoreUnavailable``.
 
     Args:
-        store: as ``stores.Store``.
+        store: a ``stores.Store``.
         settings: account, secrets and ttl.
-        ids: a launch found must be of an ltik that its id was made from.
-        stats: ``rejected_entries`` are counted there.
+        ids: checks that the id of a stored launch belongs to its ltik.
+        stats: counts ``rejected_entries``.
     """
 
     def __init__(
@@ -114,26 +116,26 @@ class Shared:
     # -- launches ---------------------------------------------------------------------------------
 
     def look(self, launch_id: str) -> Seen:
-        """What is known of a launch. One round trip."""
+        """What the store knows about a launch. One round trip."""
         names = (self._name(launch_id, kind) for kind in ("launch", "bound", "over", "lease"))
         launch, bound, over, lease = self.store.get(*names)
         over_since = self._over(launch_id, over)
         entry = None if over_since == ENDED else self._entry(launch_id, launch, bound is not None)
         if entry is not None and over_since is not None:
-            # If LTIAAS takes it again after all, it is as an entry from later.
+            # If LTIAAS accepts it again after all, there is a newer entry.
             if entry.verified_at <= over_since:
                 entry = None
             else:
                 over_since = None
-        # Whatever the mark holds: nothing but a browser's cookie had it put there.
+        # The mark's content does not matter: only a browser's cookie causes it to be stored.
         is_bound = bound is not None or (entry is not None and entry.cookie_bound)
         failure = self._failure(launch_id, lease)
         return Seen(entry, over_since, is_bound, lease is not None, *failure)
 
     def put(self, entry: CachedLaunch) -> None:
-        """Keep a launch until it ends."""
+        """Store a launch until it ends."""
         if not self._remembers:
-            # From before there is a launch for which a one-time token could be made.
+            # The epoch must exist before any launch for which a one-time token could be created.
             self._epoch()
             self._remembers = True
         ltik = entry.ltik.encode()
@@ -141,26 +143,27 @@ class Shared:
             _LAYOUT, entry.cookie_bound, entry.verified_at, entry.ends_at, len(ltik)
         )
         if entry.cookie_bound:
-            # Again with each refresh, in case that the store was away when it was told first.
+            # Repeat this at each refresh, in case the store failed the first time.
             self.bind(entry)
         self._put("launch", entry.id, head + ltik + entry.claims, self._left(entry))
 
     def bind(self, entry: CachedLaunch) -> None:
-        """The browser has sent the launch's cookie back."""
+        """Record that the browser has sent the launch's cookie back."""
         mark = _MARK.pack(_LAYOUT, self._clock())
         if self._put_if_absent("bound", entry.id, mark, self._left(entry)):
             self.drop_jar(entry.id)
 
     def reject(self, launch_id: str, at: float, *, was_verified: bool) -> None:
-        """LTIAAS rejected a launch.
+        """Record that LTIAAS rejected a launch.
 
         Args:
-            launch_id: of the launch.
+            launch_id: the launch's id.
             at: when (seconds since the epoch).
-            was_verified: before, so that an old value of it could be put back.
+            was_verified: before, so that an attacker could restore an old
+                value.
         """
         name, mark = self._name(launch_id, "over"), _MARK.pack(_LAYOUT, at)
-        # A call under way when a launch is ended may be rejected afterwards.
+        # A call that was running when the launch was ended may be rejected afterward.
         if at == ENDED or self._over(launch_id, *self.store.get(name)) != ENDED:
             self._put("over", launch_id, mark, DAY if was_verified else REJECTED_FOR)
         self.store.delete(self._name(launch_id, "launch"))
@@ -168,18 +171,18 @@ class Shared:
             self.drop_jar(launch_id)
 
     def end(self, launch_id: str) -> None:
-        """End a launch for good: no worker serves it beyond its next look."""
+        """End a launch permanently. Workers stop serving it at their next look-up."""
         self.reject(launch_id, ENDED, was_verified=True)
 
     def use_once(self, token: str, made_at: float) -> bool:
-        """Whether this is the first use of a one-time token. Nobody knows what was used before the
-        store lost its data, so that a token from before is refused."""
+        """Whether this is the first use of a one-time token. If the store lost its data, a token
+        from before that may have been used, so it is refused."""
         return made_at >= self._epoch() and self.mark_used(token)
 
     def mark_used(self, token: str) -> bool:
-        """Whether this is the first use of a one-time token that the store remembers."""
-        # A day, although it is good for a minute: a store that is full gives up first what is to
-        # expire soonest.
+        """Whether this is the first use of a one-time token, as far as the store remembers."""
+        # A day, although the token is valid for a minute: a full store first evicts what expires
+        # soonest.
         return self._put_if_absent("used", token, _MARK.pack(_LAYOUT, self._clock()), DAY)
 
     # -- jars -------------------------------------------------------------------------------------
@@ -191,8 +194,8 @@ class Shared:
         return None if content is None else content[1:]
 
     def change_jar(self, entry: CachedLaunch, change: Callable[[bytes | None], bytes]) -> None:
-        """Change a launch's jar; of several who do so at once, one after the other. A launch that
-        is bound or over has none."""
+        """Change a launch's jar. Concurrent changes happen one after the other. A launch that is
+        bound or over has no jar."""
         with changing(self.store, self._name(entry.id, "changing")):
             seen = self.look(entry.id)
             if seen.bound or seen.over is not None:
@@ -209,7 +212,7 @@ class Shared:
     # -- leases -----------------------------------------------------------------------------------
 
     def take_lease(self, launch_id: str) -> Lease | None:
-        """The lease of a launch, unless another worker has it."""
+        """Take the lease of a launch, unless another worker has it."""
         until = self._monotonic() + self.lease
         value = self._seal("lease", launch_id, b"." + os.urandom(16))
         if not self.store.put_if_absent(self._name(launch_id, "lease"), value, self.lease):
@@ -217,11 +220,11 @@ class Shared:
         return Lease(launch_id, value, until)
 
     def renew(self, lease: Lease) -> bool:
-        """Make a lease last from now; False if another worker has it."""
+        """Extend a lease from now. Returns False if another worker has it."""
         name, until = self._name(lease.launch_id, "lease"), self._monotonic() + self.lease
         (found,) = self.store.get(name)
         if found is None:
-            # A Redis that was restarted has forgotten it.
+            # A restarted Redis has lost it.
             if not self.store.put_if_absent(name, lease.value, self.lease):
                 return False
         elif found != lease.value:
@@ -232,12 +235,12 @@ class Shared:
         return True
 
     def release(self, lease: Lease, failure: str | None = None) -> None:
-        """Give a lease back. If it has run out, it may be another worker's.
+        """Give a lease back. If it has expired, it may belong to another worker.
 
         Args:
-            lease: as ``take_lease`` gave it.
-            failure: told for a moment to those who wait for it, so that they do not all ask, one
-                after the other, what has just failed.
+            lease: the result of ``take_lease``.
+            failure: stored briefly for workers that wait, so that they do not repeat the failed
+                call one after the other.
         """
         name = self._name(lease.launch_id, "lease")
         if self._monotonic() >= lease.until:
@@ -256,7 +259,7 @@ class Shared:
         content = self._open("epoch", "", sealed)
         if content is None:
             if sealed is not None:
-                # Nobody here made it.
+                # None of our workers stored it.
                 self.store.delete(name)
             self._put_if_absent("epoch", "", _MARK.pack(_LAYOUT, self._clock()), None)
             return self._clock()
@@ -270,7 +273,7 @@ class Shared:
     def _failure(self, launch_id: str, sealed: bytes | None) -> tuple[str | None, float]:
         content = self._open("lease", launch_id, sealed, quietly=True)
         if content is None and sealed is not None:
-            # Nobody here took it.
+            # None of our workers took it.
             self.store.delete(self._name(launch_id, "lease"))
         if content is None or content[:1] != b"!":
             return None, 0.0
@@ -296,7 +299,7 @@ class Shared:
             claims=content[_LAUNCH.size + length :],
             ends_at=ends_at,
             verified_at=verified_at,
-            # Whoever deletes the mark cannot take this away.
+            # An attacker who deletes the mark cannot undo this.
             cookie_bound=bound or was_bound,
         )
 
@@ -320,8 +323,8 @@ class Shared:
     def _open(
         self, kind: str, of: str, sealed: bytes | None, *, quietly: bool = False
     ) -> bytes | None:
-        """What was encrypted here under this kind and id; None, and a warning, for anything
-        else."""
+        """The content that a worker encrypted under this kind and id. Anything else returns None
+        and logs a warning."""
         if sealed is None:
             return None
         opened = self._encryptor.decrypt(sealed, self._associated_data(kind, of))

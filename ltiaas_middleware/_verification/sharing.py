@@ -1,4 +1,4 @@
-"""From ``Settings.cache`` to what workers share."""
+"""Creates what workers share, from ``Settings.cache``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _log = logging.getLogger("ltiaas_middleware")
 
 
 def shared_by(settings: Settings, ids: LaunchIds, stats: Stats, **times: Any) -> Shared | None:
-    """What the workers of this middleware share; None if each is alone.
+    """What the middleware's workers share, or None if they share nothing.
 
     Args:
-        settings: ``cache`` above all.
+        settings: mainly ``cache``.
         times: the clocks, for tests.
     """
     store: Store

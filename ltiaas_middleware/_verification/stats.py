@@ -1,7 +1,7 @@
-"""Counters of what the middleware did, for dashboards and alarms.
+"""Counters of what the middleware does, for dashboards and alerts.
 
-Where ``opentelemetry-api`` is installed the same counters are metrics, read when they are
-collected: counting costs the same with and without it.
+If ``opentelemetry-api`` is installed, the counters are also metrics, which are read only at
+collection time, so counting costs the same with and without it.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ __all__ = ["Stats", "publish"]
 
 
 class Stats:
-    """Counts since the start of the process. Read a copy with ``snapshot()``.
+    """Counts since the start of the process. Get a copy with ``snapshot()``.
 
     Attributes:
-        hits: launches served from this process's memory.
-        misses: times that a request found nothing in memory that it could be served from.
-        fetches: calls to LTIAAS's ``/api/idtoken`` (its repeats not counted).
-        shared_hits: launches taken from the shared store in place of a fetch.
-        coalesced: requests that waited for a call of another request's.
-        stale_served: times that a launch's ttl was over and LTIAAS did not answer, so that it was
-            served on.
-        waiting: times that a page was told to ask again, because its launch was not verified yet.
-        rejected: ltiks that LTIAAS rejected, and requests with one that it rejected a moment ago.
+        hits: how often a launch was served from this process's memory.
+        misses: how often memory had no launch that a request could use.
+        fetches: calls to LTIAAS's ``/api/idtoken``, not counting retries.
+        shared_hits: launches read from the shared store instead of a fetch.
+        coalesced: requests that waited for another request's call.
+        stale_served: how often a launch was served after its ttl because LTIAAS did not respond.
+        waiting: how often a browser got a page that reloads itself because the launch was not
+            verified yet.
+        rejected: ltiks that LTIAAS rejected, and requests with an ltik that it rejected recently.
         store_errors: calls to the shared store (Redis, or this machine's folder) that failed.
-        rejected_entries: what was found in the shared store and failed authentication: forged,
-            damaged, of another version or another secret.
-        lost_leases: flights whose lease was gone before they landed.
-        upstream_errors: failures of LTIAAS's by kind.
+        rejected_entries: entries in the shared store that failed authentication, because they were
+            forged or damaged, or have another version or secret.
+        lost_leases: flights that lost their lease before they landed.
+        upstream_errors: failures of LTIAAS, by kind.
     """
 
     def __init__(self) -> None:
         self.start_over()
 
     def start_over(self) -> None:
-        """Count from zero, as in the child of a fork."""
+        """Reset all counters, for the child of a fork."""
         self._lock = threading.Lock()
         self.hits = 0
         self.misses = 0
@@ -55,8 +55,8 @@ class Stats:
         self.upstream_errors: dict[str, int] = {}
 
     def hit(self) -> None:
-        """Count a hit: ``count("hits")``, in less time."""
-        # Not atomic by itself: a thread may be interrupted between reading and writing.
+        """Count a hit. A faster ``count("hits")``."""
+        # ``+=`` is not atomic: a thread switch may happen between reading and writing.
         with self._lock:
             self.hits += 1
 
@@ -66,7 +66,7 @@ class Stats:
             setattr(self, name, getattr(self, name) + 1)
 
     def upstream_error(self, kind: str) -> None:
-        """Count a failure of LTIAAS's."""
+        """Count a failure of LTIAAS."""
         with self._lock:
             self.upstream_errors[kind] = self.upstream_errors.get(kind, 0) + 1
 
@@ -78,17 +78,17 @@ class Stats:
         return counts | {f"upstream_errors.{kind}": n for kind, n in kinds.items()}
 
 
-# For good: a sum that falls when a middleware is thrown away would be no counter.
+# Kept permanently: a sum that drops when a middleware is discarded would not be a counter.
 _published: list[Stats] = []
 _publishing = threading.Lock()
 _instruments: list[Any] = []
 
 
 def publish(stats: Stats) -> None:
-    """Make ``stats`` metrics of OpenTelemetry's, if its API package is installed.
+    """Publish ``stats`` as OpenTelemetry metrics, if its API package is installed.
 
-    They are called ``ltiaas_middleware.<counter>``; ``upstream_errors`` has an attribute ``kind``.
-    Several middlewares in one process add up.
+    The metrics are named ``ltiaas_middleware.<counter>``, and ``upstream_errors`` has an attribute
+    ``kind``. The counts of several middlewares in one process are added.
     """
     try:
         from opentelemetry import metrics

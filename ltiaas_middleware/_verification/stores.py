@@ -1,10 +1,10 @@
-"""Where workers keep what they share: four operations, of bytes by name, each with an expiry.
+"""Stores for the data that workers share: four operations on named bytes with an expiry.
 
-Three stores pass one contract suite: ``MemoryStore`` (one process), ``host_store.HostStore`` (the
-workers of one machine) and ``redis_store.RedisStore`` (all of them). A store knows nothing of
-launches, and what it holds is encrypted before it gets there (``shared``).
+The same tests cover three stores: ``MemoryStore`` (one process), ``host_store.HostStore`` (the
+workers on one machine) and ``redis_store.RedisStore`` (all workers). A store knows nothing about
+launches, and gets only encrypted values (``shared``).
 
-A name is ``<id>:<kind>``, with an id of base64url and a kind of letters.
+A name is ``<id>:<kind>``, with a base64url id and a kind that consists of letters.
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ from typing import Protocol
 
 __all__ = ["MARKS", "SMALL", "MemoryStore", "Store", "StoreUnavailable", "changing", "is_small"]
 
-#: Bytes: more than any mark or lease of ours has.
+#: In bytes: larger than any of our marks or leases.
 SMALL = 250
-#: The kinds that keep something shut. A store that is full gives up everything else first.
+#: The kinds that protect something. A full store evicts everything else first.
 MARKS = ("bound", "over", "used", "epoch")
-# Entries in the memory of a process: they are marks, and expire.
+# The maximum number of entries in a process's memory. They are marks, and expire.
 _MOST = 100_000
-# Seconds that a change takes at most, and between two looks whether another one is over.
+# The maximum duration of a change, and the time between checks whether another one is over
+# (seconds).
 _CHANGING = 2.0
 _CHANGED_YET = 0.003
 
 
 def is_small(name: str) -> bool:
-    """Whether a value of this name is a mark or a lease, which has ``SMALL`` bytes at most."""
+    """Whether a value with this name is a mark or a lease, which has at most ``SMALL`` bytes."""
     return name.rpartition(":")[2] in (*MARKS, "lease")
 
 
 class StoreUnavailable(Exception):
-    """A store did not do as it was asked; it has been counted and logged. Never leaves this
-    package, which goes on with the memory of its process.
+    """A store failed. The failure is already counted and logged. This exception never leaves this
+    package, which continues with its process's memory.
 
     Attributes:
-        read_only: whether the store answered, but does not write.
+        read_only: whether the store responds but does not accept writes.
     """
 
     def __init__(self, *, read_only: bool = False) -> None:
@@ -48,41 +49,41 @@ class StoreUnavailable(Exception):
 
 
 class Store(Protocol):
-    """Safe to use from many threads. Every call may wait, and may raise ``StoreUnavailable``."""
+    """Thread-safe. Every call may block, and may raise ``StoreUnavailable``."""
 
     def get(self, *names: str) -> list[bytes | None]:
-        """The values of names of one id; None for what is missing or expired. Of a value that is
-        longer than any of ours, no more than that is read."""
+        """The values for several names of one id; None for missing or expired ones. If a value is
+        longer than any of ours, the store does not read the rest."""
 
     def put(self, name: str, value: bytes, seconds: float) -> None:
-        """Keep a value for so long, in the place of an older one."""
+        """Store a value for ``seconds``, and replace an older one."""
 
     def put_if_absent(self, name: str, value: bytes, seconds: float | None) -> bool:
-        """Keep a value, unless there is one.
+        """Store a value unless there is one.
 
         Args:
-            name: of the value.
+            name: the value's name.
             value: anything.
-            seconds: how long it is kept; None for good.
+            seconds: how long to keep it; None for permanently.
 
         Returns:
-            Whether there was none. Of many who ask at once, one is told so.
+            Whether there was none. Of several concurrent calls, exactly one gets True.
         """
 
     def delete(self, name: str) -> None:
-        """Remove a value; nothing happens if there is none."""
+        """Remove a value, if there is one."""
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close what the store opened."""
 
 
 @contextlib.contextmanager
 def changing(store: Store, name: str) -> Iterator[None]:
-    """Keep others who change the same thing waiting, for two seconds at most.
+    """Make others who change the same thing wait, for two seconds at most.
 
     Args:
-        store: that all of them have.
-        name: for the value that says so.
+        store: the store that all of them use.
+        name: the name of the lock value.
     """
     until, mark = time.monotonic() + _CHANGING, secrets.token_bytes(8)
     while not store.put_if_absent(name, mark, _CHANGING) and time.monotonic() < until:
@@ -90,13 +91,13 @@ def changing(store: Store, name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # Not one that somebody else has put since ours expired.
+        # Do not delete a lock that somebody else has taken since ours expired.
         if store.get(name) == [mark]:
             store.delete(name)
 
 
 class MemoryStore:
-    """A store of one process."""
+    """A store for one process."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock

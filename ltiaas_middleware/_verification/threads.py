@@ -1,10 +1,9 @@
-"""Threads that end with the process, however long what they do takes, and waiting for their work in
-a task of asyncio or trio.
+"""Threads that end with the process, however long their jobs take, and functions to wait for their
+jobs in asyncio or trio tasks.
 
-Python waits at its end for the threads of a ``ThreadPoolExecutor``, and LTIAAS may take its time.
-And where a thread cannot be started (a limit of process ids), ``ThreadPoolExecutor.submit`` raises
-and keeps the job all the same; here a job is either accepted and done once, or refused and never
-done.
+At exit, Python waits for the threads of a ``ThreadPoolExecutor``, and LTIAAS may be slow. Also, if
+a thread cannot be started (because of a limit on process ids), ``ThreadPoolExecutor.submit`` raises
+but keeps the job. Here, a job is either accepted and run once, or refused and never run.
 """
 
 from __future__ import annotations
@@ -23,26 +22,26 @@ __all__ = ["Threads", "Ticker", "run_in", "wait_for"]
 
 _T = TypeVar("_T")
 _Job = tuple[Future[Any], Callable[[], Any]]
-# Seconds that ``shutdown`` waits for jobs under way.
+# How many seconds ``shutdown`` waits for running jobs.
 _END = 2.0
 
 
 class Threads(Executor):
-    """At most so many daemon threads, each started when it is needed: a server may fork before.
+    """A pool of daemon threads, each started when it is needed, because a server may fork before
+    that.
 
     Args:
-        most: threads.
-        name: of the threads.
-    """
+        most: the maximum number of threads.
+        name: the name of the threads."""
 
     def __init__(self, most: int, name: str) -> None:
         self._most = most
         self._name = name
         self._lock = threading.Lock()
-        # Looked up here: gevent may have replaced it since this was imported.
+        # Looked up at run time, because gevent may have replaced it after the import.
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        # Threads without a job, less jobs without a thread.
+        # The number of threads without a job, minus jobs without a thread.
         self._idle = 0
         self._closed = False
 
@@ -50,8 +49,8 @@ class Threads(Executor):
         """See ``Executor.submit``.
 
         Raises:
-            RuntimeError: it is shut down, or has no thread and cannot start one; the job is not
-                done.
+            RuntimeError: the pool is shut down, or has no thread and cannot start one. The job does
+                not run.
         """
         future: Future[_T] = Future()
         with self._lock:
@@ -63,11 +62,11 @@ class Threads(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Do no more jobs.
+        """Accept no more jobs.
 
         Args:
-            wait: for jobs under way, for two seconds at most.
-            cancel_futures: whether those that wait are cancelled.
+            wait: whether to wait for running jobs, for two seconds at most.
+            cancel_futures: whether to cancel waiting jobs.
         """
         with self._lock:
             self._closed = True
@@ -87,7 +86,7 @@ class Threads(Executor):
         try:
             thread.start()
         except RuntimeError:
-            # Those there are will get to it, unless there are none.
+            # The existing threads will run the job, unless there are none.
             if not self._threads:
                 raise
             return False
@@ -102,19 +101,18 @@ class Threads(Executor):
                     future.set_result(call())
                 except BaseException as error:  # noqa: BLE001 - raised by the future
                     future.set_exception(error)
-            # Nothing is kept alive until the next one.
+            # Do not keep the job alive until the next one.
             del job, future, call
             with self._lock:
                 self._idle += 1
 
 
 class Ticker:
-    """Calls something again and again for as long as it is needed, in a daemon thread that then
-    ends.
+    """Calls a function repeatedly as long as necessary, in a daemon thread that then ends.
 
     Args:
-        seconds: between two calls.
-        tick: must not raise; returns whether it is to be called again.
+        seconds: the time between calls.
+        tick: the function; must not raise. Returns whether to call it again.
         name: of the thread.
     """
 
@@ -126,7 +124,7 @@ class Ticker:
         self._wanted = self._runs = False
 
     def wake(self) -> None:
-        """Have it called, from now on. Raises ``RuntimeError`` if no thread can be started."""
+        """Start calling the function. Raises ``RuntimeError`` if no thread can be started."""
         with self._lock:
             self._wanted = True
             if not self._runs:
@@ -153,20 +151,21 @@ async def run_in(threads: Executor, call: Callable[[], _T]) -> _T:
 
 
 async def wait_for(future: Future[Any], seconds: float | None) -> bool:
-    """Wait until a future is done, at most so long. A cancelled waiter cancels nobody.
+    """Wait until a future is done, or until ``seconds`` have passed. Canceling the waiter does not
+    cancel the future.
 
     Returns:
         Whether it is done.
     """
     if future.done():
         return True
-    # trio runs only where something has imported it.
+    # trio can only be running if something has imported it.
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_run():
         token, done = trio.lowlevel.current_trio_token(), trio.Event()
 
         def tell(_: object) -> None:
-            # A run that is over has nobody left to be told.
+            # If the trio run is over, nobody is waiting any more.
             with contextlib.suppress(trio.RunFinishedError):
                 token.run_sync_soon(done.set)
 
@@ -174,7 +173,7 @@ async def wait_for(future: Future[Any], seconds: float | None) -> bool:
         with trio.move_on_after(float("inf") if seconds is None else seconds):
             await done.wait()
         return future.done()
-    # Here: an app under WSGI has no use for it.
+    # Imported here, because WSGI apps do not need it.
     import asyncio
 
     loop = asyncio.get_running_loop()
@@ -185,7 +184,7 @@ async def wait_for(future: Future[Any], seconds: float | None) -> bool:
             waiter.set_result(None)
 
     def call_soon(_: object) -> None:
-        # A loop that is closed has nobody left to be told.
+        # If the loop is closed, nobody is waiting any more.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(wake)
 

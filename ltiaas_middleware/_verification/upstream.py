@@ -1,4 +1,4 @@
-"""Calls to LTIAAS: each in a thread, when ``limits`` says that it is its turn."""
+"""Calls LTIAAS, each call in a thread, when ``limits`` gives it a turn."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ __all__ = ["Upstream"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
-# Seconds between two looks at those that wait for their turn, while nothing else happens.
+# Seconds between checks of waiting calls while nothing else happens.
 _TICK = 0.1
 
 
 class Upstream:
-    """Safe to use from many threads.
+    """Makes the calls. Thread-safe.
 
     Args:
-        source: asked for ID tokens.
-        threads: to call in; there are more of them than ``max_concurrent_calls``.
-        run: what to do with a flight when its turn has come, in a thread of its own. It calls
-            ``ask``, must not raise, and may wait.
-        refuse: told of a flight that is not to be run, why, and what to count that as.
+        source: fetches ID tokens.
+        threads: the threads for calls; there are more of them than ``max_concurrent_calls``.
+        run: carries out a flight when it has its turn, in a separate thread. It calls ``ask``, must
+            not raise, and may block.
+        refuse: called for a flight that does not run, with the error and the name of the counter.
     """
 
     def __init__(
@@ -60,16 +60,16 @@ class Upstream:
 
     @property
     def under_way(self) -> int:
-        """Flights that are being run or wait for their turn."""
+        """The number of flights that are running or wait for their turn."""
         with self._lock:
             return self._limits.under_way
 
     def submit(self, flight: Flight, *, here: bool = False) -> None:
-        """Run a flight when it is its turn. Does not block.
+        """Run a flight when it has its turn. Does not block.
 
         Args:
-            flight: to be run.
-            here: whether this is one of the threads, so that the flight may be run in it at once.
+            flight: the flight to run.
+            here: whether this is one of the threads, so that the flight may run in it immediately.
         """
         if self._closed:
             self._refuse(flight, UpstreamError("closed", path=PATH), "Closed")
@@ -85,14 +85,14 @@ class Upstream:
                 _log.error("cannot start the thread for waiting calls: %s", error)
 
     def ask(self, flight: Flight) -> Decoded | ApiError:
-        """Call LTIAAS for a flight whose turn it is."""
+        """Call LTIAAS for a flight that has its turn."""
         self._stats.count("fetches")
         error: ApiError
         try:
             found = flight.context.run(self._source.id_token, flight.ltik)
         except ApiError as failed:
             error = failed
-        except BaseException as failed:  # noqa: BLE001 - whoever waits has to be told
+        except BaseException as failed:  # noqa: BLE001 - waiting requests need an outcome
             _log.error("a call to LTIAAS failed: internal error (%s)", type(failed).__name__)
             error = UpstreamError("the fetch failed", path=PATH)
         else:
@@ -117,7 +117,7 @@ class Upstream:
         return bool(self._limits.waiting) and not self._closed
 
     def _go_on(self, mine: Flight | None = None) -> None:
-        """Begin what may begin now, and turn away what has waited for too long."""
+        """Start the flights that may run now, and refuse those that have waited too long."""
         with self._lock:
             begun, refused = self._limits.sort_out()
         for flight, error, kind in refused:
@@ -148,7 +148,7 @@ class Upstream:
 
 
 def _rejects_ltik(error: ApiError) -> bool:
-    """Whether an error says something of the ltik, and not of the account or the LMS."""
+    """Whether an error is about the ltik, not about the account or the LMS."""
     if isinstance(error, ApiKeyRejected | PlatformInactive):
         return False
     return error.status is not None and 400 <= error.status < 500

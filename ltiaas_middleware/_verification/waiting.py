@@ -1,5 +1,5 @@
-"""Who waits for a launch to be verified: threads, of which only some may, and pages, which ask
-again."""
+"""Waiting for a launch's verification: limits how many threads may wait, and tells pages when to
+reload."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ from .limits import PATH
 
 __all__ = ["Waiting", "WaitingRoom"]
 
-# Seconds that a thread may wait when as many wait as may. A healthy LTIAAS answers within it.
+# How long a thread may wait if all seats are taken (seconds). A healthy LTIAAS responds faster.
 _STANDING = 0.5
-# A page stops asking after so long (seconds): what does not work by then is an outage.
+# When a page stops reloading (seconds): if a launch still does not work, there is an outage.
 _GIVES_UP = 180.0
-# Longer than any pause between two reloads (seconds), so that a launch whose page still asks is
-# not forgotten.
+# Longer than any pause between two reloads (seconds), so that a launch stays remembered while its
+# page reloads.
 _REMEMBERED = 120.0
 _REMEMBERED_MOST = 20_000
-# The first reload comes after one second and a random part of two; each further hundred pages that
-# wait spread the reloads over another second, up to this.
+# The first reload comes after one second plus a random part of two seconds. Every hundred waiting
+# pages spread the reloads over another second, up to this.
 _SPREAD_MOST = 15.0
 
 
 class Waiting(UpstreamError):
-    """The launch is not verified yet. Whoever shows a page reloads it after ``retry_after``
-    seconds; the verification goes on meanwhile."""
+    """The launch is not verified yet. The page should reload after ``retry_after`` seconds.
+    Verification continues in the meantime."""
 
 
 class WaitingRoom:
-    """Safe to use from many threads.
+    """Limits who may wait. Thread-safe.
 
     Args:
-        seats: how many threads may wait at once for as long as they like.
+        seats: how many threads may wait without a time limit.
     """
 
     def __init__(self, seats: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._seats = threading.BoundedSemaphore(seats)
-        # Further ones, for those who are authenticated.
+        # Additional seats for authenticated requests.
         self._reserved = threading.BoundedSemaphore(max(1, seats // 4))
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        # When the page of a launch asked first.
+        # When each launch's page first asked.
         self._asked_first: TTLCache[str, float] = TTLCache(
             _REMEMBERED_MOST, _REMEMBERED, timer=monotonic
         )
 
     @contextmanager
     def seat(self, seconds: float, *, authenticated: bool) -> Iterator[float]:
-        """How long a thread may wait that would wait so many seconds."""
+        """How long a thread may actually wait if it wants to wait ``seconds``."""
         if _threads_are_greenlets():
-            # A server has as many as there are requests, as it has tasks under ASGI.
+            # Each request has its own greenlet, like tasks under ASGI.
             yield seconds
             return
         may_take = [self._seats, self._reserved] if authenticated else [self._seats]
@@ -69,16 +69,16 @@ class WaitingRoom:
                 seat.release()
 
     def verified(self, launch_id: str) -> None:
-        """The page of a launch waits no more."""
+        """Record that a launch's page no longer waits."""
         with self._lock:
             self._asked_first.pop(launch_id, None)
 
     def ask_again(self, launch_id: str, error: ApiError) -> ApiError:
-        """What to tell a page instead of a temporary error: ``Waiting``, until it has asked for
-        long enough."""
+        """What a page gets instead of a temporary error: ``Waiting``, until it has waited long
+        enough."""
         now = self._monotonic()
         with self._lock:
-            # Each time anew, so that it is remembered from now on.
+            # Assigned each time to renew the entry's lifetime.
             first = self._asked_first[launch_id] = self._asked_first.get(launch_id, now)
             pages = len(self._asked_first)
         if now - first > _GIVES_UP:

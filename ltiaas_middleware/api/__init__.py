@@ -1,1 +1,2 @@
-"""Calls to LTIAAS, for threads and for tasks. ``ltiaas_middleware`` exports what a tool writes."""
+"""Calls to LTIAAS, for threads and for tasks. ``ltiaas_middleware`` exports the names that tools
+use."""

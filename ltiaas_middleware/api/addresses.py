@@ -1,4 +1,4 @@
-"""Where a call goes, and which credential may go there."""
+"""The URL of a call, and which credential it accepts."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _TAKES: Mapping[str, tuple[type[Credential], ...]] = {
 
 
 def address(path: str, query: Iterable[tuple[str, str]], credential: Credential) -> tuple[str, str]:
-    """The URL to send to, and its path for errors; see ``Call``.
+    """The URL of a call, and its path for error messages; see ``Call``.
 
     Raises:
-        CredentialScopeError: the credential is not for this URL.
-        InvalidRequest: HTTP clients differ in how they read it.
+        CredentialScopeError: the URL does not accept the credential.
+        InvalidRequest: HTTP clients may read the URL differently.
     """
     own_query = ""
     if "://" in path.partition("?")[0]:
@@ -55,10 +55,11 @@ def address(path: str, query: Iterable[tuple[str, str]], credential: Credential)
 
 
 def segment(value: str, what: str = "an id") -> str:
-    """One path segment, percent-encoded once, slashes too (wire.md: a line item's id is a URL).
+    """One path segment, percent-encoded once, including slashes (wire.md: a line item's id is a
+    URL).
 
     Raises:
-        InvalidRequest: it is empty, no text, or a dot segment, which no encoding can protect
+        InvalidRequest: it is empty, not a string, or a dot segment, which no encoding can protect
             (RFC 3986 section 6.2.2.3).
     """
     if not isinstance(value, str) or value in ("", ".", ".."):
@@ -77,7 +78,7 @@ def _encoded(query: Iterable[tuple[str, str]]) -> str:
 
 
 def launch_url(origin: str, query: Mapping[str, str]) -> str:
-    """See ``Endpoints.launch_url``; ``origin`` is the account's."""
+    """See ``Endpoints.launch_url``; ``origin`` is the account's origin."""
     if "ltik" in query:
         raise InvalidRequest("a launch URL cannot contain an ltik: LTIAAS adds it")
     if not all(isinstance(part, str) for pair in query.items() for part in pair):

@@ -1,8 +1,8 @@
 """The connections of ``launch.async_api``: one HTTP client for each event loop.
 
-A client belongs to the loop that it was first used in, and its TLS context takes longer to load
-(tens of milliseconds) than a loop may stand still. So the context is made once, in a thread, and a
-client once for each loop; it is closed with the loop.
+A client belongs to the loop that first used it, and loading its TLS context would block the loop
+for too long (tens of milliseconds). So the context is loaded once, in a thread, and each loop gets
+its own client, which is closed with the loop.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def httpx() -> Any:
 
 
 def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
-    """The TLS context for an account: made once in a process, as threads and loops can share it.
-    The first call blocks. ``ca_bundle`` is a file; None for what httpx2 trusts."""
+    """The TLS context for an account, created once in a process, because threads and loops can
+    share it. The first call blocks. ``ca_bundle`` is a file, or None for httpx2's default."""
     named = (ca_bundle, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
     with _making:
         if named not in _contexts:
@@ -51,8 +51,8 @@ def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
 
 
 def new_client(policy: RetryPolicy) -> Any:
-    """An ``AsyncClient`` that keeps connections and nothing else: no cookie of one launch's call
-    may go out with another's. Loads the certificates of ``policy``, which blocks."""
+    """An ``AsyncClient`` that keeps connections but nothing else, so that cookies from one launch's
+    call are never sent with another's. Loads the certificates of ``policy``, which blocks."""
     return httpx().AsyncClient(
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
@@ -69,8 +69,8 @@ def new_client(policy: RetryPolicy) -> Any:
 
 
 class AsyncClients:
-    """HTTP clients, one for each event loop, shared by all calls of the loop. Safe to use from
-    many loops in many threads. In the child of a fork, make new ones."""
+    """HTTP clients, one for each event loop. All calls in the loop share it. Safe to use from many
+    loops in many threads. In the child of a fork, create new ones."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -79,7 +79,7 @@ class AsyncClients:
         self._kept: dict[Any, tuple[Any, AsyncGenerator[None, None]]] = {}
 
     async def get(self) -> Any:
-        """The client of the running event loop."""
+        """The client for the running event loop."""
         loop = _running_loop()
         found = self._kept.get(loop)
         if found is not None and not found[0].is_closed:
@@ -104,13 +104,13 @@ class AsyncClients:
         return client
 
     async def aclose(self) -> None:
-        """Close the connections of the running event loop. A call that follows opens new ones."""
+        """Close the running event loop's connections. A later call opens new ones."""
         if found := self._kept.get(_running_loop()):
             await found[0].aclose()
 
     def close(self) -> None:
-        """Have all connections closed, each by its own loop, soon. For any thread; what is left
-        when a loop ends is closed with it."""
+        """Schedule all connections to be closed, each by its own loop. You can call this from any
+        thread. A loop that ends closes its remaining connections."""
         with self._lock:
             kept, self._kept = self._kept, {}
         for loop, (client, _) in kept.items():

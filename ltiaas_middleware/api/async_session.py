@@ -5,8 +5,8 @@ async for member in launch.async_api.members(role="Learner"):
     print(member.user_id)
 ```
 
-``launch.async_api`` is one on connections that all launches of the event loop share. Outside a
-launch, ``async with AsyncApiSession(credential) as api`` has its own connections.
+``launch.async_api`` uses connections that all launches in the event loop share. Outside a launch,
+``async with AsyncApiSession(credential) as api`` opens its own connections.
 """
 
 from __future__ import annotations

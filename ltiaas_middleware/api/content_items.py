@@ -114,7 +114,7 @@ def deep_linking_body(
     error_log: str | None,
     extra: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """What both deep-linking calls send; see ``Endpoints.deep_linking_form``."""
+    """The body of both deep-linking calls; see ``Endpoints.deep_linking_form``."""
     if (message or log) and (error_message or error_log):
         raise InvalidRequest("pass either a message or an error, not both")
     options = query(message=message, log=log, errMessage=error_message, errLog=error_log)

@@ -1,7 +1,7 @@
-"""ID tokens that were decoded a moment ago, shared by the requests of their launches.
+"""Recently decoded ID tokens, which the requests of a launch share.
 
-Decoding a token takes as long as all else that the middleware does for a cached request. What is
-shared cannot be changed; ``IdToken.raw``, which can, is decoded for each request that asks for it.
+Decoding a token takes as long as everything else that the middleware does for a cached request.
+Shared tokens are immutable. ``IdToken.raw`` is not, so each request that uses it decodes its own.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Decoded(NamedTuple):
 
 
 class DecodedTokens:
-    """The tokens of the launches in use. Safe to use from many threads.
+    """The tokens of the launches in use. Thread-safe.
 
-    They are kept in two generations, so that neither a lock nor an order of use is needed: what is
-    asked for moves to the young one, which becomes the old one when it has ``size`` tokens or has
-    lasted ``kept`` seconds.
+    There are two generations, so that neither a lock nor an order of use is necessary. Each access
+    moves a token to the young generation, which becomes the old one when it has ``size`` tokens or
+    is ``kept`` seconds old.
     """
 
     def __init__(
@@ -45,7 +45,8 @@ class DecodedTokens:
         self._until = monotonic() + kept
 
     def get(self, launch_id: str, claims: bytes) -> IdToken:
-        """The token of a launch, whose JSON is ``claims``, with a ``raw`` of the caller's own."""
+        """The token of a launch whose JSON is ``claims``, with a separate ``raw`` for the
+        caller."""
         if self._monotonic() >= self._until:
             self._turn()
         found = self._young.get(launch_id)
@@ -57,7 +58,7 @@ class DecodedTokens:
         return found.token.with_raw(found.claims)
 
     def keep(self, launch_id: str, decoded: Decoded) -> None:
-        """Keep what was decoded already."""
+        """Store a token that is already decoded."""
         if len(self._young) >= self._size:
             self._turn()
         self._young[launch_id] = decoded

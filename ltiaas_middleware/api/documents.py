@@ -1,8 +1,8 @@
-"""Reads and writes the documents of LTIAAS, each of which is a dataclass.
+"""Reads and writes LTIAAS's JSON documents, each of which is a dataclass.
 
-A field's annotation says how its value is read and written. Its name on the wire is its own in
-camelCase or, in older documents, its own; ``wire`` gives it others. A value that cannot be read is
-as good as missing.
+A field's annotation says how to read and write its value. Its wire name is its name in camelCase
+or, in older documents, its name itself; ``wire`` defines other names. A value that cannot be read
+counts as missing.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ _READERS: dict[Any, Callable[[object], Any]] = {
 
 
 def wire(*names: str, **options: Any) -> Any:
-    """A dataclass field that has other names on the wire. All are read, until one can be; the first
-    is written. A dot leads into an object (``"outcomes.available"``)."""
+    """A dataclass field with other wire names. Reading tries all names until one works; writing
+    uses the first. A dot refers to a field of a nested object (``"outcomes.available"``)."""
     return dataclass_field(metadata={"wire": names}, **options)
 
 
 class Document:
-    """What LTIAAS answers."""
+    """A document that LTIAAS returns."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls: type[D], raw: object, defaults: Mapping[str, Any] | None = None) -> D:
-        """Read decoded JSON; ``defaults`` fills in fields that are missing or cannot be read, under
-        their wire names.
+        """Read decoded JSON. ``defaults`` has values, by wire name, for fields that are missing or
+        cannot be read.
 
         Raises:
-            ValueError: a field that it is nothing without is missing.
+            ValueError: a required field is missing.
         """
         own = mapping(raw) if defaults else json_object(raw)
         found = read_fields(cls, own, defaults or {})
@@ -74,15 +74,15 @@ class Document:
 
 
 class Sendable(Document):
-    """What LTIAAS is sent."""
+    """A document that the session sends to LTIAAS."""
 
     __slots__ = ()
 
     def body(self) -> dict[str, Any]:
-        """As it is sent.
+        """The body to send.
 
         Raises:
-            InvalidRequest: it breaks a rule that is known here.
+            InvalidRequest: a value breaks a known rule.
         """
         kind: Any = type(self)
         values = {
@@ -98,7 +98,7 @@ class _Field:
     kind: Any
     read: Callable[[object], Any]
     required: bool
-    #: Whether the value is a document, and whether that has fields that it is nothing without.
+    #: Whether the value is a document, and whether that document has required fields.
     nested: bool
     whole: bool
 
@@ -143,7 +143,7 @@ def _camel(name: str) -> str:
 
 
 def read_fields(cls: type, *documents: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of ``cls``, each from the first of ``documents`` in which it can be read.
+    """The fields of ``cls``, each from the first of ``documents`` that has a readable value.
 
     Raises:
         ValueError: a field without a default is in none of them.
@@ -204,8 +204,8 @@ def _rows(cls: Any, value: object) -> tuple[Any, ...]:
 
 
 def unread(cls: type, document: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """What none of the fields that were ``found`` holds: unknown keys, and known ones whose value
-    cannot be read, so that an update sends back what it was given."""
+    """The data in none of the ``found`` fields: unknown keys, and known ones whose values cannot be
+    read, so that an update sends back everything that it received."""
     rest = dict(document)
     for field in _plan(cls):
         for name in field.names:
@@ -215,10 +215,11 @@ def unread(cls: type, document: Mapping[str, Any], found: Mapping[str, Any]) -> 
 
 
 def write_fields(extra: Mapping[str, Any] | None, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``values`` that are set, by their wire names or their names here, and what goes along
-    with them (``extra``). Raises ``InvalidRequest`` if that has one of them.
+    """The ``values`` that are set, by wire name or field name, plus ``extra``. Raises
+    ``InvalidRequest`` if ``extra`` has one of these names.
 
-    An empty list is not sent: it would ask for nothing at all (wire.md, "Dynamic registration").
+    Empty lists are not sent, because they would request nothing at all (wire.md, "Dynamic
+    registration").
     """
     body: dict[str, Any] = {}
     for name, value in values.items():

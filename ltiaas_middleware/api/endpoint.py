@@ -1,8 +1,8 @@
-"""One endpoint, written once: a method of both sessions.
+"""Defines an endpoint once, as a method of both sessions.
 
-A class lists its endpoints as methods that describe a ``Call`` or ``Pages``, or that are generators
-of calls; ``install`` makes of each the function that a session of its kind has, for ``inspect``,
-``help`` and ``mock.create_autospec`` like any other. A type checker reads ``__get__``.
+A class defines its endpoints as methods that return a ``Call`` or ``Pages``, or that are generators
+of calls. ``install`` turns each into the method of its kind of session, which ``inspect``, ``help``
+and ``mock.create_autospec`` see as a normal function. Type checkers read ``__get__``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Endpoint(Generic[P, T]):
 
 
 class PagedEndpoint(Generic[P, T]):
-    """A list whose pages are fetched when they are reached: ``for member in session.members()``,
+    """A list that fetches each page when the loop reaches it: ``for member in session.members()``,
     or ``async for``."""
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Pages[T]]) -> None:
@@ -65,7 +65,7 @@ class PagedEndpoint(Generic[P, T]):
 
 
 def install(session: type, *, asynchronous: bool) -> None:
-    """Make functions of the endpoints that a class of sessions inherits."""
+    """Turn the endpoints that a session class inherits into functions."""
     for name in dir(session):
         endpoint = inspect.getattr_static(session, name)
         if not isinstance(endpoint, (Endpoint, PagedEndpoint)):

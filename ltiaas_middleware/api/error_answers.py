@@ -1,4 +1,4 @@
-"""From an answer of LTIAAS's that is no success to an exception (wire.md, "Errors")."""
+"""Turns LTIAAS's error responses into exceptions (wire.md, "Errors")."""
 
 from __future__ import annotations
 
@@ -44,18 +44,19 @@ _LONGEST, _MOST = 2000, 100
 
 
 def error_for(status: int, body: bytes, wait: str | None, method: str, path: str) -> ApiError:
-    """The exception for an answer of LTIAAS's that is no success; ``wait`` is its ``Retry-After``.
+    """The exception for an error response from LTIAAS; ``wait`` is its ``Retry-After``.
 
-    What LTIAAS itself refuses (4xx, a JSON object) stays refused however often it is asked. An
-    answer that is no JSON object comes from a proxy in front of it, and is an ``UpstreamError``.
+    If LTIAAS itself refuses a call (4xx with a JSON object), a retry does not help. A response that
+    is not a JSON object comes from a proxy in front of LTIAAS, and becomes an ``UpstreamError``.
     """
     document = _json(body)
     code, description = _reason(document)
     details = _details(document)
     words = _lms_message(details) if _relayed(details, code) else None
     kind = _kind(status, code, description, words, document)
+    who = "LTIAAS" if words is None else "the LMS"
     return kind(
-        description or f"{'LTIAAS' if words is None else 'the LMS'} answered {status}",
+        description or f"{who} responded with {status}",
         status=status,
         code=code,
         method=method,
@@ -167,8 +168,8 @@ def _shown(text: str, most: int = 300) -> str:
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds from a ``Retry-After`` header (RFC 9110 section 10.2.3), as ``believed``; None if
-    there is none."""
+    """Seconds from a ``Retry-After`` header (RFC 9110 section 10.2.3), limited by ``believed``, or
+    None if there is no header."""
     try:
         if _DIGITS.fullmatch((value or "").strip()):
             seconds = float(value or 0)
@@ -180,6 +181,6 @@ def retry_after(value: str | None) -> float | None:
 
 
 def believed(seconds: float) -> float:
-    """What is believed of a wait, and told to clients: 1 to 60 seconds. A shorter one is a flood,
-    and a longer one an outage of our own."""
+    """A wait limited to 1 to 60 seconds, also for clients. A shorter wait would cause a flood, and
+    a longer one would be an outage of our own."""
     return max(1.0, min(seconds, 60.0))

@@ -1,9 +1,9 @@
-"""One call to LTIAAS: what is sent, when it is sent again, and what comes of it. No I/O.
+"""One call to LTIAAS: what to send, when to retry, and the result. No I/O.
 
-Theory of operation. ``exchange`` is a generator that says what to do next (``Send``, ``Pause``) and
-gets what came of it (``Answer``, ``Failure``). Its driver, ``run`` or ``async_session``, is given
-the sockets and the clock. Two rules: whatever is true of a call is
-decided here, once; and nothing that a driver returns or that is raised here holds a header.
+Theory of operation: ``exchange`` is a generator that yields what to do next (``Send``, ``Pause``)
+and receives the result (``Answer``, ``Failure``). Its driver, ``run`` or ``async_session``, has the
+sockets and the clock. There are two rules: this module makes all decisions about a call; and
+nothing that a driver returns or that this module raises contains a header.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """What to ask of LTIAAS, and how to read the answer.
+    """A call to LTIAAS, and how to read its response.
 
-    ``path`` is below ``/api/``, percent-encoded, or a URL on the account's own origin. ``read``
-    makes the result of the decoded JSON (None if there is no body); a ``ValueError`` from it means
-    that the response is invalid. ``query`` is not yet encoded. ``body`` is sent as JSON.
+    ``path`` is under ``/api/``, percent-encoded, or a URL on the account's own origin. ``read``
+    creates the result from the decoded JSON (None if there is no body). If it raises
+    ``ValueError``, the response is invalid. ``query`` is not yet encoded. ``body`` is sent as JSON.
     """
 
     method: str
@@ -87,8 +87,8 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this. ``left`` is how many seconds are left for it, ``until`` the same on the monotonic
-    clock."""
+    """Send this request. ``left`` is how many seconds remain for it, and ``until`` is the deadline
+    on the monotonic clock."""
 
     method: str
     url: str
@@ -98,14 +98,14 @@ class Send:
 
 
 class Pause(NamedTuple):
-    """Wait for some seconds."""
+    """Wait for this many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer, whole. ``wait`` is its ``Retry-After``."""
+    """A complete HTTP response. ``wait`` is its ``Retry-After``."""
 
     status: int
     # An ID token holds the service key.
@@ -115,13 +115,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No answer. ``passing`` tells whether the next attempt may fare better."""
+    """No response. ``passing`` says whether the next attempt may succeed."""
 
     why: str
     passing: bool = True
 
 
-#: What every call says, whichever library sends it.
+#: The headers of every call, whichever library sends it.
 HEADERS = {
     "User-Agent": f"ltiaas-middleware/{__version__} (Python)",
     "Accept": "application/json",
@@ -129,7 +129,7 @@ HEADERS = {
     "Accept-Encoding": "identity",
 }
 
-#: Several calls: each is yielded, and its result sent back or its error thrown.
+#: Several calls: the generator yields each one, and receives its result or its error.
 Steps = Generator[Call[Any], Any, T]
 Flow = Generator[Send | Pause, Answer | Failure | None, T]
 Jitter = Callable[[float, float], float]
@@ -143,8 +143,9 @@ def exchange(
     monotonic: Callable[[], float] = time.monotonic,
     jitter: Jitter = random.uniform,
 ) -> Flow[T]:
-    """Make one call, or several that follow from each other; each has the whole of ``policy``, and
-    is repeated if that is safe and makes sense. Raises what ``Endpoints`` says."""
+    """Make one call, or several that depend on each other. Each call has the full limits of
+    ``policy``, and is retried if that is safe and useful. Raises the exceptions that ``Endpoints``
+    documents."""
     if isinstance(described, Call):
         return (yield from _call(described, credential, policy, monotonic, jitter))
     value, error = None, None
@@ -165,7 +166,7 @@ def run(
     send: Callable[[Send], Answer | Failure],
     sleep: Callable[[float], None],
 ) -> T:
-    """Do in a thread what an exchange asks for; returns or raises what it does."""
+    """Drive an exchange in a thread. Returns its result or raises its exception."""
     try:
         step = next(flow)
         while True:

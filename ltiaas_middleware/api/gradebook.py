@@ -1,5 +1,5 @@
 """Line items (the columns of a gradebook), scores (what a tool sends) and results (what the LMS
-made of them): LTI Assignment and Grade Services 2.0, as LTIAAS spells it."""
+makes of them): LTI Assignment and Grade Services 2.0, in LTIAAS's format."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class NewLineItem(Sendable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineItem(NewLineItem):
-    """A column of the gradebook.
+    """A gradebook column.
 
-    ``id`` is the LMS's own URL of the column, which is part of the path of calls. An update sends
-    ``extra`` back, so ``replace(item, label=…)`` loses nothing.
+    ``id`` is the LMS's own URL for the column, which becomes part of the path of calls. An update
+    sends ``extra`` back, so ``replace(item, label=…)`` loses nothing.
     """
 
     id: str
@@ -66,7 +66,7 @@ class LineItem(NewLineItem):
         return cls(**found, extra=unread(cls, {**defaults, **own}, found))
 
     def body(self) -> dict[str, Any]:
-        """As it is sent: the id is in the path."""
+        """The body to send. The id is in the path."""
         body = NewLineItem.body(self)
         del body["id"]
         return body
@@ -79,7 +79,7 @@ class Score(Sendable):
     ``score_given`` is in points out of ``score_maximum``, which it requires (``wire.md``). The LMS
     scales it to the line item's own maximum. ``timestamp`` is when the work was graded: an LMS may
     drop a score that is older than the one it has (AGS 2.0 section 3.4.7). ``started_at`` and
-    ``submitted_at`` are when the student started and submitted (the same, "submission"); without
+    ``submitted_at`` are when the student started and submitted (AGS 2.0, "submission"). Without
     them, a score that you send late looks like late work. ``extra`` is sent unchanged, for LMS
     extensions such as ``"https://canvas.instructure.com/lti/submission": {…}``.
 
@@ -127,7 +127,7 @@ class ScoreOutcome:
 class Result(Document):
     """The LMS's result for one student in one line item.
 
-    ``score`` is in points out of ``maximum`` (the line item's), None if nothing is graded yet.
+    ``score`` is in points out of the line item's ``maximum``, or None if nothing is graded yet.
     ``timestamp`` (aware) is when it last changed. ``raw`` is LTIAAS's unchanged data.
     """
 
@@ -165,17 +165,18 @@ class GradebookEndpoints:
         """The columns of the course's gradebook.
 
         Args:
-            resource_link_id: only those of this activity, by the LMS's id. In a launch, LTIAAS may
-                give the launch's own items whatever is asked (wire.md).
-            resource_id: only those with this id of the tool's own.
-            tag: only those with this tag.
-            limit: the size of a page.
+            resource_link_id: return only columns of the activity with this LMS id. In a launch,
+                LTIAAS may always return the launch's own columns, whatever you request (wire.md).
+            resource_id: return only columns with this id, which the tool has chosen.
+            tag: return only columns with this tag.
+            limit: the page size.
         """
         return _columns(limit, tag=tag, resourceId=resource_id, resourceLinkId=resource_link_id)
 
     @Endpoint
     def line_item(self, id: str) -> Call[LineItem]:
-        """One column, by its id (the LMS's URL, as it came: it is encoded here)."""
+        """One column, by its id (the LMS's URL, exactly as you received it; the session encodes
+        it)."""
         return Call("GET", _line_item(id), lambda row: LineItem.parse(row, {"id": id}))
 
     @Endpoint
@@ -211,8 +212,8 @@ class GradebookEndpoints:
             label: the name that teachers see. If several columns have the tag, this selects the one
                 with this label.
             score_maximum: the maximum in points.
-            resource_link_id: only a column of this activity.
-            resource_id: only a column with this id of the tool's own.
+            resource_link_id: look only for a column of this activity.
+            resource_id: look only for a column with this id, which the tool has chosen.
         """
         item = NewLineItem(
             tag=tag, label=label, score_maximum=score_maximum,
@@ -227,7 +228,8 @@ class GradebookEndpoints:
 
     @Endpoint
     def update_line_item(self, item: LineItem) -> Call[LineItem]:
-        """Update a column. Change one that you have read with ``dataclasses.replace``."""
+        """Update a column. To change a column that you have fetched, use
+        ``dataclasses.replace``."""
         body = item.body()
         sent = {**body, "id": item.id}
         return Call("PUT", _line_item(item.id), lambda row: LineItem.parse(row, sent), body=body)

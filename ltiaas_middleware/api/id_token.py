@@ -148,8 +148,8 @@ class DeepLinking(Document):
 
     @classmethod
     def from_claims(cls, claims: object) -> DeepLinking | None:
-        """Read the LMS's own claims (``GET /api/idtoken?raw=true``); None if they do not speak
-        of deep linking."""
+        """Read the LMS's own claims (``GET /api/idtoken?raw=true``). None if they have no
+        deep-linking settings."""
         fields = mapping(claims)
         settings = mapping(fields.get(_DEEP_LINKING_CLAIM))
         if fields.get("lti_message_type") == "ContentItemSelectionRequest":
@@ -224,7 +224,7 @@ class IdToken(_Shared):
         return self.platform.lis
 
     def with_raw(self, claims: bytes) -> IdToken:
-        """The same with its own ``raw``, decoded from ``claims`` at first use."""
+        """A copy with its own ``raw``, decoded from ``claims`` at first use."""
         token = IdToken(
             self.user, self.platform, self.launch, self.services, self.lti_version, self.lti11
         )

@@ -1,4 +1,4 @@
-"""Lists that come in pages, and what becomes of a row that cannot be read."""
+"""Lists that come in pages, and rows that cannot be read."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ _MOST_PAGES = 5_000
 
 
 class Pages(Generic[T]):
-    """The pages of one list, to be read one after the other.
+    """The pages of one list, read one after the other.
 
-    ``next`` asks for the next page's rows; it is None after the last. ``skipped`` is how many rows
-    could not be read: ``parse`` raised ``ValueError``. ``query`` is the first page's alone: with
-    ``url`` every other parameter is ignored (wire.md). ``key`` is where the list is in a response.
+    ``next`` requests the rows of the next page; it is None after the last page. ``skipped`` is how
+    many rows could not be read, because ``parse`` raised ``ValueError``. ``query`` is only for the
+    first page: with ``url``, LTIAAS ignores all other parameters (wire.md). ``key`` is the name of
+    the list in a response.
     """
 
     def __init__(
@@ -60,11 +61,11 @@ class Pages(Generic[T]):
 def rows(
     path: str, document: Any, key: str, parse: Callable[[Any], T]
 ) -> tuple[tuple[T, ...], int]:
-    """The rows that can be read, and how many cannot: one member without an id does not lose
-    everybody else.
+    """The readable rows, and how many are unreadable. One member without an id must not make all
+    others unavailable.
 
     Raises:
-        ValueError: there is no list.
+        ValueError: the response contains no list.
     """
     # Older samples have a bare array (wire.md, "The three authorization schemes").
     found = document.get(key) if isinstance(document, Mapping) else document

@@ -14,7 +14,7 @@ from .exchange import Call
 from .paging import rows
 from .values import json_object, nothing, query
 
-#: How an LMS publishes the key that its signatures are verified with.
+#: How an LMS publishes the key that verifies its signatures.
 AuthMethod = Literal["JWK_SET", "JWK_KEY", "RSA_KEY"]
 
 

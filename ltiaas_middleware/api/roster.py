@@ -1,4 +1,5 @@
-"""Who is in a course, and in which roles: LTI 1.3 core, appendix A.2.3, and LTI 1.1's spellings."""
+"""The members of a course and their roles: LTI 1.3 core, appendix A.2.3, and LTI 1.1's
+spellings."""
 
 from __future__ import annotations
 
@@ -22,8 +23,7 @@ _PRINCIPAL_ROLES = {
 
 
 def has_role(roles: Iterable[str], wanted: Iterable[str]) -> bool:
-    """Whether one of ``roles`` is one of ``wanted``. Both are full URIs, URNs of
-    LTI 1.1, or bare names."""
+    """Whether one of ``roles`` is in ``wanted``. Both are full URIs, LTI 1.1 URNs or bare names."""
     return any(_has(roles, role) for role in wanted)
 
 

@@ -30,9 +30,9 @@ _POOL = 10
 class ApiSession(Endpoints, AccountEndpoints):
     """Calls with one credential. Safe to use from many threads.
 
-    Errors of LTIAAS raise the exceptions in ``errors``. No exception or ``repr`` contains a secret.
-    Within ``retry_policy.timeout``, the session retries idempotent calls (GET, PUT, DELETE) if
-    LTIAAS fails, and all calls if LTIAAS or the LMS asks to wait.
+    If LTIAAS responds with an error, calls raise the exceptions in ``errors``. No exception or
+    ``repr`` contains a secret. Within ``retry_policy.timeout``, the session retries idempotent
+    calls (GET, PUT, DELETE) if LTIAAS fails, and all calls if LTIAAS or the LMS asks to wait.
 
     Args:
         credential: the credential of a launch, a service key or the account. The session refuses,

@@ -1,4 +1,4 @@
-"""Sends what ``exchange`` asks for with requests, bounded in time and in size."""
+"""Sends the requests of ``exchange`` with the requests library, with limits on time and size."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _ENVIRONMENT_KEPT = 60.0
 
 
 def new_session(pool_size: int) -> requests.Session:
-    """A ``requests.Session`` that keeps connections and nothing else: no cookie of one launch's
-    call may go out with another's."""
+    """A ``requests.Session`` that keeps connections but nothing else, so that cookies from one
+    launch's call are never sent with another's."""
     session = _Session()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers.update(HEADERS)
@@ -72,7 +72,7 @@ def send(
     credential: Credential,
     monotonic: Callable[[], float],
 ) -> Answer | Failure:
-    """Send it once, with what ``new_session`` made. Whatever goes wrong is a ``Failure``."""
+    """Send a request once, with a session from ``new_session``. Any error becomes a ``Failure``."""
     try:
         response = _response(session, policy, step, credential)
     except (requests.RequestException, ValueError, OSError) as error:
@@ -106,7 +106,7 @@ def _response(
 def read_answer(
     response: Any, most: int, step: Send, monotonic: Callable[[], float]
 ) -> Answer | Failure:
-    """Read urllib3's response, within the limits of time and size."""
+    """Read a urllib3 response, within the limits on time and size."""
     headers = response.headers
     if headers.get("Content-Encoding", "identity").lower() != "identity":
         return Failure("a compressed response that was not requested", passing=False)

@@ -1,4 +1,4 @@
-"""Reads values out of decoded JSON, tolerant of what LMSes vary, and writes them into it."""
+"""Reads values from decoded JSON, with tolerance for differences between LMSes, and writes them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..errors import InvalidRequest
 
 
 class FrozenDict(dict[str, Any]):
-    """A ``dict`` that cannot be changed, as many requests share it. To ``json``, to templates and
-    to ``==`` it is a dict; ``dict(it)`` is a copy that can be changed."""
+    """An immutable ``dict``, because many requests share it. For ``json``, templates and ``==``, it
+    is a normal dict; ``dict(it)`` is a mutable copy."""
 
     __slots__ = ()
 
@@ -36,7 +36,7 @@ class FrozenDict(dict[str, Any]):
 
 
 def frozen(value: Any) -> Any:
-    """A copy of decoded JSON that cannot be changed, however deep; lists become tuples."""
+    """A deeply immutable copy of decoded JSON; lists become tuples."""
     if isinstance(value, Mapping):
         return FrozenDict((name, frozen(item)) for name, item in value.items())
     return tuple(map(frozen, value)) if isinstance(value, (list, tuple)) else value
@@ -48,7 +48,8 @@ def mapping(value: object) -> Mapping[str, Any]:
 
 
 def text(value: object) -> str | None:
-    """Text, or a number as text (wire.md: "ids may come as numbers"); None for all else."""
+    """A string, or a number as a string (wire.md: "ids may come as numbers"); None for anything
+    else."""
     if isinstance(value, str):
         return value or None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -63,14 +64,14 @@ def texts(value: object) -> tuple[str, ...]:
 
 
 def flag(value: object) -> bool | None:
-    """A truth value, also one that came as text; None for all else."""
+    """A bool, also from a string; None for anything else."""
     if isinstance(value, bool):
         return value
     return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
 
 
 def number(value: object) -> float | None:
-    """A finite number, also one that came as text; None for all else."""
+    """A finite number, also from a string; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
@@ -88,7 +89,7 @@ def pixels(value: object) -> int | None:
 
 
 def moment(value: object) -> datetime | None:
-    """An aware datetime from ISO 8601; without an offset it is UTC. None for all else."""
+    """An aware datetime from ISO 8601, in UTC if it has no offset; None for anything else."""
     found = value.strip().upper() if isinstance(value, str) else ""
     # A date alone is no moment.
     with contextlib.suppress(ValueError):
@@ -99,19 +100,19 @@ def moment(value: object) -> datetime | None:
 
 
 def json_object(document: object) -> Mapping[str, Any]:
-    """A JSON object, as it is; ``ValueError`` for all else."""
+    """A JSON object, unchanged; ``ValueError`` for anything else."""
     if not isinstance(document, Mapping):
         raise ValueError("the response is not a JSON object")
     return document
 
 
 def nothing(document: object) -> None:
-    """Reads a response that says nothing."""
+    """Reads a response without content."""
 
 
 def query(limit: int | None = None, **values: str | None) -> tuple[tuple[str, str], ...]:
-    """The parameters that are set. Raises ``InvalidRequest`` unless ``limit``, the size of a page,
-    is a whole number from 1."""
+    """The parameters that are set. Raises ``InvalidRequest`` unless ``limit``, the page size, is an
+    integer of at least 1."""
     if limit is not None:
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise InvalidRequest("limit must be a whole number of at least 1")
@@ -120,8 +121,8 @@ def query(limit: int | None = None, **values: str | None) -> tuple[tuple[str, st
 
 
 def wire_moment(value: datetime, name: str) -> str:
-    """ISO 8601 in UTC with milliseconds (AGS 2.0 section 3.4.7 asks for sub-second precision).
-    Raises ``InvalidRequest`` if it is naive: nobody knows whose clock it was read from."""
+    """ISO 8601 in UTC with milliseconds (AGS 2.0 section 3.4.7 requires sub-second precision).
+    Raises ``InvalidRequest`` if it is naive, because its time zone is unknown."""
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise InvalidRequest(f"{name} must be a datetime with a time zone")
     try:
@@ -132,8 +133,8 @@ def wire_moment(value: datetime, name: str) -> str:
 
 
 def wire_number(value: object, name: str, *, positive: bool) -> float:
-    """A number for JSON, from any type that is one (``Decimal``, ``Fraction``, numpy's). Raises
-    ``InvalidRequest`` unless it is finite and from 0 (``positive``: above 0)."""
+    """A number for JSON, from any numeric type (``Decimal``, ``Fraction``, numpy's). Raises
+    ``InvalidRequest`` unless it is finite and at least 0 (with ``positive``, greater than 0)."""
     number = math.nan
     if isinstance(value, (Real, Decimal)) and not isinstance(value, bool):
         with contextlib.suppress(ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""A browser that shows the tool in an iframe of another site, with third-party cookies blocked."""
+"""A browser that shows the tool in another site's iframe, with third-party cookies blocked."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class NoReply(Exception):
 
 
 def is_kept(cookie: SetCookie) -> bool:
-    """Whether browsers keep a cookie in an iframe of another site."""
+    """Whether browsers keep a cookie in another site's iframe."""
     same_site = cookie.found.get("samesite", "").lower()
     return same_site == "none" and {"secure", "partitioned"} <= cookie.found.keys()
 
 
 def reaches(cookie: SetCookie, path: str) -> bool:
-    """Whether a cookie is sent to a path (RFC 6265 section 5.1.4)."""
+    """Whether browsers send the cookie to a path (RFC 6265 section 5.1.4)."""
     return f"{path}/".startswith(cookie.found.get("path", "/").rstrip("/") + "/")
 
 
 class Reply(NamedTuple):
-    """One response; ``headers`` in any case."""
+    """One response; ``headers`` ignores case."""
 
     url: str
     status: int
@@ -57,7 +57,7 @@ class Reply(NamedTuple):
 
     @property
     def location(self) -> str | None:
-        """Where it redirects to, as a whole URL."""
+        """The target of a redirect, as a full URL."""
         target = self.headers.get("Location")
         return urljoin(self.url, target) if 300 <= self.status < 400 and target else None
 
@@ -83,8 +83,8 @@ def fetch(
     data: Mapping[str, str] | str | None = None,
     ca_bundle: str | None = None,
 ) -> Reply:
-    """One request, bounded in size: a GET, or a POST if there is ``data``. It follows no redirect.
-    Raises ``NoReply``."""
+    """Send one request, with a size limit: a GET, or a POST if there is ``data``. Does not follow
+    redirects. Raises ``NoReply``."""
     try:
         with requests.request(
             "GET" if data is None else "POST",
@@ -137,7 +137,7 @@ def _why(error: Exception, host: str) -> NoReply:
 
 
 class Browser:
-    """Follows redirects and reloads within an origin, and keeps what cookies an iframe keeps.
+    """Follows redirects and reloads within an origin, and keeps the cookies that an iframe keeps.
     ``lms`` is the origin of the page around the iframe."""
 
     def __init__(self, lms: str, ca_bundle: str | None = None) -> None:
@@ -148,9 +148,9 @@ class Browser:
     def open(
         self, url: str, data: Mapping[str, str] | None = None, *, hops: int = 12
     ) -> list[Reply]:
-        """Navigate, with a POST if there is ``data``: every response on the way, the page last. It
-        ends early if a redirect leads to another origin, and after so many ``hops``. May raise
-        ``NoReply``."""
+        """Navigate, with a POST if there is ``data``. Returns every response on the way, with the
+        page last. Stops early at a redirect to another origin, and after ``hops`` redirects. May
+        raise ``NoReply``."""
         # Of the whole chain of redirects (Fetch Metadata, 2.3): a launch begins on the LMS's page.
         site = "cross-site" if data is None else "same-origin"
         replies: list[Reply] = []

@@ -1,7 +1,7 @@
 """The commands: ``python -m ltiaas_middleware demo | sandbox | doctor | service-keys``.
 
-Each is one function that adds its parser and one that runs it, which imports what it needs, so that
-``--help`` is quick. docs/reference/cli.md has the exit statuses.
+Each command has a function that adds its parser, and one that runs it. The latter imports what it
+needs, so that ``--help`` is quick. docs/reference/cli.md lists the exit statuses.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _DOCS = "https://github.com/ltiaas-middleware/ltiaas-middleware/tree/main/docs"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command, with the arguments of the process by default, and give the exit status."""
+    """Run a command, by default with the process's arguments, and return the exit status."""
     parser = _parser()
     arguments = sys.argv[1:] if argv is None else list(argv)
     if not arguments:
@@ -92,7 +92,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors say what to do next."""
 
     def error(self, message: str) -> NoReturn:
-        """Print usage and message, and end with exit status 2."""
+        """Print the usage and the message, and exit with status 2."""
         self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: error: {message}\nNext: {self.prog} --help\n")
 
@@ -104,7 +104,7 @@ def _add_command(
     about: str,
     more: str = "",
 ) -> argparse.ArgumentParser:
-    """A command's parser. ``about`` is one line; ``more`` says when to use it, with examples."""
+    """A command's parser. ``about`` is one line; ``more`` says when to use it."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=about,
@@ -299,7 +299,7 @@ def _delete_keys(options: argparse.Namespace) -> int:
     # Both without --all, neither with it.
     if {context, link} != {not options.all}:
         options.parser.error(
-            "give --context ID (or --no-context) and --resource-link ID (or --no-resource-link); "
+            "pass --context ID (or --no-context) and --resource-link ID (or --no-resource-link); "
             "or --all for every key of the platform"
         )
     key = ActivityKey(options.platform, options.context, options.resource_link)
@@ -325,4 +325,4 @@ def _with_store(action: str, *args: Any, **more: Any) -> int:
     except SettingsError as error:
         return fail(f"{error}.", "set it to the middleware's value, then run this again", 2)
     except ServiceKeyStoreError as error:
-        return fail(f"Cannot use the database of service keys: {error}.", f"{PROGRAM} doctor")
+        return fail(f"Cannot use the service-key database: {error}.", f"{PROGRAM} doctor")

@@ -1,4 +1,5 @@
-"""What the commands print: marks and colors on a terminal (https://no-color.org), and failures."""
+"""Prints the commands' output: symbols and colors on a terminal (https://no-color.org), and
+failures."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ _MARKS = {"ok": "✓32", "note": "·36", "warning": "!33", "failed": "✗31", "s
 
 
 def line(level: str, name: str, text: str, out: TextIO) -> str:
-    """One line: a mark (a symbol in color on a terminal, a word elsewhere), a name, a text."""
+    """One line: a mark (a colored symbol on a terminal, otherwise a word), a name and a text."""
     mark = f"{'FAILED' if level == 'failed' else level:<7}"
     if _is_terminal(out):
         mark = _colored(_MARKS[level][0], _MARKS[level][1:])
@@ -22,17 +23,17 @@ def line(level: str, name: str, text: str, out: TextIO) -> str:
 
 
 def heading(text: str, out: TextIO) -> str:
-    """A heading over some lines."""
+    """A heading for the following lines."""
     return _colored(text, "1") if _is_terminal(out) else text
 
 
 def printable(text: str) -> str:
-    """Foreign text without control characters, which a terminal would obey."""
+    """Untrusted text without control characters, which a terminal would interpret."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def fail(message: str, fix: str, status: int = 1) -> int:
-    """Print what went wrong and what to do, and give the exit status."""
+    """Print what went wrong and what to do, and return the exit status."""
     print(f"{message}\nNext: {fix}", file=sys.stderr)
     return status
 

@@ -1,6 +1,7 @@
 """``service-keys list|delete|rotate``, without the command line.
 
-Each prints, but never a key, and gives the exit status. Each may raise ``ServiceKeyStoreError``.
+Each function prints its result, but never a key, and returns the exit status. Each may raise
+``ServiceKeyStoreError``.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ _UNREADABLE = "add the secret that encrypted them to LTIAAS_SECRETS, or wait for
 
 
 def list_keys(store: ServiceKeyStore, platform_id: str | None, *, as_json: bool) -> int:
-    """When each stored key was refreshed, its three ids (``-`` for an absent one), and whether it
-    can be decrypted; of one platform, or of all."""
+    """For each stored key of one platform or of all, print when it was refreshed, its three ids
+    (``-`` for a missing one), and whether it can be decrypted."""
     keys = [_document(key) for key in store.all() if platform_id in (None, key.platform_id)]
     if as_json:
         print(json.dumps({"keys": keys}, indent=2))

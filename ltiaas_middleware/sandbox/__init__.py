@@ -1,7 +1,7 @@
-"""A local LTIAAS account with an LMS, to develop and test a tool against.
+"""A local LTIAAS account with an LMS, for developing and testing tools.
 
-It shares no code with the middleware, so that a mistake cannot hide by being made twice. What it
-does is held to `wire.md`; where a page of it is silent, the module concerned says so.
+It shares no code with the middleware, so that the same mistake cannot be in both. It follows
+`wire.md`; where `wire.md` says nothing, the module in question says so.
 """
 
 from .api_log import ApiLog as ApiLog

@@ -1,4 +1,4 @@
-"""Answers calls to the API: through the faults that are switched on, and into the log."""
+"""Responds to API calls: applies active faults, and writes the log."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ FAULTED = "ltiaas_sandbox.faulted"
 
 
 class BoundedRequest(Request):
-    """A request of bounded size."""
+    """A request with a size limit."""
 
     max_content_length = 10_000_000
 
 
 def answer(sandbox: Sandbox, request: Request, path: str, origin: str) -> Response:
-    """The answer to one call; `path` is as received, still percent-encoded. Raises `Gone` if a
+    """The response to one call; `path` is as received, still percent-encoded. Raises `Gone` if a
     fault ends the connection."""
     credential = read_authorization(request.environ.get("HTTP_AUTHORIZATION"))
     asked, now = Asked(request.method, path, credential.scheme), sandbox.clock()

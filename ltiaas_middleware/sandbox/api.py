@@ -1,4 +1,5 @@
-"""The table of endpoints (`wire.md`, "The three authorization schemes"), and who may call which."""
+"""The table of endpoints (`wire.md`, "The three authorization schemes"), and which credentials they
+accept."""
 
 from __future__ import annotations
 
@@ -76,7 +77,7 @@ _TABLE = Map([Rule(f"/api/{path}", endpoint=path) for path in _PATHS], merge_sla
 def answer(
     sandbox: Sandbox, request: Request, path: str, credential: Credential, origin: str
 ) -> Response:
-    """The answer to one call; `path` is as received, still percent-encoded."""
+    """The response to one call; `path` is as received, still percent-encoded."""
     try:
         endpoint, path_id = _find(path)
         query = dict(parse_qsl(request.environ["QUERY_STRING"], keep_blank_values=True))

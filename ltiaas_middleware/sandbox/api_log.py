@@ -1,7 +1,7 @@
-"""What was asked of the API, for tests and for the curious. It never contains a secret.
+"""A log of API requests, for tests and for the log page. It never contains a secret.
 
-A request is entered when it arrives and completed when its answer is decided, so that a test can
-wait for a request which the sandbox is still holding up.
+An entry begins when the request arrives and is completed when its response is decided, so that a
+test can wait for a request that the sandbox is still delaying.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _TOKENS = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*|sk-[\w-]{20,}")
 class ApiLogEntry:
     """One request to the API.
 
-    `at` is in seconds by the sandbox's clock. `path` and `query` are as received, percent-encoding
-    and all (secrets excepted). `scheme` is the first word of `Authorization` where it is one that
-    `wire.md` knows, and `well_formed` says whether the whole header was, byte for byte, what
-    `wire.md` prescribes for that scheme. `ltik_id` is a digest of the ltik or service key that came
-    along (see `token_digest`). `body` is the JSON received, if any. `status` is None while the
-    request is unanswered, and stays None for a connection that was reset. `fault` names the
-    faults that it met, joined with `+`.
+    `at` is in seconds of the sandbox's clock. `path` and `query` are as received, still
+    percent-encoded (without secrets). `scheme` is the first word of `Authorization` if `wire.md`
+    lists it, and `well_formed` says whether the whole header has, byte for byte, the format that
+    `wire.md` requires for that scheme. `ltik_id` is a digest of the request's ltik or service key
+    (see `token_digest`). `body` is the received JSON, if any. `status` is None until the response,
+    and stays None for a connection that was reset. `fault` names the faults that affected the
+    request, joined with `+`.
     """
 
     at: float
@@ -57,7 +57,7 @@ class ApiLogEntry:
 
 
 def token_digest(token: str) -> str:
-    """Twelve hexadecimal digits that tell tokens apart and give nothing of them away."""
+    """Twelve hexadecimal digits that distinguish tokens and reveal nothing about them."""
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()[:12]
 
 
@@ -80,11 +80,12 @@ class ApiLog:
         return self._snapshot()[index]
 
     def entries(self, path: str | None = None, method: str | None = None) -> list[ApiLogEntry]:
-        """The entries for exactly that path (as received; doubled leading slashes count as one)."""
+        """The entries for exactly this path (as received; repeated leading slashes count as
+        one)."""
         return [entry for entry in self._snapshot() if _matches(entry, path, method)]
 
     def count(self, path: str | None = None, method: str | None = None) -> int:
-        """How many requests came for exactly that path; without one, how many came at all."""
+        """How many requests there were for exactly this path or, without a path, in total."""
         return len(self.entries(path, method))
 
     def clear(self) -> None:
@@ -95,11 +96,11 @@ class ApiLog:
     def wait_for(
         self, n: int, path: str | None = None, timeout: float = 5.0, *, answered: bool = False
     ) -> list[ApiLogEntry]:
-        """Wait until at least `n` requests for `path` have arrived (or, if told so, have been
-        answered).
+        """Wait until at least `n` requests for `path` have arrived (or, on request, have their
+        responses).
 
-        Gives their entries back. Raises `TimeoutError` after `timeout` seconds, saying how many
-        there were.
+        Returns their entries. Raises `TimeoutError` after `timeout` seconds, with the number of
+        requests.
         """
 
         def there() -> list[ApiLogEntry]:
@@ -117,7 +118,7 @@ class ApiLog:
             return there()
 
     def arrived(self, entry: ApiLogEntry) -> Callable[[int | None], None]:
-        """Enter a request. The function given back completes it with the status answered."""
+        """Add a request. The returned function completes it with the response's status."""
         clean = replace(
             entry,
             path=self._redact(entry.path),

@@ -1,4 +1,4 @@
-"""The sandbox itself: a WSGI app that is an LTIAAS account and an LMS at once."""
+"""The sandbox itself: a WSGI app that is both an LTIAAS account and an LMS."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ _MESSAGE = re.compile(r'name="JWT" value="([^"]*)"')
 
 
 class Sandbox:
-    """A local LTIAAS account with an LMS. Also a WSGI app, to be served by `SandboxServer`.
+    """A local LTIAAS account with an LMS. It is also a WSGI app, which `SandboxServer` serves.
 
-    - `tool`: the tool's launch URL, to which launches are redirected. May be set at any time.
-    - `api_key`: of the account. All signing keys derive from it, so after a restart with the same
-      key, earlier launches are still valid.
-    - `clock`: seconds since the epoch; tests put their own in to reach the end of a launch.
-    - `world`: people, courses and platforms, `World.from_toml("school.toml")` for example. The
-      sandbox copies it, with its settings for what is not given here.
-    - `empty`: True starts with an account in which no LMS is registered.
-    - `pre_approval`: the tool's page that dynamic registration sends the browser to; None completes
-      registrations without one. May be set at any time.
+    - `tool`: the tool's launch URL, to which launches redirect. You can set it at any time.
+    - `api_key`: the account's API key. All signing keys derive from it, so after a restart with the
+      same key, earlier launches are still valid.
+    - `clock`: returns seconds since the epoch. Tests replace it to reach the end of a launch.
+    - `world`: people, courses and platforms, such as `World.from_toml("school.toml")`. The sandbox
+      copies it. Its settings apply to what you do not pass here.
+    - `empty`: if True, the account starts without a registered LMS.
+    - `pre_approval`: the tool's page to which dynamic registration sends the browser. With None,
+      registrations complete without such a page. You can set it at any time.
 
-    Everything here may be called from any thread while the sandbox is being served.
+    You can call every method from any thread while the server runs.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Sandbox:
         pre_approval: str | None = None,
     ) -> None:
         if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-            raise ValueError("api_key is printable ASCII without spaces")
+            raise ValueError("api_key must be printable ASCII without spaces")
         self.api_key, self.clock = api_key, clock
         self.world = (world or default_world()).copy()
         settings = {"tool": DEFAULT_TOOL, "empty": False, **self.world.settings}
@@ -87,7 +87,7 @@ class Sandbox:
 
     @property
     def tool(self) -> str:
-        """The tool's launch URL. Setting one that is not an http(s) URL raises `ValueError`."""
+        """The tool's launch URL. Setting a value that is not an http(s) URL raises `ValueError`."""
         return self._tool
 
     @tool.setter
@@ -96,7 +96,7 @@ class Sandbox:
 
     @property
     def pre_approval(self) -> str | None:
-        """The tool's pre-approval page. Setting one that is not a URL raises `ValueError`."""
+        """The tool's pre-approval page. Setting a value that is not a URL raises `ValueError`."""
         return self._pre_approval
 
     @pre_approval.setter
@@ -116,24 +116,24 @@ class Sandbox:
         custom: Mapping[str, Any] | None = None,
         claims: Mapping[str, Any] | None = None,
     ) -> str:
-        """A new ltik, as LTIAAS makes at each launch (`wire.md`, "The launch redirect").
+        """Create an ltik, as LTIAAS does for each launch (`wire.md`, "The launch redirect").
 
-        By default the first course's instructor launches its first activity. `roles` (URIs, or
-        short forms such as `Learner` and `Instructor#TeachingAssistant`) are the user's in this
-        launch alone, `custom` its custom parameters, and `claims` top-level fields of its ID token;
-        one whose name is a URI is a claim of the LMS and is in the raw ID token alone. All three
-        are JSON, and part of the ltik. Raises `ValueError` for a name that the world does not have,
-        listing what there is, and for an LMS whose registration is missing or inactive.
+        By default, the first course's instructor launches its first activity. `roles` (URIs, or
+        short forms such as `Learner` and `Instructor#TeachingAssistant`) are the user's roles in
+        this launch only. `custom` contains custom parameters, and `claims` top-level fields of the
+        ID token. A claim whose name is a URI comes from the LMS and is only in the raw ID token.
+        All three are JSON, and part of the ltik. Raises `ValueError` for a name that is not in the
+        world, with a list of valid names, and for an LMS whose registration is missing or inactive.
         """
         roles = roles if roles is None or isinstance(roles, str) else tuple(roles)
         if isinstance(roles, str) or not all(isinstance(role, str) for role in roles or ()):
-            raise ValueError("roles is a list of roles, each a URI or a bare name")
+            raise ValueError("roles must be a list, each item a URI or a bare name")
         seat = self.world.seat(course, activity, user, deep_linking)
         return self.launches.issue(changed(seat, roles, custom, claims))
 
     def launch_url(self, ltik: str, query: str | None = None) -> str:
-        """The tool's URL as the launch redirect gives it: its own query kept, then `query` (by
-        default that of the activity's link), then the ltik under its parameter's name."""
+        """The tool's URL as in the launch redirect: with its own query, then `query` (by default
+        that of the activity's link), then the ltik."""
         name, own = "ltik", ""
         try:
             seat = self.launches.seat_of(ltik)
@@ -146,34 +146,34 @@ class Sandbox:
         return with_query(self._tool, kept_query(query), f"{name}={ltik}")
 
     def pre_approval_url(self, registration_id: str) -> str | None:
-        """The pre-approval page's URL for a registration; None if there is no such page."""
+        """The URL of the pre-approval page for a registration, or None if there is no such page."""
         if self._pre_approval is None:
             return None
         return with_query(self._pre_approval, f"registrationId={registration_id}")
 
     def expire(self, ltik: str) -> None:
-        """Put an ltik past its 24 hours. Raises `ValueError` for one that is not this sandbox's."""
+        """End an ltik's 24 hours now. Raises `ValueError` for an ltik from another sandbox."""
         try:
             self.launches.end(ltik)
         except InvalidToken:
-            raise ValueError("not an ltik of this sandbox") from None
+            raise ValueError("not an ltik from this sandbox") from None
 
     # Faults
 
     def fault(
         self, name: str, *, endpoint: str | None = None, times: int | None = None, **options: Any
     ) -> None:
-        """Switch a fault on (`faults.KINDS` lists them with their options).
+        """Turn on a fault (`faults.KINDS` lists the faults with their options).
 
-        `endpoint` is a prefix of the path (None: every call to the API), `times` the number of
-        requests to spoil (None: until `clear_faults`). Several may be on at once: delays add up,
-        and of the rest the one that was switched on first and fits comes first. Raises
-        `ValueError`, listing what there is, for an unknown name or option.
+        `endpoint` is a prefix of the path (None for all calls), and `times` is how many requests
+        the fault affects (None for all until `clear_faults`). Several faults can be on at the same
+        time. Delays add up. Of the other faults, the oldest one that matches the request applies.
+        Raises `ValueError` for an unknown name or option, with a list of valid ones.
         """
         self.faults.switch_on({"name": name, "endpoint": endpoint, "times": times, **options})
 
     def clear_faults(self) -> None:
-        """End all faults. Requests that are being held up are answered."""
+        """Turn off all faults. Delayed requests get their responses."""
         self.faults.end()
 
     # The LMS
@@ -185,13 +185,13 @@ class Sandbox:
         line_item: str | None = None,
         tag: str | None = None,
     ) -> dict[str, dict[str, Any]]:
-        """One column of the gradebook, by user id: the last score submitted (keys as on the wire,
-        None if the score left one out), how many there were (`submissions`), and the grade that a
-        teacher gave by hand (`override`), if any.
+        """One gradebook column, by user id: the last submitted score (with the keys that LTIAAS
+        uses, and None for missing ones), the number of scores (`submissions`), and the grade that a
+        teacher entered (`override`), if any.
 
-        The column is an activity's first one (by default, the first activity's), the line item
-        with that id, or the first with that tag. Empty if there is no such column. Raises
-        `ValueError` for an activity that the world does not have.
+        The column is an activity's first one (by default, that of the first activity), the line
+        item with that id, or the first one with that tag. Empty if there is no such column. Raises
+        `ValueError` for an activity that is not in the world.
         """
         item = self._column(activity, line_item) if tag is None else self.gradebook.tagged(tag)
         return self.gradebook.column(item) if item else {}
@@ -199,8 +199,8 @@ class Sandbox:
     def override(
         self, user: str, grade: float, activity: str | None = None, *, line_item: str | None = None
     ) -> None:
-        """Give a user a grade by hand, as a teacher does, in points of the column (chosen as for
-        `scores`). Raises `ValueError` if there is no such column."""
+        """Enter a grade for a user, as a teacher does, in points of the column (which you choose as
+        for `scores`). Raises `ValueError` if there is no such column."""
         item = self._column(activity, line_item)
         if item is None:
             raise ValueError("there is no such column")
@@ -208,30 +208,31 @@ class Sandbox:
         self.gradebook.override(item, user, grade, now)
 
     def withdraw(self, user: str, course: str | None = None) -> None:
-        """Take a user out of a course (by default, the first): the LMS refuses their scores. Raises
-        `ValueError` for a course or a user that does not exist."""
+        """Remove a user from a course (by default, the first one), so that the LMS refuses their
+        scores. Raises `ValueError` if the course or the user does not exist."""
         self.world.seat(course).course.withdraw(user)
 
     def conclude(self, course: str | None = None) -> None:
-        """End a course (by default, the first): the LMS refuses every call to its gradebook. Raises
-        `ValueError` for a course that does not exist."""
+        """End a course (by default, the first one), so that the LMS refuses every call to its
+        gradebook. Raises `ValueError` if the course does not exist."""
         self.world.seat(course).course.concluded = True
 
     def add_content(self, page: str) -> list[str]:
-        """What the LMS does when a browser submits a tool's deep-linking form: it adds the items to
-        the course. `page` is the HTML with the form. Returns the ids of the new activities, to
-        launch. Raises `ValueError` if no deep-linking message of this sandbox is in it.
+        """Add the items of a tool's deep-linking form to the course, as the LMS does when a browser
+        submits the form. `page` is the HTML with the form. Returns the ids of the new activities,
+        which you can launch. Raises `ValueError` if the page does not contain a deep-linking
+        message for this sandbox.
         """
         found = _MESSAGE.search(page)
         try:
             _, shelf, _ = lms.receive_content(self, found[1] if found else "")
         except InvalidToken:
-            raise ValueError("the page has no deep-linking form of this sandbox") from None
+            raise ValueError("the page has no deep-linking form for this sandbox") from None
         return [added.link for added in shelf if added.link]
 
     def content_items(self, course: str) -> list[dict[str, Any]]:
-        """What deep linking has added to a course, oldest first. Raises `ValueError` for a course
-        that does not exist."""
+        """The items that deep linking has added to a course, oldest first. Raises `ValueError` if
+        the course does not exist."""
         return [dict(added.item) for added in self.content.of(self.world.seat(course).course)]
 
     def _column(self, activity: str | None, line_item: str | None) -> LineItem | None:

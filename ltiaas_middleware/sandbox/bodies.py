@@ -1,5 +1,4 @@
-"""What the bodies of calls must look like (`wire.md`, "The three authorization schemes", below the
-table)."""
+"""Checks the bodies of calls (`wire.md`, "The three authorization schemes", below the table)."""
 
 from __future__ import annotations
 
@@ -29,8 +28,8 @@ GRADING_PROGRESS = ("FullyGraded", "Pending", "PendingManual", "Failed", "NotRea
 def checked(
     body: object, rules: Rules, further: Callable[[dict[str, Any]], list[Problem]] = lambda _: []
 ) -> dict[str, Any]:
-    """A body without its nulls (the official SDK sends null for what is absent); unknown keys
-    stay. Raises `ApiError` for one that breaks a rule or has `further` problems."""
+    """A body without nulls (the official SDK sends null for missing values); unknown keys stay.
+    Raises `ApiError` if the body breaks a rule or has `further` problems."""
     if not isinstance(body, dict):
         raise invalid_body([problem("", "must be a JSON object")], body)
     given = {name: value for name, value in body.items() if value is not None}
@@ -44,7 +43,7 @@ def checked(
 
 
 def read_score(body: object) -> dict[str, Any]:
-    """A score with `userId` as text. Raises `ApiError`."""
+    """A score with `userId` as a string. Raises `ApiError`."""
     score = checked(body, _SCORE, _without_maximum)
     score["userId"] = str(score["userId"])
     return score
@@ -65,7 +64,7 @@ def read_line_item(body: object, course: Course) -> dict[str, Any]:
 
 
 def moment(timestamp: object) -> datetime | None:
-    """The time of an ISO 8601 text with an offset; None for anything else."""
+    """The time of an ISO 8601 string with an offset, or None for anything else."""
     try:
         found = datetime.fromisoformat(str(timestamp))
     except ValueError:

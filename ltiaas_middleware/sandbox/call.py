@@ -32,7 +32,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Call:
-    """A request whose credential was admitted."""
+    """A request with an accepted credential."""
 
     sandbox: Sandbox
     request: Request
@@ -66,7 +66,7 @@ class Call:
 
 
 def read_body(request: Request) -> Any:
-    """The JSON body of a request; None for an empty one. Raises `ApiError` for anything else."""
+    """The JSON body of a request, or None if it is empty. Raises `ApiError` for anything else."""
     data = request.get_data(cache=True)
     if not data:
         return None

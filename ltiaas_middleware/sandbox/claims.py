@@ -1,7 +1,8 @@
-"""The ID token of a launch, as LTIAAS gives it and as the LMS sent it (`wire.md`, "The ID token").
+"""The ID token of a launch, as LTIAAS returns it and as the LMS sent it (`wire.md`, "The ID
+token").
 
-Every ID token holds a field that `wire.md` does not know: LTIAAS adds fields over time, and they
-must survive a tool's reading.
+Every ID token contains a field that is not in `wire.md`, because LTIAAS adds fields over time, and
+tools must be able to read such tokens.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ GRADE_SCOPES = [
 
 
 class Claims:
-    """Builds the ID token of one call's launch."""
+    """Builds the ID token for the launch of one call."""
 
     def __init__(self, call: Call) -> None:
         self.launch = call.launch
@@ -52,7 +53,7 @@ class Claims:
         return document | self._claims(of_lms=False)
 
     def services(self) -> dict[str, Any]:
-        """The `services` of an ID token: what this launch may use, and its service key."""
+        """The `services` of an ID token: those that this launch may use, and its service key."""
         seat, platform = self.launch.seat, self.launch.platform
         roster, grades = offers_roster(seat.course), offers_grades(seat.course)
         document: dict[str, Any] = {
@@ -82,7 +83,8 @@ class Claims:
         return document
 
     def raw(self) -> dict[str, Any]:
-        """The answer of `GET /api/idtoken?raw=true`: the LMS's own claims, or its OAuth payload."""
+        """The response to `GET /api/idtoken?raw=true`: the LMS's own claims, or its OAuth
+        payload."""
         if self.launch.platform.legacy:
             return self._oauth() | self._claims(of_lms=True)
         document = self._message() | self._person() | self._place() | self._service_claims()
@@ -263,12 +265,12 @@ def offers_grades(course: Course) -> bool:
 
 
 def has_context(seat: Seat) -> bool:
-    """Some launches have no context: here, the one from Lakeside's front page."""
+    """Whether a launch has a context. Some do not: here, the one from Lakeside's front page."""
     return not (seat.platform.sparse and seat.activity and seat.activity.id == "portfolio")
 
 
 def member(user: User, withheld: bool = False) -> dict[str, Any]:
-    """One member of a roster; `withheld` leaves out the name and the e-mail address."""
+    """One member of a roster; `withheld` omits the name and the email address."""
     document = _user(user, withheld)
     document["userId"] = document.pop("id")
     document.pop("roleScopeMentor", None)

@@ -1,4 +1,4 @@
-"""What deep linking has added to the courses. Thread-safe."""
+"""The content that deep linking has added to courses. Thread-safe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from .world import Activity, Course
 
 @dataclass(frozen=True)
 class Added:
-    """A content item as received. `link` is the activity that the LMS made of a resource link."""
+    """A content item as received. `link` is the activity that the LMS created from a resource
+    link."""
 
     item: Mapping[str, Any]
     link: str | None
@@ -27,7 +28,7 @@ class Added:
 
     @property
     def through_ltiaas(self) -> bool:
-        """Whether a resource link opens at LTIAAS, as it must, and not at the tool itself."""
+        """Whether a resource link opens LTIAAS, as it must, and not the tool itself."""
         return self.link is None or _parts(self.item)[0] == "/lti/launch"
 
 

@@ -1,17 +1,17 @@
-"""What `Sandbox` offers to Python, over HTTP: for tests in other processes, and for curl.
+"""`Sandbox`'s Python methods over HTTP, for tests in other processes and for curl.
 
 - `GET /sandbox/api-log`: `{"entries": [...]}`; `DELETE` empties it.
 - `POST /sandbox/launches` {course, activity, user, deep_linking, query, roles, custom, claims}:
   `{"ltik", "launchUrl"}`.
 - `POST /sandbox/expire` {ltik}: 204.
 - `GET /sandbox/faults`: `{"faults": [...]}`; `POST` {name, endpoint, times and the fault's own
-  options} switches one on (201); `DELETE` switches all off.
+  options} turns one on (201); `DELETE` turns all off.
 - `GET /sandbox/gradebook`: `{"columns": [...]}`.
 - `POST /sandbox/override` {user, grade, activity, line_item}, `/sandbox/withdraw` {user, course}
   and `/sandbox/conclude` {course}: 204.
 
-What has a default in Python is optional. Bodies are JSON. What is wrong with a request is said
-in the API's error shape.
+Arguments with a default in Python are optional. Bodies are JSON. Errors have the API's error
+format.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def answer(sandbox: Sandbox, request: Request, path: str) -> Response:
 
 
 def columns(sandbox: Sandbox) -> list[dict[str, Any]]:
-    """The whole gradebook: every line item with its course and what was submitted to it."""
+    """The whole gradebook: every line item with its course and its submitted scores."""
     return [
         {"course": course.id, "lineItem": item.document(), "scores": sandbox.gradebook.column(item)}
         for course in sandbox.world.courses

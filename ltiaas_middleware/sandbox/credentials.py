@@ -23,8 +23,8 @@ _SHAPES = {
 
 @dataclass(frozen=True, repr=False)
 class Credential:
-    """What an `Authorization` header holds. `scheme` is None without a header or for an unknown
-    scheme."""
+    """The contents of an `Authorization` header. `scheme` is None if there is no header or the
+    scheme is unknown."""
 
     scheme: str | None
     well_formed: bool = False
@@ -33,8 +33,7 @@ class Credential:
 
 
 def read_authorization(header: str | None) -> Credential:
-    """The credential in a header's value. Never fails: what is wrong with it is for the endpoint to
-    say."""
+    """The credential in a header's value. Never fails, because the endpoint reports errors."""
     word = (header or "").split(" ", 1)[0]
     if header is None or word not in _SHAPES:
         return Credential(None)

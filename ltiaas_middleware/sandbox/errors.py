@@ -1,4 +1,4 @@
-"""LTIAAS's error answers (`wire.md`, "Errors"). What an LMS refuses is in `lms_errors`."""
+"""LTIAAS's error responses (`wire.md`, "Errors"). `lms_errors` has the LMS's refusals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RELAYED = "EXTERNAL_REQUEST_FAILED"
 
 
 def phrase(status: int) -> str:
-    """The name of a status; "Unknown" if it has none."""
+    """The phrase of a status, or "Unknown" if it has none."""
     try:
         return _PHRASES.get(status) or HTTPStatus(status).phrase
     except ValueError:
@@ -24,10 +24,10 @@ def phrase(status: int) -> str:
 
 
 class ApiError(Exception):
-    """An answer other than success.
+    """An error response.
 
-    `message` is its code (None leaves the details out altogether), `details` what `wire.md` allows
-    next to code and description.
+    `message` is its code (None omits the details completely), and `details` has what `wire.md`
+    allows in addition to code and description.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ApiError(Exception):
 
 
 def json_response(document: object, status: int = 200) -> Response:
-    """`document` as a JSON answer that nobody may cache."""
+    """`document` as a JSON response with `no-store`."""
     return Response(
         json.dumps(document, ensure_ascii=False),
         status,
@@ -64,12 +64,12 @@ def expired_ltik() -> ApiError:
 
 
 def wrong_api_key() -> ApiError:
-    """The tool is misconfigured: nobody's launch can work."""
+    """The tool is misconfigured, so no launch can work."""
     return ApiError(401, UNAUTHORIZED_LTIK, "Invalid API key")
 
 
 def wrong_service_key() -> ApiError:
-    """The service key was never given out, or does not work any more."""
+    """The service key was never issued, or no longer works."""
     return ApiError(401, "INVALID_SERVICE_AUTH_AUTHORIZATION_HEADER", "Invalid service key.")
 
 
@@ -81,7 +81,7 @@ def rate_limited(retry_after: str) -> Response:
 
 
 def unregistered() -> ApiError:
-    """The LMS's registration is unknown or inactive: permanent until somebody activates it."""
+    """The LMS's registration is unknown or inactive. Permanent until somebody activates it."""
     return ApiError(
         400, "UNREGISTERED_OR_INACTIVE_PLATFORM", "The platform is not registered or not active."
     )
@@ -106,7 +106,7 @@ def invalid(description: str) -> ApiError:
 
 
 def invalid_body(errors: list[dict[str, str]], body: object) -> ApiError:
-    """The body breaks a documented rule; `errors` names each one as a field and a message."""
+    """The body breaks documented rules; `errors` lists each as a field and a message."""
     return ApiError(
         400, "VALIDATION_ERROR", "The request body is not valid.", bodyReceived=body, errors=errors
     )

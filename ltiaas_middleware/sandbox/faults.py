@@ -1,7 +1,7 @@
-"""The faults that can be switched on, and which of them a request meets.
+"""The available faults, and which of them affect a request.
 
-A fault that holds a request up ends with the request's client, with `clear_faults`, and with the
-server: it looks for all three several times a second. `spoiling` says what each fault does.
+A fault that delays a request ends when the client disconnects, at `clear_faults`, and when the
+server stops; it checks for these several times a second. `spoiling` says what each fault does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LONGEST = 86400
 
 
 class Asked(NamedTuple):
-    """What decides which faults a request meets; `path` is as received."""
+    """The properties of a request that decide which faults affect it; `path` is as received."""
 
     method: str
     path: str
@@ -27,8 +27,8 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fault: what the page says of it, its options with their defaults, and which
-    requests it concerns."""
+    """A kind of fault: its description on the page, its options with their defaults, and which
+    requests it affects."""
 
     text: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -88,8 +88,7 @@ KINDS: Mapping[str, Kind] = {
 
 @dataclass(eq=False)
 class Fault:
-    """A fault that is switched on. `left` counts the requests that it still has to meet, None for
-    all."""
+    """An active fault. `left` is how many more requests it affects, or None for all."""
 
     name: str
     options: Mapping[str, Any]
@@ -117,7 +116,7 @@ class Fault:
 
 
 class Faults:
-    """The faults that are switched on, in order. Thread-safe."""
+    """The active faults, in order. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -128,7 +127,7 @@ class Faults:
             return iter(list(self._active))
 
     def switch_on(self, settings: Mapping[str, Any]) -> None:
-        """Switch a fault on: its `name`, optionally `endpoint` and `times`, and its options.
+        """Turn on a fault: its `name`, optionally `endpoint` and `times`, and its options.
 
         Raises `ValueError` for a name, an option or a value that does not exist.
         """
@@ -143,7 +142,7 @@ class Faults:
                 takes = ", ".join(known) or "none"
                 raise ValueError(f"{name} has no option {option!r}; valid options: {takes}")
         if not isinstance(endpoint, (str, type(None))):
-            raise ValueError("endpoint is the beginning of a path, or None for every call")
+            raise ValueError("endpoint must be the beginning of a path, or None for every call")
         if times is not None and (type(times) is not int or times < 1):
             raise ValueError(
                 "times must be a whole number of at least 1, or None for every request"
@@ -153,7 +152,7 @@ class Faults:
             self._active.append(fault)
 
     def end(self, name: str | None = None) -> None:
-        """Switch off one fault, or all; requests that are being held up are let go."""
+        """Turn off one fault, or all; delayed requests continue."""
         with self._lock:
             ending = [fault for fault in self._active if name in (None, fault.name)]
             self._active = [fault for fault in self._active if fault not in ending]
@@ -161,7 +160,7 @@ class Faults:
             fault.ended.set()
 
     def draw(self, asked: Asked, now: float) -> list[Fault]:
-        """The faults that a request meets: any delays, then at most one other."""
+        """The faults that affect a request: any delays, then at most one other fault."""
         drawn: list[Fault] = []
         with self._lock:
             for fault in list(self._active):
@@ -179,11 +178,10 @@ class Faults:
 
 
 def read_faults(descriptions: Iterable[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Faults as given on a command line (`name` or `name:option=value,option=value`) or as
+    """Read faults from a command line (`name` or `name:option=value,option=value`) or from
     mappings.
 
-    Each becomes what `Faults.switch_on` takes. Raises `ValueError` for text of another
-    shape.
+    Returns arguments for `Faults.switch_on`. Raises `ValueError` for text in another format.
     """
     read: list[dict[str, Any]] = []
     for description in descriptions:
@@ -202,7 +200,7 @@ def read_faults(descriptions: Iterable[str | Mapping[str, Any]]) -> list[dict[st
 
 
 def value_of(text: str) -> Any:
-    """An option's value as text says it: a number if it is one."""
+    """An option's value from text: a number if possible."""
     for kind in (int, float):
         try:
             return kind(text)

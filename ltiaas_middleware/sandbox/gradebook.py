@@ -1,7 +1,7 @@
-"""The LMS's gradebook: line items and what was submitted to them. Thread-safe.
+"""The LMS's gradebook: line items and their submitted scores. Thread-safe.
 
-It follows the rules of the platform's product (`RULES`): which scores are too old, what becomes of
-a grade that a teacher gave by hand, and what a result leaves out.
+It follows the rules of the platform's product (`RULES`): which scores are too old, what happens to
+a grade that a teacher entered, and what a result omits.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ RULES: Mapping[str, Rules] = {
 
 @dataclass
 class Entry:
-    """What the LMS has of one user in one line item. `number` orders users by first entry, for
+    """The LMS's data about one user in one line item. `number` orders users by first entry, for
     paging."""
 
     number: int
@@ -69,7 +69,7 @@ class Entry:
 
 @dataclass
 class LineItem:
-    """One column. `body` is what the tool (or the LMS) set, without the id."""
+    """One column. `body` contains the values that the tool (or the LMS) set, without the id."""
 
     number: int
     id: str
@@ -86,7 +86,7 @@ class LineItem:
 
 
 class Gradebook:
-    """Every course's line items. Starts with one for each graded activity."""
+    """The line items of all courses. Starts with one for each graded activity."""
 
     def __init__(self, world: World) -> None:
         self._lock = threading.Lock()
@@ -97,7 +97,7 @@ class Gradebook:
                 self.add(course, activity)
 
     def add(self, course: Course, activity: Activity) -> LineItem | None:
-        """The column that the LMS makes for an activity; None for one that is not graded."""
+        """Add the LMS's column for an activity. None if the activity is not graded."""
         if not (course.platform.grades and course.grades and activity.score_maximum):
             return None
         body = {
@@ -121,12 +121,12 @@ class Gradebook:
         return [item for item in list(self._items.values()) if item.course is course]
 
     def find(self, item_id: str, course: Course | None = None) -> LineItem | None:
-        """The column with that id, if it is in `course`."""
+        """The column with this id, if it is in `course`."""
         item = self._items.get(item_id)
         return item if item and course in (None, item.course) else None
 
     def tagged(self, tag: str) -> LineItem | None:
-        """The first column with that tag."""
+        """The first column with this tag."""
         with self._lock:
             rows = list(self._items.values())
         return next((item for item in rows if item.body.get("tag") == tag), None)
@@ -163,7 +163,7 @@ class Gradebook:
                 entry.override = None
 
     def override(self, item: LineItem, user_id: str, grade: float, stamp: datetime) -> None:
-        """Record a grade that a teacher gives by hand, in points of the column."""
+        """Record a grade that a teacher enters, in points of the column."""
         with self._lock:
             entry = self._entry(item, user_id)
             entry.override = grade
@@ -172,7 +172,7 @@ class Gradebook:
                 entry.changed = stamp
 
     def results(self, item: LineItem) -> list[tuple[int, dict[str, Any]]]:
-        """What the LMS gives back: each user's result, scaled to the column's maximum, with its
+        """The LMS's results: each user's result, scaled to the column's maximum, with its
         number."""
         with self._lock:
             return [
@@ -181,8 +181,8 @@ class Gradebook:
             ]
 
     def column(self, item: LineItem) -> dict[str, dict[str, Any]]:
-        """Everything submitted to one column, by user id, with the number of submissions and the
-        grade given by hand."""
+        """All scores in one column, by user id, with the number of submissions and the grade that a
+        teacher entered."""
         with self._lock:
             return {
                 user_id: {

@@ -1,6 +1,6 @@
-"""Keeps web pages of other origins away from the sandbox, whose pages ask nobody to sign in.
+"""Protects the sandbox, whose pages need no sign-in, from web pages on other origins.
 
-The API has the same guard: its default key is well known, so any page could send it.
+The API has the same protection, because its default key is well known, so any page could send it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _READS = ("GET", "HEAD", "OPTIONS")
 def refusal(request: Request, own_hosts: Collection[str], *, from_anywhere: bool) -> str | None:
     """Why a request is refused, or None.
 
-    `own_hosts` are the values that `Host` may have (none: any port of this machine).
-    `from_anywhere` is for what a tool's page posts to by design.
+    `own_hosts` are the allowed values of `Host` (if empty, any port on this machine).
+    `from_anywhere` is for URLs to which a tool's page posts by design.
     """
     host = request.environ.get("HTTP_HOST", "").lower()
     # A tool may call the API through another port of this machine, such as a proxy's.

@@ -1,4 +1,4 @@
-"""Holds a request up for as long as somebody waits for its answer."""
+"""Delays a request as long as the client waits for the response."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _TICK = 0.05
 
 
 class Gone(ConnectionAbortedError):
-    """The connection ended while a request was being held up, at either of its ends."""
+    """One end closed the connection while the request was delayed."""
 
 
 @dataclass(frozen=True)
 class Holding:
-    """Holds one request up, while its connection is open.
+    """Delays one request while its connection is open.
 
-    A stopping server cuts its connections: it needs no word of its own here.
+    A stopping server closes its connections, so it needs no extra signal here.
     """
 
     connection: socket.socket | None
 
     @classmethod
     def of(cls, environ: Mapping[str, Any]) -> Holding:
-        """For a request that this sandbox's server, or a plain WSGI caller, hands over."""
+        """For a request from this sandbox's server or a plain WSGI caller."""
         return cls(environ.get("werkzeug.socket"))
 
     def wait(self, seconds: float, ended: threading.Event) -> None:
-        """Hold up until the time is over or `ended` is set. Raises `Gone`."""
+        """Wait until the time is over or `ended` is set. Raises `Gone`."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             if self._hung_up():
@@ -43,7 +43,7 @@ class Holding:
                 return
 
     def reset(self) -> None:
-        """End the connection with RST, as a machine that crashed would."""
+        """End the connection with RST, like a machine that crashes."""
         if self.connection is not None:
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

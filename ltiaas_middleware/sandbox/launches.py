@@ -1,4 +1,4 @@
-"""Launches from the LMS's click to the ltik, and what an ltik or a service key stands for."""
+"""Launches from the LMS's click to the ltik, and the meaning of an ltik or a service key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HANDSHAKE = 300
 
 
 class Launches:
-    """Makes and reads the tokens of launches. Thread-safe."""
+    """Creates and reads the tokens of launches. Thread-safe."""
 
     def __init__(
         self, world: World, platforms: Platforms, mint: Mint, clock: Callable[[], float]
@@ -36,7 +36,7 @@ class Launches:
         self._ended: set[str] = set()
 
     def issue(self, seat: Seat, lms: str | None = None) -> str:
-        """A new ltik. Raises `Unregistered` for an LMS that may not launch."""
+        """Create an ltik. Raises `Unregistered` if the LMS may not launch."""
         platform = self._platforms.active(seat.platform)
         claims = {"platformId": platform.id, "platformUrl": platform.url, "lms": lms}
         ltik = self._token("launch", {**claims, **_claims_of(seat)}, tokens.LIFETIME)
@@ -46,11 +46,11 @@ class Launches:
         return ltik
 
     def seat_of(self, ltik: str) -> Seat:
-        """Whose launch an ltik is, whether it is over or not. Raises `InvalidToken`."""
+        """Who launched with an ltik, even if it has expired. Raises `InvalidToken`."""
         return self._seat(self._mint.payload(ltik))
 
     def end(self, ltik: str) -> None:
-        """Put an ltik past its end. Raises `InvalidToken` for one that is not this sandbox's."""
+        """Expire an ltik. Raises `InvalidToken` for an ltik from another sandbox."""
         jti = self._mint.payload(ltik)["jti"]
         with self._lock:
             self._ended.add(jti)
@@ -58,13 +58,13 @@ class Launches:
     def verify(self, ltik: str) -> Launch:
         """The launch of an ltik.
 
-        Raises `InvalidToken` if it is over or never was, and `ApiError` if the LMS's registration
-        is gone or inactive.
+        Raises `InvalidToken` if the ltik has expired or was never issued, and `ApiError` if the
+        LMS's registration was deleted or is inactive.
         """
         payload = self._mint.read("launch", ltik, now=self._clock())
         with self._lock:
             if payload["jti"] in self._ended:
-                raise InvalidToken("ended by hand")
+                raise InvalidToken("expired manually")
         seat = self._seat(payload)
         try:
             platform = self._platforms.active(seat.platform, payload["platformId"])
@@ -73,7 +73,7 @@ class Launches:
         return Launch(seat, platform, payload["iat"], payload["jti"], payload.get("lms"))
 
     def course_of(self, service_key: str) -> Course | None:
-        """The course that a service key opens; None for one that was never given out.
+        """The course of a service key, or None if the key was never issued.
 
         Raises `ApiError` if the LMS's registration is inactive.
         """
@@ -91,28 +91,29 @@ class Launches:
     # What the LMS hands to LTIAAS, which stands in for OpenID Connect
 
     def handshake(self, seat: Seat, lms: str | None = None) -> str:
-        """Who launches what from which LMS's page, signed, for five minutes."""
+        """A signed token that says who launches what from which LMS's page. It is valid for five
+        minutes."""
         return self._token("handshake", {"lms": lms, **_claims_of(seat)}, _HANDSHAKE)
 
     def of_handshake(self, token: str) -> tuple[Seat, str | None]:
-        """Who launches what, and the LMS's origin. Raises `InvalidToken`."""
+        """Read such a token: who launches what, and the LMS's origin. Raises `InvalidToken`."""
         payload = self._mint.read("handshake", token, now=self._clock())
         return self._seat(payload), payload.get("lms")
 
     def registration_token(self, platform: Platform) -> str:
-        """What an LMS sends along to have the tool registered."""
+        """The token with which an LMS requests registration."""
         return self._token("registration", {"platformUrl": platform.url}, _HANDSHAKE)
 
     def of_registration(self, token: str) -> Platform:
-        """The LMS that a registration token is of. Raises `InvalidToken`."""
+        """The LMS of a registration token. Raises `InvalidToken`."""
         payload = self._mint.read("registration", token, now=self._clock())
         found = self._world.platform(payload["platformUrl"])
         if found is None:
-            raise InvalidToken("of a world that is no more")
+            raise InvalidToken("from a world that no longer exists")
         return found
 
     def deep_linking_message(self, token: str) -> dict[str, Any]:
-        """The payload of the JWT that a deep-linking form posts back. Raises `InvalidToken`."""
+        """The payload of the JWT that a deep-linking form posts. Raises `InvalidToken`."""
         payload = self._mint.payload(token)
         if "exp" not in payload or self._clock() >= payload["exp"] or "kind" in payload:
             raise InvalidToken("not a deep-linking message, or expired")
@@ -130,7 +131,7 @@ class Launches:
                 payload["deepLinking"],
             )
         except (KeyError, ValueError):
-            raise InvalidToken("of a world that is no more") from None
+            raise InvalidToken("from a world that no longer exists") from None
         return changed(seat, **payload.get("changes", {}))
 
 

@@ -1,4 +1,4 @@
-"""The LMS that a browser sees: its URLs, and what each does. `pages` and the templates say how it
+"""The LMS's web interface: its URLs, and what each does. `pages` and the templates define how it
 looks."""
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def _lti_launch(sandbox: Sandbox, request: Request) -> Response:
 
 
 def receive_content(sandbox: Sandbox, token: str) -> tuple[Course, list[Added], dict[str, Any]]:
-    """Add a deep-linking message's items to its course: the course, what was added, and what the
-    tool says. Raises `InvalidToken` for a message that is none, or is too old.
+    """Add a deep-linking message's items to its course. Returns the course, the added items, and
+    the tool's message. Raises `InvalidToken` for an invalid or expired message.
     """
     message = sandbox.launches.deep_linking_message(token)
     course = sandbox.world.seat(message[f"{DEEP_LINKING}data"]).course

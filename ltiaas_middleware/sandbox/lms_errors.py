@@ -1,8 +1,8 @@
-"""What an LMS refuses, in its own words, and how LTIAAS passes that on (`wire.md`, "Errors").
+"""An LMS's refusals, with its own messages, and how LTIAAS passes them on (`wire.md`, "Errors").
 
-Canvas's words and statuses are those of its documentation ("Assignment and Grade Services, Common
-Error Codes") and source, Moodle's those of its source (mod/lti/service/gradebookservices). What the
-other LMSes say is not known here: they answer with Canvas's words in a plain text.
+Canvas's messages and statuses come from its documentation ("Assignment and Grade Services, Common
+Error Codes") and source, and Moodle's from its source (mod/lti/service/gradebookservices). The
+messages of other LMSes are unknown, so they respond with Canvas's messages as plain text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SHAPES = ("bodyReceived", "externalError", "errors", "none")
 
 @dataclass(frozen=True)
 class Refusal:
-    """A refusal: its status and words at Canvas, and at other products that have their own."""
+    """A refusal: its status and message in Canvas, and in other products that have their own."""
 
     status: int
     words: str
@@ -66,10 +66,10 @@ def refused(
     sent: Any = None,
     **values: object,
 ) -> ApiError:
-    """The error of `REFUSALS[name]` at the LMS `product`.
+    """The error for `REFUSALS[name]` in the LMS `product`.
 
-    `url` is the LMS's URL that LTIAAS called and `sent` the body that it sent there; `values`
-    complete the words. `shape` is one of `SHAPES`.
+    `url` is the LMS's URL that LTIAAS called, and `sent` the body that it sent there. `values` fill
+    in the message. `shape` is one of `SHAPES`.
     """
     refusal = REFUSALS[name]
     status, words = refusal.others.get(product, (refusal.status, refusal.words))

@@ -27,10 +27,10 @@ _NAVIGATION = {
 def page(
     template: str, title: str, current: str | None = None, status: int = 200, **values: Any
 ) -> Response:
-    """A page that nobody may cache.
+    """A page with `no-store`.
 
-    `current` is the path of the navigation's own entry ("" for none of them); None leaves the
-    navigation out, for a page inside a frame.
+    `current` is the path of the current navigation entry ("" for none). None omits the navigation,
+    for a page in an iframe.
     """
     document = _environment.get_template(f"{template}.html").render(
         {"wide": False, **values}, title=title, current=current, navigation=_NAVIGATION.items()
@@ -43,7 +43,7 @@ def see_other(location: str) -> Response:
 
 
 def role_words(roles: Sequence[str]) -> str:
-    """Roles as people read them: without their vocabulary, each once."""
+    """Roles in readable form: without their vocabulary, and without duplicates."""
     return ", ".join(dict.fromkeys(role.rpartition("#")[2] for role in roles)) or "no role"
 
 

@@ -1,7 +1,7 @@
 """Pages of an LMS collection, with the links that `wire.md` ("Paging") describes.
 
-Rows are numbered for good, and a page starts after a number: whatever is added or deleted between
-two pages, none of the other rows is repeated or lost.
+Rows have permanent numbers, and a page starts after a number. So if rows are added or deleted
+between two pages, no other row is repeated or lost.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ MAXIMUM_LIMIT = 100
 def page(
     rows: Sequence[tuple[int, Any]], url: str, filters: Mapping[str, str], cursor: Mapping[str, str]
 ) -> tuple[list[Any], dict[str, str]]:
-    """The rows that `cursor` (`limit`, `after`) asks for, and the links to the other pages.
+    """The rows that `cursor` (`limit`, `after`) requests, and the links to the other pages.
 
-    `url` is the collection's own; links repeat `filters`, so that they are complete.
+    `url` is the collection's URL; links repeat `filters`, so that they are complete.
     """
     limit = min(positive(cursor.get("limit", str(DEFAULT_LIMIT)), "limit"), MAXIMUM_LIMIT)
     after = positive(cursor.get("after", "0"), "after", minimum=0)
@@ -49,10 +49,10 @@ def page(
 
 
 def query_of(page_url: str, collection: str, product: str) -> dict[str, str]:
-    """The query of a page's URL, if it is a page of `collection`; the refusal of the LMS `product`
-    otherwise.
+    """The query of a page's URL, if it is a page of `collection`. Otherwise, raises the refusal of
+    the LMS `product`.
 
-    `url` must be encoded once (`wire.md`, "Paging"): encoded twice, it is no URL any more.
+    `url` must be encoded once (`wire.md`, "Paging"). If it is encoded twice, it is not a URL.
     """
     base, _, query = page_url.partition("?")
     own_base, _, own_query = collection.partition("?")
@@ -64,7 +64,7 @@ def query_of(page_url: str, collection: str, product: str) -> dict[str, str]:
 
 
 def positive(text: str, name: str, minimum: int = 1) -> int:
-    """A whole number from the query, or a 400."""
+    """A positive integer from the query, or a 400."""
     if not text.isascii() or not text.isdigit() or int(text) < minimum:
         raise invalid(f"{name} is not a whole number from {minimum}.")
     return int(text)

@@ -1,7 +1,6 @@
 """The LMSes that are registered with the account. Thread-safe.
 
-Being registered and being active are LTIAAS's view of an LMS; what the LMS itself offers is in
-`world`.
+Whether an LMS is registered and active is LTIAAS's data; `world` has the LMS's own data.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ class Unregistered(ValueError):
 
 
 class Platforms:
-    """The account's registrations. `known` are there from the start, active.
+    """The account's registrations. `known` are registered and active from the start.
 
-    A document is replaced and never changed: whoever was given one may read it in peace."""
+    Documents are replaced and never changed, so callers can safely read them."""
 
     def __init__(self, known: Iterable[Platform]) -> None:
         self._lock = threading.Lock()
@@ -50,21 +49,21 @@ class Platforms:
         self._client_ids: dict[str, str] = {}
 
     def documents(self) -> list[Document]:
-        """All of them, oldest first."""
+        """All registrations, oldest first."""
         return list(self._documents.values())
 
     def get(self, id: str) -> Document | None:
         return self._documents.get(id)
 
     def add(self, fields: Document) -> Document:
-        """A new registration."""
+        """Add a registration."""
         document = {"id": secrets.token_hex(16), "publicKey": PUBLIC_KEY, **fields}
         self._documents[document["id"]] = document
         return document
 
     def register(self, platform: Platform, name: str, active: bool, anonymous: bool) -> Document:
-        """What dynamic registration makes: the LMS gives the tool a new client id, and withholds
-        names if it is `anonymous`."""
+        """Add the result of a dynamic registration: the LMS gives the tool a new client id, and
+        withholds names if it is `anonymous`."""
         client_id = secrets.token_urlsafe(11)
         fields = describe(replace(platform, name=name, client_id=client_id))
         document = self.add({**fields, "active": active})
@@ -85,7 +84,7 @@ class Platforms:
             return self._documents.pop(id, None)
 
     def registration_of(self, platform: Platform) -> Document | None:
-        """The registration that an LMS's launches come under, active or not."""
+        """The registration of an LMS's launches, active or not."""
         own = platform.url, self._client_ids.get(platform.url, _client_id(platform))
         found = (row for row in self.documents() if (row["url"], row.get("clientId")) == own)
         return next(found, None)
@@ -95,7 +94,7 @@ class Platforms:
         return found is not None and self._withheld(platform, found)
 
     def active(self, platform: Platform, id: str | None = None) -> Platform:
-        """An LMS under the ids of its registration, or of the one with that id.
+        """An LMS with the ids of its registration, or of the registration with this id.
 
         Raises `Unregistered` if there is none, or if it is not active.
         """
@@ -114,10 +113,10 @@ class Platforms:
 
 
 def describe(platform: Platform) -> Document:
-    """An LMS as a registration has it, without what LTIAAS adds.
+    """An LMS as in a registration, without the data that LTIAAS adds.
 
-    A legacy LMS has every field, too: no other shape of a platform is documented, and one that
-    lacks a field keeps LTIAAS's Node SDK from reading the whole list.
+    A legacy LMS also has all fields, because no other format of a platform is documented, and a
+    missing field prevents LTIAAS's Node SDK from reading the whole list.
     """
     return {
         "url": platform.url,

@@ -1,5 +1,5 @@
-"""Dynamic registration, as an LMS's administrator goes through it (`wire.md`, "Dynamic
-registration"): the LMS's pages, and LTIAAS's URL for them."""
+"""Dynamic registration, as an LMS's administrator sees it (`wire.md`, "Dynamic registration"): the
+LMS's pages, and LTIAAS's URL for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dynamic registrations under way (`wire.md`, "Dynamic registration"). Thread-safe."""
+"""Dynamic registrations in progress (`wire.md`, "Dynamic registration"). Thread-safe."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROSTER_SCOPE = "https://purl.imsglobal.org/spec/lti-nrps/scope/contextmembership
 
 @dataclass(frozen=True)
 class Registration:
-    """An LMS that asks to be registered. `anonymous`: it will tell no names."""
+    """An LMS that requests registration. If `anonymous`, it withholds names."""
 
     platform: Platform
     token: str
@@ -78,7 +78,8 @@ class Registration:
 
 
 class Registrations:
-    """All registrations under way; a completed one becomes a platform, and its id dies."""
+    """All registrations in progress. A completed one becomes a platform, and its id becomes
+    invalid."""
 
     def __init__(self, platforms: Platforms) -> None:
         self._platforms = platforms
@@ -95,7 +96,7 @@ class Registrations:
         self._pending = {PENDING: Registration(riverside, secrets.token_urlsafe(24))}
 
     def start(self, platform: Platform, token: str, *, anonymous: bool = False) -> str:
-        """Note that an LMS asks to be registered. Gives the registration's id."""
+        """Record that an LMS requests registration. Returns the registration's id."""
         id = secrets.token_hex(8)
         with self._lock:
             self._pending[id] = Registration(platform, token, anonymous)
@@ -108,7 +109,8 @@ class Registrations:
     def complete(
         self, id: str, *, name: str | None = None, active: bool = False
     ) -> Document | None:
-        """Make a platform of it; None if there is no such registration, or no more."""
+        """Turn it into a platform. None if there is no such registration, or it is already
+        complete."""
         with self._lock:
             found = self._pending.pop(id, None)
         if found is None:

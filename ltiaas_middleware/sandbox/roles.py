@@ -1,4 +1,4 @@
-"""The roles of LTI 1.3 (Core, appendix A.2), and how platforms spell them."""
+"""The roles of LTI 1.3 (Core, appendix A.2), and how platforms write them."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ _CONTEXT_ROLE = re.compile(
 
 
 def full_role(role: str) -> str:
-    """A role's URI.
+    """The URI of a role.
 
-    `Instructor` is short for a context role, `Instructor#TeachingAssistant` for a sub-role, and
-    `institution/person#Student` for a role of the named vocabulary.
+    `Instructor` is the short form of a context role, `Instructor#TeachingAssistant` of a sub-role,
+    and `institution/person#Student` of a role in that vocabulary.
     """
     if ":" in role:
         return role
@@ -65,7 +65,7 @@ def full_role(role: str) -> str:
 
 
 def has_role(roles: Iterable[str], name: str) -> bool:
-    """Whether one of `roles` is the context role `name` or one of its sub-roles, in any spelling
-    that `wire.md` knows. `Student` is a spelling of `Learner`."""
+    """Whether one of `roles` is the context role `name` or one of its sub-roles, in any form that
+    `wire.md` lists. `Student` is another form of `Learner`."""
     found = {match[1] for role in roles if (match := _CONTEXT_ROLE.fullmatch(role))}
     return name in found or (name == "Learner" and "Student" in found)

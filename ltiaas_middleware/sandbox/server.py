@@ -29,14 +29,13 @@ take over the rest of a body nobody reads."""
 
 
 class SandboxServer:
-    """A sandbox behind a listening socket, served by daemon threads.
+    """Serves a sandbox on a listening socket, in daemon threads.
 
-    `port` 0 takes a free one. `ssl_context` (an `ssl.SSLContext`, or the paths of a certificate
-    chain and its key) makes it https. `public_url` is the origin under which browsers and the tool
-    reach the sandbox, if it differs from the socket's (behind a proxy, or in a
-    container).
+    `port` 0 picks a free port. `ssl_context` (an `ssl.SSLContext`, or the paths of a certificate
+    chain and its key) turns on https. `public_url` is the origin that browsers and the tool use for
+    the sandbox, if it is not the socket's (behind a proxy, or in a container).
 
-    Starting raises `OSError` if the port is taken.
+    Starting raises `OSError` if the port is in use.
     """
 
     def __init__(
@@ -74,8 +73,8 @@ class SandboxServer:
 
     @property
     def lms_url(self) -> str:
-        """The origin of the LMS's pages, for a browser. On this machine it has another host name:
-        to browsers, `lms.localhost` and `127.0.0.1` are two sites, so the tool is in a
+        """The origin of the LMS's pages, for a browser. On this machine, it has a different host
+        name: for browsers, `lms.localhost` and `127.0.0.1` are two sites, so the tool is in a
         cross-site iframe, as in production. Raises `RuntimeError` as `url` does."""
         parts = urlsplit(self.url)
         if self._public_url or self._tls or parts.hostname not in ("127.0.0.1", "localhost"):
@@ -83,7 +82,7 @@ class SandboxServer:
         return f"http://{_LMS_HOST}:{parts.port}"
 
     def start(self) -> SandboxServer:
-        """Listen, and serve in a thread. Once it returns, the sandbox answers."""
+        """Start listening, and serve in a thread. The sandbox is ready when this returns."""
         if self._server is not None:
             raise RuntimeError("the sandbox is already running")
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
@@ -99,8 +98,8 @@ class SandboxServer:
         return self
 
     def replace(self, sandbox: Sandbox) -> None:
-        """Serve another sandbox from now on, at the same URL. Requests that the old one holds up
-        are answered. Raises `RuntimeError` when the server is not started."""
+        """Serve another sandbox from now on, at the same URL. Requests that the old one delays get
+        their responses. Raises `RuntimeError` if the server is not started."""
         if self._server is None:
             raise RuntimeError("the sandbox is not running")
         self._tell(sandbox)
@@ -109,8 +108,8 @@ class SandboxServer:
         self.sandbox = sandbox
 
     def stop(self) -> None:
-        """Stop serving. Requests that are still being held up are cut off. Harmless when stopped
-        already."""
+        """Stop serving. This cuts off delayed requests. It does nothing if the server has already
+        stopped."""
         server, thread = self._server, self._thread
         self._server = self._thread = None
         if server is not None and thread is not None:
@@ -163,7 +162,7 @@ class _Handler(WSGIRequestHandler):
             raise  # The connection is gone; see `handle`.
         except Exception:
             _logger.exception(
-                "The sandbox failed to answer %s %s", self.command, self.path.partition("?")[0]
+                "The sandbox failed to respond to %s %s", self.command, self.path.partition("?")[0]
             )
             self.close_connection = True
             self.send_error(500)

@@ -30,13 +30,13 @@ def serve(
     env_file: str | None = None,
     ready: Callable[[SandboxServer], None] | None = None,
 ) -> None:
-    """Serve a sandbox until Ctrl-C or SIGTERM. To be called from the main thread.
+    """Serve a sandbox until Ctrl-C or SIGTERM. Call this from the main thread.
 
-    Prints the two variables that a tool needs to stdout, as a shell takes them, and all else to
-    stderr: what to open, and a line for each launch and call. `env_file` is a file to write the
-    variables to. `faults` are switched on at the start, each as `read_faults` takes them. `ready`
-    is called once it listens. Raises `ValueError` for a fault that does not exist, and `OSError` if
-    the port is taken, or the file cannot be written.
+    Prints the two variables that a tool needs to stdout, in shell syntax, and everything else to
+    stderr: the URL to open, and a line for each launch and call. Also writes the variables to
+    `env_file`, if given. `faults` are on from the start, in the format of `read_faults`. Calls
+    `ready` once the server listens. Raises `ValueError` for an unknown fault, and `OSError` if the
+    port is in use or the file cannot be written.
     """
     for fault in read_faults(faults):
         sandbox.faults.switch_on(fault)
@@ -87,7 +87,7 @@ def _say(text: str) -> None:
 
 
 def write_env_file(path: Path, variables: dict[str, str]) -> None:
-    """Set variables in a .env file; its other lines stay as they are."""
+    """Set variables in a .env file, and leave its other lines unchanged."""
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     ours = re.compile(rf"\s*(?:export\s+)?(?:{'|'.join(variables)})\s*=")
     kept = [line for line in lines if not ours.match(line)]

@@ -1,7 +1,8 @@
-"""What each fault makes of the answer that a request would have had.
+"""Applies faults to the response that a request would have had.
 
-What answers with an error, a redirect or a reset does so instead of carrying the request out: no
-score of a rate-limited request is in the gradebook. The others carry it out, and spoil the answer.
+Faults that respond with an error, a redirect or a reset do so instead of executing the request, so
+the gradebook does not contain the score of a rate-limited request. The others execute it, and
+change the response.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ BOMB_SIZE = 200_000_000
 
 
 def spoiled(fault: Fault, answer: Callable[[], Response], holding: Holding) -> Response:
-    """What `fault` makes of a request; `answer` carries it out. A reset ends the connection and
-    raises `Gone`."""
+    """The response to a request with `fault`; `answer` executes the request. A reset ends the
+    connection and raises `Gone`."""
     if fault.name in REFUSALS:
         lms, shape = fault.options["lms"], fault.options["shape"]
         return refused(fault.name, lms, url=_LMS_URL, shape=shape).response()
@@ -139,7 +140,7 @@ _AFTER: dict[str, Callable[[Response, Fault, Holding], Response]] = {
 
 @functools.lru_cache(maxsize=1)
 def gzip_bomb() -> bytes:
-    """A gzip stream of some 200 kB that decompresses to a JSON object of `BOMB_SIZE` bytes."""
+    """A gzip stream of about 200 kB that decompresses to a JSON object of `BOMB_SIZE` bytes."""
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     start, end, block = b'{"padding": "', b'"}', b"x" * 1_000_000
     parts = [packer.compress(start)]

@@ -1,8 +1,8 @@
-"""ltiks, service keys and the other signed values, all made with one key derived from the API key.
+"""ltiks, service keys and other signed values, all created with one key derived from the API key.
 
-Nothing is kept: a token carries what it stands for, so that a restarted sandbox still accepts the
-launches of the one before it. HS256 is written out here, on the standard library, because the
-middleware under test must not share an implementation with what it is tested against.
+The sandbox stores no tokens: a token contains its own data, so a restarted sandbox still accepts
+earlier launches. This module implements HS256 with the standard library, because the middleware
+must not share an implementation with the sandbox that tests it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ LIFETIME = 24 * 60 * 60
 
 
 class InvalidToken(Exception):
-    """Not a token of this sandbox, or not of the kind asked for, or past its end."""
+    """Not a token from this sandbox, or of another kind, or expired."""
 
 
 class Mint:
-    """Makes and reads the tokens of one account."""
+    """Creates and reads the tokens of one account."""
 
     def __init__(self, api_key: str) -> None:
         self._key = hashlib.sha256(b"ltiaas sandbox\0" + api_key.encode()).digest()
@@ -46,7 +46,7 @@ class Mint:
         return f"{signed}.{self._signature(signed)}"
 
     def read(self, kind: str, token: str, *, now: float) -> dict[str, Any]:
-        """The claims of a token that this mint made. Raises `InvalidToken`."""
+        """The claims of a token from this mint. Raises `InvalidToken`."""
         payload = self.payload(token)
         if payload.get("kind") != kind:
             raise InvalidToken(f"not a token of kind {kind}")
@@ -66,15 +66,15 @@ class Mint:
         return payload
 
     def service_key(self, *ids: str) -> str:
-        """The key that stands for (platform, context, resource link): the same one each time."""
+        """The key for (platform, context, resource link). It is always the same."""
         body = f"sk-{_encode(_json(ids))}"
         return body + self._signature(body)
 
     def read_service_key(self, key: str) -> list[str]:
-        """The ids that a service key of this mint stands for. Raises `InvalidToken`."""
+        """The ids of a service key from this mint. Raises `InvalidToken`."""
         body, signature = key[:-_SIGNATURE], key[-_SIGNATURE:]
         if not hmac.compare_digest(self._signature(body).encode(), signature.encode()):
-            raise InvalidToken("not a service key of this sandbox")
+            raise InvalidToken("not a service key from this sandbox")
         ids: list[str] = json.loads(_decode(body.removeprefix("sk-")))
         return ids
 

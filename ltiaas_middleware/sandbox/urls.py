@@ -1,4 +1,4 @@
-"""URLs as they come over the wire and go over it."""
+"""URLs as received and as sent."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 def raw_path(environ: WSGIEnvironment) -> str:
-    """The path as it came over the wire, still percent-encoded; an absolute request target loses
-    its origin."""
+    """The path as received, still percent-encoded, without the origin of an absolute request
+    target."""
     target: str = (
         environ.get("REQUEST_URI") or environ.get("RAW_URI") or quote(environ.get("PATH_INFO", "/"))
     )

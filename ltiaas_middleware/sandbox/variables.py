@@ -13,8 +13,8 @@ _VARIABLE = re.compile(r"\$\{?([A-Za-z]\w*(?:\.\w+)+)\}?")
 
 
 def replaced(value: Any, seat: Seat, platform: Platform) -> Any:
-    """`value` with the variables in all its texts replaced. As in an LMS, a variable that has no
-    value in this launch is left as it is."""
+    """`value` with the variables in all its strings replaced. As in an LMS, a variable without a
+    value in this launch stays unchanged."""
     known = _values(seat, platform)
 
     def walk(part: Any) -> Any:

@@ -1,8 +1,8 @@
-"""The people, courses and learning platforms of a sandbox (`world_file` reads them from TOML).
+"""The people, courses and LMSes of a sandbox (`world_file` reads them from TOML).
 
-Ids and LMS URLs do not depend on the port that the sandbox listens on: they are the same after
-every restart, as they would be in an LMS. While a sandbox runs, only its courses change: content
-is added by deep linking, people are withdrawn, a course is concluded.
+Ids and LMS URLs do not depend on the sandbox's port, so they stay the same after a restart, as in
+an LMS. While a sandbox runs, only its courses change: deep linking adds content, and calls withdraw
+people or conclude a course.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SETTINGS = ("tool", "pre_approval", "empty", "faults")
 
 @dataclass(frozen=True)
 class User:
-    """A person in a course. `id` is unique within one platform only."""
+    """A person in a course. `id` is unique only within one platform."""
 
     id: str
     roles: tuple[str, ...]
@@ -45,17 +45,17 @@ class User:
 
     @property
     def email_address(self) -> str | None:
-        """The e-mail address, or None if the LMS withholds it."""
+        """The email address, or None if the LMS withholds it."""
         return self.email or (self.name and f"{self.id}@students.example")
 
     @property
     def label(self) -> str:
-        """What the LMS's own pages call this person."""
+        """The name of this person on the LMS's own pages."""
         return self.name or f"Anonymous ({self.id})"
 
     @property
     def wire_id(self) -> str | int:
-        """The id on the wire: some platforms send numbers (`wire.md`, "The ID token")."""
+        """The id as the platform sends it: some send numbers (`wire.md`, "The ID token")."""
         return int(self.id) if self.numeric_id else self.id
 
     @property
@@ -65,13 +65,13 @@ class User:
 
     @property
     def gradable(self) -> bool:
-        """Whether the LMS takes scores for this person: an active learner."""
+        """Whether the LMS accepts scores for this person, who must be an active learner."""
         return self.status in ("Active", None) and has_role(self.roles, "Learner")
 
 
 @dataclass(frozen=True)
 class Platform:
-    """One LMS. `id` is that of its registration, if the account knows it from the start."""
+    """One LMS. `id` is the id of its registration, if it is registered from the start."""
 
     id: str
     name: str
@@ -102,13 +102,13 @@ class Platform:
 
     @property
     def guid(self) -> str:
-        """What the LMS calls its installation."""
+        """The LMS's own id for its installation."""
         return urlsplit(self.url).hostname or self.url
 
 
 @dataclass(frozen=True)
 class Activity:
-    """A link in a course that opens the tool; its id is the resource link's."""
+    """A link in a course that opens the tool. Its id is that of the resource link."""
 
     id: str
     title: str
@@ -128,7 +128,8 @@ class Activity:
 
 @dataclass(eq=False)
 class Course:
-    """A course: the context of its launches. Raises `ValueError` without activity or member."""
+    """A course: the context of its launches. Raises `ValueError` if it has no activities or no
+    members."""
 
     id: str
     label: str
@@ -149,17 +150,17 @@ class Course:
 
     @property
     def roster_url(self) -> str:
-        """The LMS's URL of the course's memberships."""
+        """The LMS's URL for the course's memberships."""
         return f"{self.platform.url}/lti/services/courses/{self.id}/memberships"
 
     @property
     def line_items_url(self) -> str:
-        """The LMS's URL of the course's line items. Its query is as Moodle's, to be kept in every
-        id."""
+        """The LMS's URL for the course's line items. Like Moodle's, it has a query, which every id
+        must keep."""
         return f"{self.platform.url}/lti/services/courses/{self.id}/lineitems?type_id=7"
 
     def line_item_url(self, number: int) -> str:
-        """The LMS's URL, and so the id, of line item `number`."""
+        """The LMS's URL for line item `number`, which is also its id."""
         path = f"{self.platform.url}/lti/services/courses/{self.id}/lineitems/{number}/lineitem"
         return f"{path}?type_id=7"
 
@@ -172,7 +173,7 @@ class Course:
         return next((item for item in self.activities if item.id == activity_id), None)
 
     def withdraw(self, user_id: str) -> None:
-        """Take a member out of the course. Raises `ValueError` for somebody who is no member."""
+        """Remove a member from the course. Raises `ValueError` for a person who is not a member."""
         found = _one(self.members, user_id, "user", f"in course {self.id!r}; it has")
         self.members[self.members.index(found)] = replace(found, status="Deleted")
 
@@ -184,7 +185,7 @@ class Course:
 
 @dataclass(frozen=True)
 class LaunchChanges:
-    """What one launch says that its world does not; None leaves the world's."""
+    """How one launch differs from its world; None keeps the world's value."""
 
     roles: tuple[str, ...] | None = None
     """Full URIs."""
@@ -200,8 +201,8 @@ NO_CHANGES = LaunchChanges()
 
 @dataclass(frozen=True)
 class Seat:
-    """Whose launch it is and where from: a course, an activity in it (none in a deep-linking
-    launch) and a user."""
+    """Who launches and from where: a course, an activity in it (none in a deep-linking launch) and
+    a user."""
 
     course: Course
     activity: Activity | None
@@ -217,10 +218,9 @@ class Seat:
 
 @dataclass(frozen=True)
 class World:
-    """All courses, in the order in which the LMS's pages list them.
+    """All courses, in the order of the LMS's pages.
 
-    `settings` are what the world sets of its sandbox (`SETTINGS`), if the sandbox is not told
-    otherwise.
+    `settings` are the world's defaults for the sandbox's settings (`SETTINGS`).
     """
 
     courses: tuple[Course, ...]
@@ -228,9 +228,9 @@ class World:
 
     @classmethod
     def from_toml(cls, path: str | Path) -> World:
-        """The world that a TOML file describes (docs/reference/sandbox-worlds.md).
+        """Read the world that a TOML file describes (docs/reference/sandbox-worlds.md).
 
-        Raises `ValueError` for what it cannot say, and `OSError` for a file that cannot be read.
+        Raises `ValueError` for invalid content, and `OSError` if the file cannot be read.
         """
         from .world_file import read
 
@@ -245,12 +245,12 @@ class World:
         return in_preset(name)
 
     def copy(self) -> World:
-        """A copy with its own courses."""
+        """A copy with separate courses."""
         return World(tuple(replace(course) for course in self.courses), self.settings)
 
     @property
     def platforms(self) -> tuple[Platform, ...]:
-        """Every platform that has a course."""
+        """All platforms that have a course."""
         return tuple(dict.fromkeys(course.platform for course in self.courses))
 
     def platform(self, url: str) -> Platform | None:
@@ -262,7 +262,8 @@ class World:
         return next((course for course in self.courses if course.id == course_id), None)
 
     def contexts(self) -> Iterator[tuple[Course, Activity | None]]:
-        """Every place that a launch can come from, deep linking (no activity) included."""
+        """Every place from which a launch can come, including deep linking (without an
+        activity)."""
         for course in self.courses:
             yield course, None
             for activity in course.activities:
@@ -275,10 +276,10 @@ class World:
         user: str | None = None,
         deep_linking: bool = False,
     ) -> Seat:
-        """The place and person of a launch; by default the first course, its first
-        activity, its instructor. An activity given without its course brings the course with it.
+        """The place and person of a launch: by default, the first course, its first activity and
+        its instructor. If you pass an activity without a course, its own course applies.
 
-        Raises `ValueError`, listing what there is, for a name that the world does not have.
+        Raises `ValueError` for a name that is not in the world, with a list of valid names.
         """
         chosen = self._course(course, activity)
         where = f"in course {chosen.id!r}; it has"

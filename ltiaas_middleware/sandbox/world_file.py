@@ -19,12 +19,13 @@ _Table = Mapping[str, Any]
 
 
 def default_world() -> World:
-    """The world that the sandbox starts with: the same one every time."""
+    """The default world of a sandbox. It is always the same."""
     return _world(_default(), "worlds/default.toml")
 
 
 def read(text: str, name: str) -> World:
-    """The world of a TOML file's text. Raises `ValueError`, naming the file and the place in it."""
+    """Read a world from the text of a TOML file. Raises `ValueError`, which names the file and the
+    place in it."""
     try:
         return _world(tomllib.loads(text), name)
     except ValueError as error:
@@ -32,7 +33,8 @@ def read(text: str, name: str) -> World:
 
 
 def in_preset(name: str) -> World:
-    """The default world's main platform as a preset's. Raises `ValueError` for no such preset."""
+    """The default world's main platform as in a preset. Raises `ValueError` if there is no such
+    preset."""
     document = _default()
     platform = document["platforms"]["northfield"]
     kept = {key: platform[key] for key in ("id", "client_id", "deployment_id")}

@@ -1,4 +1,4 @@
-"""Service keys at rest: what lets a job work for a course when nobody is there to launch it."""
+"""Stores service keys, with which a job can work for a course while nobody launches it."""
 
 from ..activity import ActivityKey as ActivityKey
 from .store import ServiceKeyStore as ServiceKeyStore

@@ -1,8 +1,9 @@
-"""Connections to the database of service keys: every wait is bounded, no error shows a secret.
+"""Connections to the service-key database. Every wait is bounded, and no error shows a secret.
 
-TCP goes on for hours if a firewall or a failover swallows packets. So there are limits on three
+If a firewall or a failover drops packets, TCP keeps trying for hours. So there are limits on three
 levels: PostgreSQL's own ``statement_timeout``; the kernel's ``tcp_user_timeout`` and keepalives;
-and one here, for a server that acknowledges every packet and never answers (its disk hangs).
+and one here, for a server that acknowledges every packet but never responds, for example because
+its disk hangs.
 """
 
 from __future__ import annotations
@@ -30,15 +31,14 @@ _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_coun
 
 
 class Unstorable(ServiceKeyStoreError):
-    """The database works and refuses this very row: to try again would not help."""
+    """The database works but refuses this row, so a retry would not help."""
 
 
 class Database:
-    """SQLite or PostgreSQL; ``ServiceKeyStore`` explains the arguments. Safe to use from many
-    threads.
+    """SQLite or PostgreSQL; ``ServiceKeyStore`` explains the arguments. Thread-safe.
 
     Raises:
-        SettingsError: it is of another kind, or its driver is missing.
+        SettingsError: the database is of another kind, or its driver is missing.
     """
 
     def __init__(self, database: str | sa.Engine, timeout: float) -> None:
@@ -56,10 +56,10 @@ class Database:
         return self.engine.url.set(query={}).render_as_string(hide_password=True)
 
     def transact(self, work: Callable[[sa.Connection], T], *, keep: bool = True) -> T:
-        """Do ``work`` in its own transaction, which is rolled back unless ``keep``.
+        """Do ``work`` in its own transaction. Rolls it back unless ``keep`` is True.
 
         Raises:
-            Unstorable: the database refuses what it was given.
+            Unstorable: the database refuses the data.
             ServiceKeyStoreError: the database cannot be used.
         """
         kind: type[ServiceKeyStoreError] = ServiceKeyStoreError
@@ -82,22 +82,22 @@ class Database:
         raise kind(why)
 
     def rows(self, query: sa.Select[Any]) -> list[Any]:
-        """What a query selects. Raises as ``transact`` does."""
+        """The rows that a query selects. Raises the same errors as ``transact``."""
         return self.transact(lambda one: list(one.execute(query)))
 
     def changes(self, statement: sa.Insert | sa.Update | sa.Delete) -> int:
-        """How many rows a statement changed. Raises as ``transact`` does."""
+        """How many rows a statement changed. Raises the same errors as ``transact``."""
         # Without the option, SQLAlchemy gives no count of an INSERT's rows on every driver.
         counting = statement.execution_options(preserve_rowcount=True)
         return self.transact(lambda one: int(one.execute(counting).rowcount))
 
     def close(self) -> None:
-        """Close the connections; an ``Engine`` of the user's own is left alone."""
+        """Close the connections, unless they belong to the user's own ``Engine``."""
         if self._own:
             self.engine.dispose()
 
     def after_fork(self) -> None:
-        """In the child of a fork: the connections are the parent's."""
+        """Call this in the child of a fork, because the connections belong to the parent."""
         self.engine.dispose(close=False)
 
     def _connecting(self, url: sa.URL, timeout: float) -> sa.Engine:
@@ -177,7 +177,7 @@ def _write_ahead(connection: Any, record: object) -> None:
 
 
 def unusable(why: str) -> SettingsError:
-    """The error for a setting that names no usable database."""
+    """The error for a setting that does not name a usable database."""
     return SettingsError(f"service_keys (LTIAAS_SERVICE_KEYS) {why}")
 
 

@@ -1,7 +1,7 @@
-"""The tables of service keys, and what brings those of an older release up to date.
+"""The service-key tables, and migrations from older releases.
 
-A row is named by a digest of (platform id, context id, resource link id): absent ids take part in
-it (to SQL any two NULLs are different), and an LMS's ids may be of any length.
+The key of a row is a digest of (platform id, context id, resource link id), because ids may be
+missing (in SQL, any two NULLs are different), and an LMS's ids may have any length.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _schema = sa.Table(
 )
 _PART = "service_keys"
 
-#: What brings the tables of version 1 to 2, of 2 to 3 and so on.
+#: The migrations from version 1 to 2, from 2 to 3, and so on.
 _UPGRADES: tuple[Callable[[sa.Connection], None], ...] = ()
 
 # Any number will do, as long as nothing else in the database locks the same one.
@@ -56,15 +56,15 @@ def activity_key(row: Any) -> ActivityKey:
 def upsert(
     dialect: str, key: ActivityKey, launched_at: int, sealed: bytes, latest: int
 ) -> sa.Insert:
-    """The statement that stores a ciphertext unless a later launch's is stored already.
+    """The statement that stores a ciphertext, unless a later launch's is already stored.
 
     Args:
         dialect: ``"sqlite"`` or ``"postgresql"``.
-        key: what to store it under.
+        key: the key of the row.
         launched_at: microseconds since the epoch.
         sealed: the ciphertext.
-        latest: microseconds. A row beyond is overwritten: a machine whose clock was ahead must not
-            keep all later launches out.
+        latest: microseconds. Rows with a later time are overwritten, because a machine whose clock
+            was ahead must not block all later launches.
     """
     insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
     row = {**key._asdict(), "digest": key.digest, "launched_at": launched_at, "sealed": sealed}
@@ -80,7 +80,7 @@ def upsert(
 
 
 def version_of(connection: sa.Connection) -> int | None:
-    """The version of the tables that are there; None where there are none."""
+    """The version of the existing tables, or None if there are none."""
     if not sa.inspect(connection).has_table(_schema.name):
         return None
     found = connection.scalar(sa.select(_schema.c.version).where(_schema.c.part == _PART))
@@ -88,10 +88,10 @@ def version_of(connection: sa.Connection) -> int | None:
 
 
 def migrate(connection: sa.Connection) -> None:
-    """Make the tables, or bring them up to date, in the connection's transaction.
+    """Create or migrate the tables, in the connection's transaction.
 
     Raises:
-        ServiceKeyStoreError: a newer release has migrated them.
+        ServiceKeyStoreError: a newer release has migrated the tables.
     """
     _lock(connection)
     _schema.create(connection, checkfirst=True)
@@ -120,12 +120,14 @@ def _lock(connection: sa.Connection) -> None:
 
 
 def inspect_database(url: str) -> int | None:
-    """Do what the store does, in a transaction that is rolled back: make or migrate the tables,
-    write a row, read it, delete it. Gives the version of the tables; None if there are none yet.
+    """Do what the store does, in a transaction that is rolled back: create or migrate the tables,
+    write a row, read it, and delete it. Returns the version of the tables, or None if there are
+    none yet.
 
     Raises:
-        SettingsError: the URL is of no usable database.
-        ServiceKeyStoreError: it cannot be reached, lacks a right, or is a newer release's.
+        SettingsError: the URL does not name a usable database.
+        ServiceKeyStoreError: the database is unreachable, its user lacks a permission, or a newer
+            release migrated the tables.
     """
     database = Database(url, 5.0)
     try:

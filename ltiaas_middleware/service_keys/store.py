@@ -1,7 +1,7 @@
 """Stored service keys: launches store their service key, and jobs read it.
 
-Workers on many machines may write in any order, so the statement that writes compares the times of
-the launches in the database, and keeps the later one.
+Workers on many machines may write in any order. So the statement that writes compares the launch
+times in the database, and keeps the later one.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def microseconds(moment: datetime) -> int:
-    """Since 1970, as the database holds it.
+    """Microseconds since 1970, as in the database.
 
     Raises:
         ValueError: ``moment`` is naive.

@@ -1,8 +1,8 @@
 """Writes service keys in the background, so that the database can neither delay nor fail a launch.
 
-Keys wait in a bounded queue, one for each activity, until one thread writes them one after the
-other. The thread starts with the first key and ends with the last. What the database failed to take
-waits its turn again, with exponential back-off; if the queue is full, the oldest launch is dropped.
+Keys wait in a bounded queue, one for each activity, until a single thread writes them one after the
+other. The thread starts with the first key and ends after the last. If a write fails, the key waits
+again, with exponential backoff. If the queue is full, the oldest launch is dropped.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _LAST_CALL = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A service key that waits to be written, and when its launch began (microseconds)."""
+    """A service key to write, and when its launch began (microseconds)."""
 
     at: int
     key: str = field(repr=False)
 
 
 class Writer:
-    """Safe to use from many threads. ``size`` keys may wait.
+    """Writes keys in the background. Thread-safe. Up to ``size`` keys may wait.
 
-    ``write`` stores one key, and says whether it was stored (False: a later launch's is there). It
-    raises ``ServiceKeyStoreError`` if the database fails; any other exception, ``Unstorable`` among
-    them, is this one key's.
+    ``write`` stores one key, and returns whether it did (False if a later launch's key is already
+    stored). It raises ``ServiceKeyStoreError`` if the database fails. Any other exception, such as
+    ``Unstorable``, concerns only this key.
     """
 
     def __init__(
@@ -58,7 +58,8 @@ class Writer:
         _writers.add(self)
 
     def start_over(self) -> None:
-        """In the child of a fork: thread, lock and waiting keys are the parent's."""
+        """Call this in the child of a fork, because the thread, the lock and the waiting keys
+        belong to the parent."""
         self._changed = threading.Condition()
         self._waiting: dict[ActivityKey, Launch] = {}
         self._writing: ActivityKey | None = None
@@ -72,7 +73,7 @@ class Writer:
         self._logged = False
 
     def add(self, key: ActivityKey, launch: Launch) -> None:
-        """Let a key wait to be written. Never waits itself."""
+        """Add a key to the queue. Never blocks."""
         with self._changed:
             self._admit(key, launch)
             self._start()
@@ -86,8 +87,8 @@ class Writer:
             return self._done()
 
     def finish(self, timeout: float = _LAST_CALL) -> None:
-        """Write what waits, for at most ``timeout`` seconds, in this thread if no other can be had
-        any more; drop the rest, so that nothing is left to do."""
+        """Write waiting keys for at most ``timeout`` seconds, in this thread if no other thread can
+        start. Drop the rest."""
         self.flush(timeout)
         with self._changed:
             end = time.monotonic() + timeout
@@ -106,8 +107,8 @@ class Writer:
             )
 
     def delete(self, chosen: Callable[[ActivityKey], bool], timeout: float) -> bool:
-        """Take keys out of the queue, and wait for the end of a write that is under way. False if
-        it did not end within ``timeout`` seconds."""
+        """Remove keys from the queue, and wait for a running write to end. Returns False if it did
+        not end within ``timeout`` seconds."""
         with self._changed:
             for key in [one for one in self._waiting if chosen(one)]:
                 del self._waiting[key]
@@ -119,8 +120,8 @@ class Writer:
             )
 
     def settle(self, key: ActivityKey, timeout: float) -> None:
-        """Wait until the key of one activity is no longer waiting, or the database fails, for at
-        most ``timeout`` seconds: whoever recorded a launch reads what it brought."""
+        """Wait, for at most ``timeout`` seconds, until the key of one activity is no longer waiting
+        or the database fails, so that a caller that recorded a launch can read its key."""
         with self._changed:
             failures = self._failures
 
@@ -219,7 +220,7 @@ class Writer:
     def _recovered(self, stored: bool) -> None:
         self._counts["stored" if stored else "outdated"] += 1
         if self._logged:
-            _log.warning("the database of service keys works again")
+            _log.warning("the service-key database works again")
         self._streak, self._logged = 0, False
 
     def _trouble(self, error: Exception) -> None:

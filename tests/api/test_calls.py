@@ -364,7 +364,7 @@ def test_errors_say_what_was_asked_and_what_came_back(api: Caller) -> None:
     assert unavailable.value.code == "SERVICE_NOT_AVAILABLE_FOR_CONTEXT"
     with pytest.raises(ServiceNotAvailable):
         api("deep_linking_form", [])
-    with pytest.raises(ApiError, match="400 EXTERNAL_REQUEST_FAILED: the LMS answered") as refused:
+    with pytest.raises(ApiError, match="400 EXTERNAL_REQUEST_FAILED: the LMS responded") as refused:
         api("submit_score", account.line_item(), replace(SCORE, user_id="nobody"))
     assert (refused.value.status, refused.value.method) == (400, "POST")
     assert "Incorrect score received" in str(refused.value.details)

@@ -72,7 +72,7 @@ def test_it_fails_with_what_ltiaas_does_wrong() -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("status", "LTIAAS answers 502"),
+        ("status", "LTIAAS responds with 502"),
         ("bad_api_key", "API key       LTIAAS rejects it"),
         ("reset", "closed without a response"),
         ("status:status=503,endpoint=/api/memberships", "does not show 'Ada Moreau'"),
@@ -130,7 +130,7 @@ def only(method: str, path: str, response: Response) -> Instead:
 @pytest.mark.parametrize(
     ("instead", "words"),
     [
-        (only("GET", "/launch", Response("", 500)), "/lti/<launch id>/launch answers 500"),
+        (only("GET", "/launch", Response("", 500)), "/lti/<launch id>/launch responds with 500"),
         (
             only(
                 "GET", "/launch", Response(headers={"Content-Security-Policy": "frame-ancestors"})

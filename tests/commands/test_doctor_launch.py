@@ -160,7 +160,7 @@ def test_a_redirect_out_of_the_launch(account: SandboxServer) -> None:
 @pytest.mark.parametrize("status", [404, 500])
 def test_an_app_that_fails(account: SandboxServer, status: int) -> None:
     finding = look(account, lambda request: Response("", status))["launch-fails"]
-    assert f"answers {status}" in finding.seen
+    assert f"responds with {status}" in finding.seen
     assert "FORCE_SCRIPT_NAME" in finding.fix
 
 
@@ -218,7 +218,7 @@ def test_a_path_without_a_view_says_nothing_about_a_guard(
         return html("no") if not request.path.startswith("/staff") else Response("no", status)
 
     finding = look(account, view, guard="/staff")["guard-unclear"]
-    assert (finding.level, f"answers {status} outside" in finding.seen) == ("warning", True)
+    assert (finding.level, f"responds with {status} outside" in finding.seen) == ("warning", True)
 
 
 @pytest.mark.parametrize("told", [False, True])
@@ -246,7 +246,7 @@ def test_a_proxy_that_strips_a_prefix(account: SandboxServer, told: bool) -> Non
     assert ("prefix-stripped" in findings) != told
     assert ("launch" in findings) == told
     if not told:
-        assert "is below /tools/quiz, and the tool redirects to /lti/" in (
+        assert "is under /tools/quiz, but the tool redirects to /lti/" in (
             findings["prefix-stripped"].seen
         )
         assert "X-Forwarded-Prefix: /tools/quiz" in findings["prefix-stripped"].fix

@@ -66,7 +66,7 @@ def refused(code: str, status: int) -> Response:
         (refused("malformed_ltik", 400), "middleware-not-active", "is 400"),
         (refused("\N{ESCAPE}[31m", 401), "middleware-not-active", "is 401"),
         (refused("launch_expired", 401), "tool", "401"),
-        (Response("", 500), "tool-fails", "answers 500"),
+        (Response("", 500), "tool-fails", "responds with 500"),
         (Response("", 302, {"Location": "/login?next=1"}), "tool-redirects", "/login instead"),
         (Response("", 302, {"Location": "https://sso.example/x"}), "tool-redirects", "sso.example"),
         (refused("api_key_rejected", 502), "tool-api-key", "that the tool runs with"),
@@ -194,7 +194,7 @@ def test_whether_the_tool_knows_that_it_is_reached_by_https(
 
     with serving(_with_a_host_of_its_own(wrapped), context) as url:
         finding = look(demo, f"{url}/launch", **env)["host-not-seen"]
-        assert f"is reached as {url.removeprefix('https://')}" in finding.seen
+        assert f"browsers use {url.removeprefix('https://')}" in finding.seen
 
     with serving(_mounted(wrapped), context) as url:
         assert "https" in look(demo, f"{url}/tools/app/launch", **env)

@@ -202,7 +202,7 @@ def test_a_database_that_cannot_be_used_is_said_in_a_line(
     for action in ("list", "rotate", "delete --platform p --all --yes"):
         assert main(["service-keys", *action.split()]) == 1
         seen = capsys.readouterr()
-        assert "Cannot use the database" in seen.err
+        assert "Cannot use the service-key database" in seen.err
         assert seen.err.endswith("\nNext: python -m ltiaas_middleware doctor\n")
         assert SECRET["password"] not in seen.out + seen.err
 

@@ -160,7 +160,7 @@ def test_a_user_whom_the_lms_does_not_know_is_refused_in_its_words(demo: Demo) -
     tab = launched(demo, activity="quiz-1", user="ada")
     assert tab.go("POST", "/score", learner="nobody", score="5").status_code == 502
     assert "Not saved. " in tab.text
-    assert "LMS answered 400" in tab.text
+    assert "LMS responded with 400" in tab.text
 
 
 def test_what_an_lms_sends_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,7 +134,7 @@ def test_the_log_says_once_why(tool: Any, make_tool: Any, caplog: Any) -> None:
     assert tool.navigate(bound.location, bound.cookie).reached_app
     for launch, headers, words in (
         (unknown, {}, "is unknown here"),
-        (other_secret, other_secret.cookie, "made with another secret"),
+        (other_secret, other_secret.cookie, "created with another secret"),
         (bound, {}, "did not have its cookie, although its browser keeps cookies"),
     ):
         caplog.clear()

@@ -226,5 +226,5 @@ def test_a_launch_has_roles_custom_parameters_and_claims_of_its_own(
 
 @pytest.mark.parametrize("roles", ["Learner", [1]])
 def test_roles_are_a_list_of_texts(sandbox: Sandbox, roles: Any) -> None:
-    with pytest.raises(ValueError, match="roles is a list"):
+    with pytest.raises(ValueError, match="roles must be a list"):
         sandbox.issue(roles=roles)

@@ -203,7 +203,7 @@ def test_the_log_says_when_it_changes_and_once_a_minute(
     assert len(messages()) == 2
     keys.error = None
     assert writer.flush(10)
-    assert messages()[2:] == ["the database of service keys works again"]
+    assert messages()[2:] == ["the service-key database works again"]
     writer.add(at("a"), Launch(1, "k"))
     assert writer.flush(10)
     assert len(messages()) == 3

@@ -11,7 +11,7 @@ from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from tests import servers
 from tests.tokens import ltik
 
-from .crowd import ask, gather
+from .crowd import ask, gather, get
 
 JUNK, REAL, OLD = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 
@@ -23,6 +23,20 @@ SERVERS = {
 
 def launches(tokens):
     return [f"/?ltik={token}" for token in tokens]
+
+
+async def one_after_another(port, paths):
+    """The status of each launch. A machine that is busy answers 503 with a Retry-After, which a
+    browser follows."""
+    found = []
+    for path in paths:
+        for _ in range(5):
+            reply = await get(port, path, {}, REAL)
+            if reply.status != 503:
+                break
+            await asyncio.sleep(float(reply.headers["retry-after"]))
+        found.append(reply.status)
+    return found
 
 
 @pytest.fixture(params=sorted(SERVERS))
@@ -60,11 +74,11 @@ def test_that_ltiaas_refuses(tool):
     async def all_at_once():
         return await asyncio.gather(
             gather(port, launches(ltik() for _ in range(300)), at_once=100, source=JUNK),
-            gather(port, launches(sandbox.issue() for _ in range(20)), at_once=2, source=REAL),
+            one_after_another(port, launches(sandbox.issue() for _ in range(20))),
             gather(port, known, at_once=2, source=OLD),
         )
 
     junk, real, old = asyncio.run(all_at_once())
     assert {reply.status for reply in junk} <= {401, 503}
-    assert [reply.status for reply in real] == [200] * 20
+    assert real == [200] * 20
     assert [reply.status for reply in old] == [200] * 20

@@ -1,7 +1,7 @@
 """Serves the sandbox and the demo tool together, in threads of this process.
 
-``check`` prints what doctor says of the demo, and makes one launch from the LMS to the gradebook
-as a browser does. Nothing that it prints holds an ltik or the API key.
+``check`` runs doctor against the demo, then one launch from the LMS to the gradebook, over real
+sockets, like a browser. Its output never contains an ltik or the API key.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _HOST, _SCORE = "127.0.0.1", 80
 
 
 class Demo:
-    """A sandbox and the demo tool on two loopback ports, while the context lasts.
+    """Runs a sandbox and the demo tool on two loopback ports, as a context manager.
 
     Args:
-        port: the sandbox's, and ``tool_port`` the tool's; 0 takes a free one.
-        faults: that the sandbox begins with, as ``sandbox.faults.read_faults`` takes them.
+        port: the sandbox's port, and ``tool_port`` the tool's; 0 picks a free one.
+        faults: the faults at the start, in the format of ``sandbox.faults.read_faults``.
         options: settings of the middleware.
 
     Raises:
-        OSError: a port is taken.
+        OSError: a port is in use.
         ValueError: unknown fault.
     """
 
@@ -78,7 +78,7 @@ class Demo:
 
 
 class ToolServer:
-    """The tool behind a loopback socket; it answers as soon as it is made."""
+    """Serves the tool on a loopback socket, as soon as it is created."""
 
     def __init__(self, app: LTIAASMiddleware, port: int) -> None:
         # Bound here, because Werkzeug ends the process when a port is taken.
@@ -118,8 +118,8 @@ def run(port: int, tool_port: int, faults: Iterable[str], *, show: bool) -> None
 
 
 def check(faults: Iterable[str], out: TextIO) -> int:
-    """Print each finding, and give the exit status. With ``faults`` of the sandbox the check is
-    expected to fail; one that is unknown is a ``ValueError``."""
+    """Print each finding, and return the exit status. With ``faults`` in the sandbox, the check
+    should fail. An unknown fault raises ``ValueError``."""
     with Demo(0, 0, faults) as demo:
         return print_findings(_findings(demo), out, as_json=False)
 
@@ -163,7 +163,7 @@ def _launch(demo: Demo, browser: Browser, course: str, activity: str, user: str)
     query = urlencode({"course": course, "activity": activity, "user": user})
     *_, redirect = browser.open(f"{demo.server.url}/lms/launch?{query}")
     if not (redirect.location or "").startswith(f"{demo.tool.url}/launch?"):
-        raise NoReply(f"the LMS answered the launch with an error ({redirect.status})")
+        raise NoReply(f"the LMS responded to the launch with an error ({redirect.status})")
     *_, page = browser.open(f"{redirect.location}")
     if "ltik=" in page.url:
         raise NoReply("the ltik is still in the URL")

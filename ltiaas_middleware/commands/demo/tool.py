@@ -1,4 +1,4 @@
-"""The demo tool: a plain WSGI app that lives inside launches, and holds nothing between requests.
+"""The demo tool: a plain WSGI app that works inside launches, and stores nothing between requests.
 
 Every URL on its pages begins with ``SCRIPT_NAME``, which has the launch path.
 """
@@ -52,13 +52,13 @@ def _page(name: str, status: int = 200, **shown: Any) -> Response:
 
 
 class DemoTool:
-    """The tool's WSGI app; ``lms`` is where it sends those who open it without a launch."""
+    """The tool's WSGI app. It sends users who open it without a launch to ``lms``."""
 
     def __init__(self, lms: str = "") -> None:
         self._lms = lms
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
+        """Handle one request."""
         views = {
             "GET /": self._home,
             "GET /launch": self._activity,
@@ -143,6 +143,8 @@ def _ask(launch: Launch, call: Callable[[ApiSession], T]) -> tuple[T | None, str
         with ApiSession(launch.credential, _LIMITS) as api:
             return call(api), ""
     except ApiError as error:
-        whose = f"The LMS answered {error.status}" if isinstance(error, LmsError) else "LTIAAS"
+        whose = (
+            f"The LMS responded with {error.status}" if isinstance(error, LmsError) else "LTIAAS"
+        )
         words = error.lms_message or error.description
         return None, f"Not available right now. {whose}: {words}"

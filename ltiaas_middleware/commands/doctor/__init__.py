@@ -1,7 +1,8 @@
-"""``doctor``: are the settings right, does the tool work in an LMS, and if not, what to fix?
+"""``doctor``: checks whether the settings are right and the tool works in an LMS, and says what to
+fix.
 
-It follows a launch: settings, LTIAAS, stores, and on request the running tool. A check that fails
-ends its group, because what comes after it could only fail, too.
+It checks the settings, LTIAAS, the stores and, on request, the running tool. A failed check ends
+its group, because the following checks would also fail.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ def examine(
     tool: str | None = None,
     guard: str | None = None,
 ) -> Iterator[Finding]:
-    """Look at everything in order, and give each finding as soon as it is there.
+    """Check everything in order, and yield each finding immediately.
 
     Args:
-        env: the environment to read settings from; ``url`` takes the place of its account's.
-        tool: launch URL of a running tool, to be looked at, too.
-        guard: a path that the tool itself guards, to be requested outside and inside a launch.
+        env: the environment from which to read settings; ``url`` overrides the account's URL.
+        tool: the launch URL of a running tool to check.
+        guard: a path that the tool itself guards, which doctor requests outside and inside a
+            launch.
     """
     for name in sorted(env):
         if name.startswith("LTIAAS_") and name not in _KNOWN:

@@ -1,7 +1,7 @@
-"""LTIAAS itself: does it answer, does it take the API key, can anybody launch?
+"""Checks LTIAAS itself: whether it responds, accepts the API key, and has an LMS that can launch.
 
-Asked about an ltik that never existed, it says whether key or ltik is wrong (wire.md, "Errors").
-The key is sent only once the URL has answered as LTIAAS does.
+For an invalid ltik, LTIAAS says whether the key or the ltik is wrong (wire.md, "Errors"). doctor
+sends the key only after the URL has responded like LTIAAS.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SKEW = 60
 
 
 def account(settings: Settings) -> Iterator[Finding]:
-    """Findings, up to the first that failed. May raise ``NoReply``."""
+    """Findings, up to the first failed check. May raise ``NoReply``."""
 
     def ask(path: str, auth: Credential | None = None) -> Reply:
         headers = {"Accept": "application/json"}
@@ -93,7 +93,7 @@ def _details(reply: Reply) -> dict[str, Any]:
 
 
 def invalid_ltik() -> str:
-    """An ltik of the right shape that LTIAAS never made: its signature is random."""
+    """A well-formed ltik with a random signature, which LTIAAS never issued."""
     parts = ({"alg": "HS256", "typ": "JWT"}, {"iat": int(time.time()), "note": "doctor"})
     encoded = (urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
     return ".".join([*encoded, secrets.token_urlsafe(32)])

@@ -1,4 +1,4 @@
-"""What doctor found, and how it is shown. The texts are in ``findings.toml``."""
+"""doctor's findings, and how to print them. The texts are in ``findings.toml``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["LEVELS", "TEXTS", "Finding", "find", "print_findings"]
 #: By code: group, check, level, seen and fix.
 TEXTS = tomllib.loads(files(__package__).joinpath("findings.toml").read_text("utf-8"))
 _DOCS = "https://github.com/ltiaas-middleware/ltiaas-middleware/blob/main/docs/reference/doctor.md"
-#: A note is fine here, and not in production.
+#: A note is fine here, but not in production.
 LEVELS = ("ok", "note", "warning", "failed", "skipped")
 
 
@@ -35,7 +35,7 @@ class Finding:
 
 
 def find(code: str, /, **values: object) -> Finding:
-    """The finding of a code, with the values that its texts name."""
+    """The finding for a code, with values for the placeholders in its texts."""
     text = TEXTS[code]
     seen, fix = (text.get(part, "").format(**values) for part in ("seen", "fix"))
     check = text.get("check", code.capitalize())
@@ -43,8 +43,8 @@ def find(code: str, /, **values: object) -> Finding:
 
 
 def print_findings(findings: Iterable[Finding], out: TextIO, *, as_json: bool) -> int:
-    """Print each finding as soon as it is there, then how many there are of each level. Gives the
-    exit status: 1 if a check failed."""
+    """Print each finding immediately, then how many there are of each level. Returns the exit
+    status: 1 if a check failed."""
     seen: list[Finding] = []
     for finding in findings:
         if not as_json:

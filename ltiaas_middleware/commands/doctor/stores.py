@@ -1,5 +1,6 @@
-"""Redis and the database: can they be used? Without them launches go on, each worker alone and no
-service key stored, so that nobody may notice for weeks. Each is left as it was."""
+"""Checks whether Redis and the database work. If they fail, launches keep working, but workers
+share nothing and no service key is stored, which may go unnoticed for weeks. The checks leave no
+data behind."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ _IF_FULL = {
 
 
 def stores(settings: Settings) -> Iterator[Finding]:
-    """A finding for each that is configured."""
+    """Findings for each configured store."""
     if isinstance(settings.cache, str) and "://" in settings.cache:
         yield from _redis(settings.cache, settings.cache_prefix)
     if isinstance(settings.service_keys, str):

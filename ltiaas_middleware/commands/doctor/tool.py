@@ -1,8 +1,8 @@
-"""The running tool: does it take launches, does it know its own URL, and does its page work?
+"""Checks the running tool: whether it accepts launches, knows its own URL, and shows its own page.
 
-It is first shown a launch that never existed: how it refuses that one tells what it has around it.
-Then comes a real launch, whose page is looked at as an LMS's iframe shows it. Only a sandbox makes
-launches for whoever asks; with any other account only an LMS can.
+doctor first sends it an invalid launch: how the tool refuses it shows what is around the tool. Then
+it checks the page of a real launch, as in an LMS's iframe. Only a sandbox issues launches on
+request; with any other account, only an LMS can launch.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _NO_VIEW = (404, 405)
 
 
 def tool(settings: Settings, url: str, guard: str | None) -> Iterator[Finding]:
-    """What can be said about a running tool, by its launch URL and perhaps a path that it guards;
-    it is supposed to have the same settings. May raise ``NoReply``."""
+    """Findings about a running tool, from its launch URL and possibly a path that it guards. The
+    tool should have the same settings. May raise ``NoReply``."""
     origin = origin_of(url)
     if origin is None:
         yield find("tool-url")
@@ -98,13 +98,13 @@ def _origin(settings: Settings, url: str, ltik: str) -> Iterator[Finding]:
 
 
 def _with_ltik(url: str, ltik: str) -> str:
-    """A launch's URL as LTIAAS's redirect gives it (wire.md, "The launch redirect")."""
+    """A launch's URL as in LTIAAS's redirect (wire.md, "The launch redirect")."""
     joint = "&" if urlsplit(url).query else "?"
     return f"{url.partition('#')[0]}{joint}ltik={ltik}"
 
 
 def _sandbox_ltik(settings: Settings) -> str | None:
-    """A launch by the sandbox's instructor; None if the account is not a sandbox."""
+    """The ltik of a launch by the sandbox's instructor, or None if the account is not a sandbox."""
     if not (settings.url.startswith("http:") or is_loopback(urlsplit(settings.url).hostname or "")):
         return None
     url, headers = f"{settings.url}/sandbox/launches", {"Content-Type": "application/json"}
@@ -113,7 +113,7 @@ def _sandbox_ltik(settings: Settings) -> str | None:
 
 
 def _launched(settings: Settings, url: str, ltik: str, guard: str | None) -> Iterator[Finding]:
-    """What is at fault with the page that a launch opens. May raise ``NoReply``."""
+    """Findings about the page that a launch opens. May raise ``NoReply``."""
     browser = Browser(settings.url, settings.ca_bundle)
     replies = browser.open(_with_ltik(url, ltik))
     page = replies[-1]

@@ -1,1 +1,2 @@
-"""What the API answers, by the credential that it takes: a launch, a service key, the account."""
+"""The API's endpoints, by the credential that they accept: a launch's, a service key or the
+account's."""

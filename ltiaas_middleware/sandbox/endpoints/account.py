@@ -1,4 +1,4 @@
-"""What only the account itself may ask: dynamic registrations and platforms."""
+"""Endpoints for the account only: dynamic registrations and platforms."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def platforms(call: Call) -> Response:
 
 
 def create_platform(call: Call) -> Response:
-    """`POST /api/platforms`. LTIAAS's documentation requires all fields but two."""
+    """`POST /api/platforms`. LTIAAS's documentation requires all fields except two."""
     fields = _known(checked(call.body, _PLATFORM))
     return json_response(call.sandbox.platforms.add({"active": True, **fields}))
 

@@ -1,4 +1,4 @@
-"""What only a launch may ask: its ID token, and deep linking."""
+"""Endpoints for launches only: the ID token and deep linking."""
 
 from __future__ import annotations
 

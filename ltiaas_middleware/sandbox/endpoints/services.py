@@ -1,4 +1,4 @@
-"""What a launch and a service key may ask: roster, line items and scores."""
+"""Endpoints for launches and service keys: roster, line items and scores."""
 
 from __future__ import annotations
 
