@@ -60,7 +60,7 @@ class Gate:
         self._peek = authenticator.peek
         self._use = authenticator.use
         paths = self._launch_path = LaunchPath(settings)
-        self._cookie = LaunchCookie(settings, self._launch_path)
+        self._cookie = LaunchCookie(settings, paths)
         self._ltiks = Ltiks(settings, ids)
         self._cookies = CookieAuthentication(self._cookie, self._ltiks)
         self._cross_origin = CrossOrigin(settings)
@@ -122,12 +122,11 @@ class Gate:
         return self._flow(request, decision)
 
     def app_answers(self, kind: type[AnyStr]) -> AppAnswers[AnyStr]:
-        """What fits the app's answers to their launch. ``kind`` is ``str`` or ``bytes``, whichever
-        the adapter's headers are."""
+        """Adapts the app's response headers, which are ``str`` or ``bytes`` in the adapter."""
         return AppAnswers(kind, self._settings, self._callbacks, self._excluded.any)
 
     def insertions(self, kind: type[AnyStr]) -> Insertions[AnyStr]:
-        """What inserts the script into the app's documents; ``kind`` as for ``app_answers``."""
+        """Inserts the script into the app's documents; ``kind`` as for ``app_answers``."""
         return Insertions(kind, self._script)
 
     def answer_for_app(self, code: str, launch: Launch | None, variables: Variables) -> Response:

@@ -44,7 +44,6 @@ _UPGRADES: tuple[Callable[[sa.Connection], None], ...] = ()
 
 # Any number will do, as long as nothing else in the database locks the same one.
 _ADVISORY_LOCK = 5_844_117_231
-# What the row is stored under that ``inspect_database`` writes.
 _DOCTORS = ActivityKey("ltiaas-middleware doctor", None, None)
 
 

@@ -21,9 +21,6 @@ from .finding import Finding, find
 
 __all__ = ["tool"]
 
-# The app has no view for a GET there: whether a guard let the request pass stays open.
-_NO_VIEW = (404, 405)
-
 
 def tool(settings: Settings, url: str, guard: str | None) -> Iterator[Finding]:
     """Findings about a running tool, from its launch URL and possibly a path that it guards. The
@@ -64,9 +61,8 @@ def _refusal(reply: Reply) -> Finding:
         return find(codes[reply.error_code], status=reply.status)
     if reply.location:
         return find("tool-redirects", target=reply.location.partition("?")[0])
-    return find(
-        "tool-fails" if reply.status >= 500 else "middleware-not-active", status=reply.status
-    )
+    code = "tool-fails" if reply.status >= 500 else "middleware-not-active"
+    return find(code, status=reply.status)
 
 
 def _origin(settings: Settings, url: str, ltik: str) -> Iterator[Finding]:
@@ -150,10 +146,8 @@ def _page(page: Reply, launch: re.Match[str] | None) -> Finding:
     path = page.path.replace(launch["id"], "<launch id>") if launch else page.path
     if page.location:
         target = origin_of(page.location)
-        same = target == origin_of(page.url)
-        return find(
-            "redirect-loop" if same else "redirect-to-another-site", path=path, target=target
-        )
+        code = "redirect-loop" if target == origin_of(page.url) else "redirect-to-another-site"
+        return find(code, path=path, target=target)
     if page.status >= 400:
         return find("launch-fails", path=path, status=page.status)
     left = launch is not None and not page.path.startswith(launch[0])
@@ -203,7 +197,8 @@ def _guard(browser: Browser, url: str, launch: re.Match[str] | None, path: str) 
     code = "guard"
     if outside.status < 300:
         code = "guard-missing"
-    elif inside.status in _NO_VIEW or inside.status >= 500:
+    elif inside.status in (404, 405) or inside.status >= 500:
+        # The app has no view for a GET there: whether a guard let the request pass stays open.
         code = "guard-unclear"
     elif inside.status < 300:
         asks_for_launch = outside.error_code == "launch_required"
