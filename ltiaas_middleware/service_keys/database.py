@@ -51,8 +51,7 @@ class Database:
             raise unusable("must be SQLite or PostgreSQL")
 
     def __str__(self) -> str:
-        """The URL without its password."""
-        # A password may also be a parameter.
+        """The URL without its password, which may also be a parameter."""
         return self.engine.url.set(query={}).render_as_string(hide_password=True)
 
     def transact(self, work: Callable[[sa.Connection], T], *, keep: bool = True) -> T:
