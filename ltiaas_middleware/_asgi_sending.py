@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._gate.decisions import Serve
-from ._gate.frame import AppAnswers
-from ._gate.insertion import Insertion, Insertions
-from ._gate.jar import Jar
-from ._gate.request import Variables
 from .responses import Response
 from .scrubbing import scrub_request
+
+if TYPE_CHECKING:
+    from ._gate.decisions import Serve
+    from ._gate.frame import AppAnswers
+    from ._gate.insertion import Insertion, Insertions
+    from ._gate.jar import Jar
+    from ._gate.request import Variables
 
 __all__ = ["may_send", "saving", "send_response", "sending", "without_shortcuts"]
 

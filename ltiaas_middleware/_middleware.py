@@ -166,13 +166,8 @@ class Middleware:
             launch_id: the launch id of an authenticated request.
             path: that request's ``Launch.path``.
         """
-        authenticator = self._authenticator
-        entry = authenticator.peek(launch_id)
-        if entry is None and authenticator.shares:
-            entry = authenticator.recall(launch_id)
-        if entry is None or authenticator.seconds_left(entry) <= 0:
-            return None
-        return Launch(entry, self._assembled().account, path)
+        entry = self._authenticator.find(launch_id)
+        return None if entry is None else Launch(entry, self._assembled().account, path)
 
     def _assembled(self) -> Parts:
         """What has threads, locks or connections, made by the first request of the process: a

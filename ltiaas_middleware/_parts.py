@@ -11,8 +11,7 @@ from ._crypto.keys import LaunchIds
 from ._crypto.one_time_tokens import OneTimeTokens
 from ._gate.gate import Gate
 from ._verification.authenticator import Authenticator
-from ._verification.id_tokens import Api, IdTokenSource
-from ._verification.launches import launch_start
+from ._verification.id_tokens import Api, IdTokenSource, Recording
 from ._verification.sharing import shared_by
 from ._verification.stats import Stats
 from .api.async_clients import AsyncClients
@@ -20,7 +19,6 @@ from .api.decoded import DecodedTokens
 from .api.exchange import RetryPolicy
 from .api.transport import new_session
 from .launch import Account
-from .service_keys.recording import Recording
 from .settings import Settings
 
 __all__ = ["Parts"]
@@ -35,7 +33,7 @@ class Parts:
         self._id_tokens = Api(settings)
         source: IdTokenSource = self._id_tokens
         if service_keys is not None:
-            source = Recording(source, service_keys, launch_start)
+            source = Recording(source, service_keys)
         decoded = DecodedTokens()
         self.authenticator = Authenticator(
             settings, source, ids, shared=shared, decoded=decoded, stats=stats
@@ -49,6 +47,6 @@ class Parts:
 
     def close(self, *, wait: bool = True) -> None:
         self.authenticator.close(wait=wait)
-        self._id_tokens.close(wait=wait)
+        self._id_tokens.close()
         self._session.close()
         self._clients.close()

@@ -62,8 +62,8 @@ def parse(url: str) -> RedisAddress:
     secure, _, kind = scheme.partition("+")
     if secure not in ("redis", "rediss") or kind not in ("cluster", "sentinel"):
         return _server(url)
-    place, mark, query = rest.partition("?")
-    netloc, _, path = place.partition("/")
+    servers, mark, query = rest.partition("?")
+    netloc, _, path = servers.partition("/")
     user, at, hosts = netloc.rpartition("@")
     # The user, the password and the options are read by redis-py, as those of one server.
     options = _options(f"{secure}://{user}{at}localhost{mark}{query}")

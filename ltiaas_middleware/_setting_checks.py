@@ -252,13 +252,9 @@ CHECKS: dict[str, _Check] = {
     "cache_prefix": _matching(_PREFIX, "must contain only letters, digits and . _ : -"),
     "service_keys": _service_keys,
 }
-_LISTS = {
-    "ltik_parameters", "secrets", "require", "exclude", "trusted_origins", "callbacks",
-    "shared_cookies", "ltik_headers",
-}  # fmt: skip
 
 
-def from_text(name: str, text: str) -> Any:
+def from_text(name: str, text: str, *, is_list: bool) -> Any:
     """A setting's value from the text of an environment variable."""
     if CHECKS[name] is _switch or (name == "require" and not text.startswith("/")):
         if text.lower() not in _ON | _OFF:
@@ -266,4 +262,4 @@ def from_text(name: str, text: str) -> Any:
         return text.lower() in _ON
     if name in ("launch_path", "service_keys") and text.lower() in _OFF:
         return None
-    return tuple(text.split()) if name in _LISTS else text
+    return tuple(text.split()) if is_list else text

@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._asgi_moving import move
 from ._asgi_sending import may_send, saving, send_response, sending, without_shortcuts
-from ._gate.decisions import Flow, Serve, Verify
-from ._gate.frame import AppAnswers
-from ._gate.insertion import Insertions
+from ._gate.decisions import Flow, Serve
 from ._launch_header import HEADER, header_for
 from ._middleware import Middleware
 from ._mount_points import below, is_ambiguous, root_of
@@ -32,6 +30,9 @@ from .settings import Options, Settings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from ._gate.frame import AppAnswers
+    from ._gate.insertion import Insertions
 
 __all__ = ["LTIAASMiddleware", "require_launch"]
 
@@ -193,11 +194,11 @@ class LTIAASMiddleware(Middleware):
 
     @cached_property
     def _answers(self) -> AppAnswers[bytes]:
-        return AppAnswers(bytes, self.settings)
+        return self._gate.app_answers(bytes)
 
     @cached_property
     def _insertions(self) -> Insertions[bytes]:
-        return Insertions(bytes, self.settings)
+        return self._gate.insertions(bytes)
 
     def _may_serve(self) -> bool:
         # When the server starts, if it says so, else in the first request, and not in the first
@@ -317,10 +318,10 @@ class LTIAASMiddleware(Middleware):
         try:
             while True:
                 step = flow.send(result)
-                if isinstance(step, Verify):
-                    result = await self._authenticator.verify_async(**step._asdict())
-                else:
+                if callable(step):
                     result = await self._authenticator.run_async(step)
+                else:
+                    result = await self._authenticator.verify_async(**step._asdict())
         except StopIteration as done:
             settled: Serve | Response | None = done.value
             return settled

@@ -186,7 +186,8 @@ class Settings:
         found: dict[str, Any] = {}
         for name in CHECKS.keys() - {"on_error"}:
             if text := env.get(f"LTIAAS_{name.upper()}", "").strip():
-                found[name] = from_text(name, text)
+                is_list = "Sequence" in Settings.__annotations__[name]
+                found[name] = from_text(name, text, is_list=is_list)
         if "url" not in found and env.get("LTIAAS_DOMAIN", "").strip():
             found["url"] = env["LTIAAS_DOMAIN"].strip()
         found |= overrides

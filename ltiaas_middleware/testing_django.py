@@ -115,8 +115,8 @@ class DjangoClient(Client):
         marks.pop("Accept", None)
         if is_own:
             request["PATH_INFO"] = within(self._base, request["PATH_INFO"])
-        known = {"HTTP_HOST": "testserver", **_cgi(marks), **self.defaults}
-        request = known | request | {"wsgi.url_scheme": "https", "SERVER_PORT": "443"}
+        base = {"HTTP_HOST": "testserver", **_cgi(marks), **self.defaults}
+        request = base | request | {"wsgi.url_scheme": "https", "SERVER_PORT": "443"}
         account = {"LTIAAS_URL": self._running.url, "LTIAAS_API_KEY": self._running.api_key}
         with patch.dict(os.environ, account):
             for _ in range(MOST):

@@ -18,9 +18,7 @@ from functools import cached_property, partial
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from ._gate.decisions import Flow, Serve, Verify
-from ._gate.frame import AppAnswers
-from ._gate.insertion import Insertion, Insertions
+from ._gate.decisions import Flow, Serve
 from ._launch_header import HEADER, header_for
 from ._middleware import Middleware
 from .errors import RequestRefused, too_late
@@ -32,6 +30,9 @@ from .settings import Options, Settings
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from typing_extensions import Unpack
+
+    from ._gate.frame import AppAnswers
+    from ._gate.insertion import Insertion, Insertions
 
 __all__ = ["LTIAASMiddleware"]
 
@@ -67,11 +68,11 @@ class LTIAASMiddleware(Middleware):
 
     @cached_property
     def _answers(self) -> AppAnswers[str]:
-        return AppAnswers(str, self.settings)
+        return self._gate.app_answers(str)
 
     @cached_property
     def _insertions(self) -> Insertions[str]:
-        return Insertions(str, self.settings)
+        return self._gate.insertions(str)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: C901, PLR0915
         """Handle one request."""
@@ -146,10 +147,10 @@ class LTIAASMiddleware(Middleware):
         try:
             while True:
                 step = flow.send(result)
-                if isinstance(step, Verify):
-                    result = self._authenticator.verify(**step._asdict())
-                else:
+                if callable(step):
                     result = step()
+                else:
+                    result = self._authenticator.verify(**step._asdict())
         except StopIteration as done:
             settled: Serve | Response | None = done.value
             return settled

@@ -7,8 +7,8 @@ independently. Each module answers one question:
 
 - ``gate``: which rule applies. ``decisions``: the possible decisions.
 - ``request``: what a request contains. ``paths``: which paths ``require`` and ``exclude`` cover.
-- ``ltiks``, ``launch_cookie``, ``proofs``: what authenticates a request.
-- ``cross_origin``: which page sent it. ``stray``: which launch it left.
+- ``ltiks``, ``launch_cookie``, ``authentication``: what authenticates a request.
+- ``cross_origin``: which page sent it. ``outside``: which launch it left.
 - ``launch_path``, ``serving``, ``redirects``: the URLs of a launch, and where the browser goes.
 - ``cookies``, ``frame``, ``insertion``: how the app's responses stay in their launch
   (``adapter_text``: headers in each adapter's type).

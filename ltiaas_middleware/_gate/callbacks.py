@@ -37,19 +37,19 @@ class Callbacks:
     """Carries launches to a provider and back.
 
     Args:
-        settings: ``callbacks``, ``exclude`` and the secrets. Excluded paths are never part of a
-            launch.
+        settings: ``callbacks``, ``exclude`` and the secrets.
+        launch_path: the paths of launches.
+        excluded: paths that are never part of a launch.
 
     Attributes:
         paths: the callbacks, decoded, under the mount point.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        excluded = Paths(settings.exclude).any
+    def __init__(self, settings: Settings, launch_path: LaunchPath, excluded: Paths) -> None:
         callbacks = settings.callbacks if settings.launch_path else ()
-        self.paths = frozenset(path for path in callbacks if not excluded(path))
+        self.paths = frozenset(path for path in callbacks if not excluded.any(path))
         self._secrets = settings.signing_secrets
-        self._launch_path = LaunchPath(settings)
+        self._launch_path = launch_path
 
     @cached_property
     def _encryptor(self) -> Encryptor:
@@ -98,7 +98,7 @@ class Callbacks:
         text = found.content.decode()
         launch_id, state = text[:LAUNCH_ID_LENGTH], text[LAUNCH_ID_LENGTH:]
         query = _STATE.sub(lambda _: f"state={state}", request.query)
-        return Response(303, (("Location", self._launch_path.address(request, launch_id, query)),))
+        return Response(303, (("Location", self._launch_path.location(request, launch_id, query)),))
 
     def _is_callback(self, url: str, mount: str, host: str) -> bool:
         start = start_of_path(url, host)

@@ -22,14 +22,15 @@ from ..origins import is_loopback
 from .request import SECURE_SCHEMES, Variables
 
 __all__ = [
-    "Reached",
     "SetCookie",
+    "Transport",
     "ends_at",
     "for_app",
     "for_launch",
-    "reached",
+    "read_set_cookie",
     "split_request",
     "tag_of",
+    "transport_of",
 ]
 
 #: The attributes that a cookie needs in another site's iframe: ``SameSite=None`` requires
@@ -45,10 +46,10 @@ _OWN = frozenset({"", "path", "domain", "httponly"})
 _LINE_ENDS = str.maketrans("", "", "\r\n\0")
 
 #: How the browser reaches the tool: "loopback" is plain http on the developer's own machine.
-Reached: TypeAlias = Literal["https", "loopback", "http"]
+Transport: TypeAlias = Literal["https", "loopback", "http"]
 
 
-def reached(environ: Variables) -> Reached:
+def transport_of(environ: Variables) -> Transport:
     """How the browser reaches the tool, from a request's CGI variables."""
     if environ.get("wsgi.url_scheme") in SECURE_SCHEMES:
         return "https"
@@ -72,17 +73,41 @@ class SetCookie(NamedTuple):
         value: the cookie's value.
         found: the last value of each attribute, which is the one that counts, by its lower-case
             name.
+        kept: the attributes that stay with the launch's cookie, as text.
+        replaced: those that ``IN_A_FRAME`` replaces, as text.
     """
 
     name: str
     value: str
     found: Mapping[str, str]
+    kept: str
+    replaced: str
+
+    @property
+    def is_deletion(self) -> bool:
+        """Whether it leaves nothing to read: an empty value, or a lifetime that is over."""
+        if not self.value.strip(' \t"'):
+            return True
+        until = ends_at(self.found)
+        return until is not None and until <= time.time()
+
+
+def read_set_cookie(header: str) -> SetCookie | None:
+    """Parse a ``Set-Cookie`` header. None for an empty one, which browsers ignore."""
+    if not header.isprintable():
+        header = header.translate(_LINE_ENDS)
+    pair, _, attributes = header.partition(";")
+    if not pair.strip():
+        return None
+    name, equals, value = pair.partition("=")
+    if not equals:
+        name, value = "", name.strip()
+    return SetCookie(name.strip(), value, *_attributes(attributes))
 
 
 # Apps send the same ones all the time.
 @lru_cache(maxsize=256)
 def _attributes(text: str) -> tuple[Mapping[str, str], str, str]:
-    """What ``SetCookie.found`` says; which attributes stay; and which ``IN_A_FRAME`` replaces."""
     found, kept, replaced = {}, "", ""
     for attribute in text.split(";"):
         key, _, what = attribute.partition("=")
@@ -99,7 +124,7 @@ def for_launch(
     value: str,
     mount: str,
     launch_path: str,
-    reached: Reached = "https",
+    transport: Transport = "https",
     shared: Collection[str] = (),
     note: Callable[[SetCookie, str], None] | None = None,
 ) -> tuple[str, ...]:
@@ -123,7 +148,7 @@ def for_launch(
         value: the header's value.
         mount: the mount point, percent-encoded, without a trailing slash.
         launch_path: the launch's path, ``<mount>/lti/<id>``, in the same format.
-        reached: over plain http from another machine, browsers reject ``Secure`` cookies, so no
+        transport: over plain http from another machine, browsers reject ``Secure`` cookies, so no
             iframe keeps any cookie, and the app's ``Secure`` and ``SameSite`` stay. Browsers accept
             ``Secure`` cookies from loopback, which they trust like TLS.
         shared: the names in the setting ``shared_cookies``.
@@ -132,20 +157,15 @@ def for_launch(
     Returns:
         The values to send instead. None of them contains CR, LF or NUL.
     """
-    if not value.isprintable():
-        value = value.translate(_LINE_ENDS)
-    pair, _, attributes = value.partition(";")
-    name, equals, given = pair.partition("=")
-    if not equals:
-        name, given = "", name.strip()
-    name = name.strip()
-    found, kept, replaced = _attributes(attributes)
+    cookie = read_set_cookie(value)
+    if cookie is None or cookie.name in shared:
+        return (value.translate(_LINE_ENDS),)
+    name, given, found, kept, replaced = cookie
     path = _path_for_launch(found.get("path", ""), mount, launch_path)
-    # Browsers ignore an empty one.
-    if path is None or name in shared or not pair.strip():
-        return (value,)
+    if path is None:
+        return (value.translate(_LINE_ENDS),)
     if note is not None:
-        note(SetCookie(name, given, found), path)
+        note(cookie, path)
     at_path, hidden = f"; Path={path}", "httponly" in found
     tag = tag_of(launch_path[-LAUNCH_ID_LENGTH:])
     forms = [f"{tag}{name}={given}{at_path}{kept}{'; HttpOnly' if hidden else ''}"]
@@ -153,18 +173,10 @@ def for_launch(
         if not hidden:
             equals = "=" if name or "=" in given else ""
             forms.append(f"{name}{equals}{given}{at_path}{kept}")
-        elif _deletes(given, found):
+        elif cookie.is_deletion:
             forms.append(f"{name}={at_path}; Max-Age=0")
-    end = replaced if reached == "http" else IN_A_FRAME
+    end = replaced if transport == "http" else IN_A_FRAME
     return tuple([form + end for form in forms])
-
-
-def _deletes(value: str, attributes: Mapping[str, str]) -> bool:
-    """Whether a ``Set-Cookie`` header deletes the cookie: it has an empty value, or has expired."""
-    if not value.strip(' \t"'):
-        return True
-    until = ends_at(attributes)
-    return until is not None and until <= time.time()
 
 
 def ends_at(attributes: Mapping[str, str]) -> float | None:
@@ -211,8 +223,8 @@ def _at_commas(header: str, tag: str, shared: Collection[str]) -> list[str]:
     launch's cookies, a copy of one, or a shared cookie is a separate pair."""
     tag = re.escape(tag)
     names = {*re.findall(rf"{tag}([^=;,\s]+)=", header), *shared}
-    known = "|".join([f"{tag}[^=;,]*", *map(re.escape, sorted(names))])
-    return re.split(rf";|,\s*(?=(?:{known})=)", header)
+    starts = "|".join([f"{tag}[^=;,]*", *map(re.escape, sorted(names))])
+    return re.split(rf";|,\s*(?=(?:{starts})=)", header)
 
 
 def _path_for_launch(path: str, mount: str, launch_path: str) -> str | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..launch import Launch
-from ..responses import Response
-from .jar import Jar
+if TYPE_CHECKING:
+    from .._verification.launches import Verification
+    from ..launch import Launch
+    from ..responses import Response
+    from .jar import Jar
 
-__all__ = ["Decision", "Flow", "Refused", "Serve", "Verify"]
+__all__ = ["Decision", "Flow", "Refused", "Serve"]
 
 
 class Serve:
@@ -74,33 +76,6 @@ class Refused(Exception):
         self.code = code
 
 
-class Verify(NamedTuple):
-    """A step of a ``Flow``: ask LTIAAS about an ltik. The flow receives the launch or an
-    ``ApiError``.
-
-    Attributes:
-        ltik: the token.
-        launch_id: its launch id.
-        binds: whether the ltik came in the launch's cookie. The launch is then cookie-bound as soon
-            as it is verified, even if the client has disconnected.
-        page: whether the browser can get a page that reloads itself while it waits.
-        address: the client's IP address, as reported by the server.
-        authenticated: whether the request's path contains this launch's id. Limits on strangers
-            then do not apply, because only the middleware, which has verified the ltik before, can
-            derive the id from it.
-    """
-
-    ltik: str
-    launch_id: str
-    binds: bool = False
-    page: bool = False
-    address: str = ""
-    authenticated: bool = False
-
-    def __repr__(self) -> str:
-        return f"<Verify {self.launch_id}>"
-
-
-#: Yields what to wait for: a ``Verify``, or a call to make outside the event loop.
-Flow: TypeAlias = "Generator[Verify | Callable[[], Any], Any, Serve | Response | None]"
+#: Yields what to wait for: a ``Verification``, or a call to make outside the event loop.
+Flow: TypeAlias = "Generator[Verification | Callable[[], Any], Any, Serve | Response | None]"
 Decision: TypeAlias = "Serve | Response | Flow | None"

@@ -7,18 +7,17 @@ one as bytes. It looks at every header of every response in a launch, so it is w
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import AnyStr
 from urllib.parse import unquote
 
 from ..settings import Settings
 from .adapter_text import AdapterText
 from .callbacks import Callbacks
-from .cookies import for_launch, reached, tag_of
+from .cookies import for_launch, tag_of, transport_of
 from .decisions import Serve
 from .launch_cookie import deletions
 from .once import Once
-from .paths import Paths
 from .redirects import is_own_address, start_of_path, within_launch
 from .request import Variables
 
@@ -48,17 +47,24 @@ class AppAnswers(AdapterText[AnyStr]):
 
     Args:
         kind: ``str`` or ``bytes``, whichever the adapter's headers are.
-        settings: whether to change cookies, redirects and frame headers, and which paths are
-            excluded.
+        settings: whether to change cookies, redirects and frame headers.
+        callbacks: encrypts the launch into the redirect to a provider.
+        is_excluded: whether a path is excluded.
     """
 
-    def __init__(self, kind: type[AnyStr], settings: Settings) -> None:
+    def __init__(
+        self,
+        kind: type[AnyStr],
+        settings: Settings,
+        callbacks: Callbacks,
+        is_excluded: Callable[[str], bool],
+    ) -> None:
         super().__init__(kind)
         self._iframe_support = settings.iframe_support
         self._cookie_name = settings.cookie_name
         self._shared = settings.shared_cookies
-        self._callbacks = Callbacks(settings)
-        self._is_outside = Paths(settings.exclude).any
+        self._callbacks = callbacks
+        self._is_excluded = is_excluded
         self._warned = False
         self._once = Once()
         # By lower-case name. ASGI requires lower case (ASGI, "Response Start"), but not all apps
@@ -173,15 +179,15 @@ class AppAnswers(AdapterText[AnyStr]):
             return outward, False
         if not self._iframe_support:
             return location, False
-        return within_launch(location, mount, serve.prefix, host, self._is_outside), False
+        return within_launch(location, mount, serve.prefix, host, self._is_excluded), False
 
     def _cookies(
         self, name: AnyStr, value: AnyStr, serve: Serve, request: Variables
     ) -> list[tuple[AnyStr, AnyStr]]:
         ended = serve.launch is None or serve.launch.ended
         note = None if ended or serve.jar is None else serve.jar.note
-        text, way = self._decode(value), reached(request)
-        values = for_launch(text, serve.mount, serve.launch_path, way, self._shared, note)
+        text, transport = self._decode(value), transport_of(request)
+        values = for_launch(text, serve.mount, serve.launch_path, transport, self._shared, note)
         return [(name, self._encode(each)) for each in values]
 
     def _warn_of_lost_cookie(

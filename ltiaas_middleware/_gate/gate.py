@@ -15,28 +15,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any
+from typing import Any, AnyStr
 
 from .._crypto import one_time_tokens
 from .._crypto.keys import LaunchIds
 from .._verification.authenticator import Authenticator, Outcome
-from .._verification.launches import CachedLaunch
+from .._verification.launches import CachedLaunch, Verification
 from ..errors import ApiError
 from ..launch import Account, Launch
 from ..responses import Response
+from .authentication import Authentication, CookieAuthentication
 from .callbacks import Callbacks
 from .cross_origin import CrossOrigin
-from .decisions import Decision, Flow, Refused, Serve, Verify
+from .decisions import Decision, Flow, Refused, Serve
+from .frame import AppAnswers
+from .insertion import Insertions
 from .launch_cookie import LaunchCookie
 from .launch_path import LaunchPath, is_launch_id
 from .launch_script import LaunchScript
-from .ltiks import Brought, Ltiks
+from .ltiks import Ltiks, RequestLtik
+from .outside import OutsideRequests
 from .pages import ErrorPages
 from .paths import Paths, is_malformed
-from .proofs import Proof, Proofs
 from .request import Request, Variables, without_parameters
 from .serving import Serving
-from .stray import Strays
 
 __all__ = ["Gate"]
 
@@ -58,19 +60,19 @@ class Gate:
         self._peek = authenticator.peek
         self._use = authenticator.use
         paths = self._launch_path = LaunchPath(settings)
-        self._cookie = LaunchCookie(settings, self._launch_path)
+        self._cookie = LaunchCookie(settings, paths)
         self._ltiks = Ltiks(settings, ids)
-        self._proofs = Proofs(self._cookie, self._ltiks)
+        self._cookies = CookieAuthentication(self._cookie, self._ltiks)
         self._cross_origin = CrossOrigin(settings)
-        self._outside = Paths(settings.exclude)
+        self._excluded = Paths(settings.exclude)
         # Frameworks also serve /staff as /staff.json, and cut off what looks like a fragment.
         self._required = Paths(settings.require, ends="/.;?#")
-        self._strays = Strays(self._launch_path)
-        self._callbacks = Callbacks(settings)
-        self._own_paths = (paths.of_refusals, paths.of_script)
+        self._outside = OutsideRequests(self._launch_path)
+        self._callbacks = Callbacks(settings, self._launch_path, self._excluded)
         names = settings.tool_name, settings.support_url
         self._pages = ErrorPages(settings.on_error, *names, paths.of_refusals)
         self._script = LaunchScript(settings)
+        self._own_paths = (paths.of_refusals, self._script.path)
         self._prefix, self._id_from = paths.prefix, len(paths.prefix)
         self._serving = Serving(account, self._launch_path, self._cookie, self._ltiks)
         self._serve = self._serving.on_its_path
@@ -119,14 +121,22 @@ class Gate:
             return decision
         return self._flow(request, decision)
 
+    def app_answers(self, kind: type[AnyStr]) -> AppAnswers[AnyStr]:
+        """Adapts the app's response headers, which are ``str`` or ``bytes`` in the adapter."""
+        return AppAnswers(kind, self._settings, self._callbacks, self._excluded.any)
+
+    def insertions(self, kind: type[AnyStr]) -> Insertions[AnyStr]:
+        """Inserts the script into the app's documents; ``kind`` as for ``app_answers``."""
+        return Insertions(kind, self._script)
+
     def answer_for_app(self, code: str, launch: Launch | None, variables: Variables) -> Response:
         """The response to a request for which the app raised a ``RequestRefused``."""
         path = (variables.get("PATH_INFO") or "").encode("latin-1").decode("utf-8", "replace")
         request = Request(variables, path, variables.get("QUERY_STRING") or "", None)
         answer = None
         if launch is not None:
-            request.about = launch.id
-        elif not self._outside.any(path):
+            request.error_launch_id = launch.id
+        elif not self._excluded.any(path):
             answer = self._into_launch(request, required=True)
         answer = answer or self._refuse(request, Refused(code))
         return self._cross_origin.readable(answer, request)
@@ -146,16 +156,16 @@ class Gate:
 
     def _elsewhere(self, request: Request) -> Decision:
         path = request.path
-        if path == self._launch_path.of_script:
+        if path == self._script.path:
             return self._script.response(request)
         self._refuse_path(request)
-        required = self._required.any(path) and not self._outside.all(path)
+        required = self._required.any(path) and not self._excluded.all(path)
         if required and request.is_preflight:
             return self._preflight(request)
-        if not self._outside.any(path):
-            brought = self._ltiks.brought(request)
-            if brought is not None:
-                return self._with_ltik(request, brought)
+        if not self._excluded.any(path):
+            found = self._ltiks.in_request(request)
+            if found is not None:
+                return self._with_ltik(request, found)
             answer = self._into_launch(request, required=required)
             if answer is not None:
                 return answer
@@ -165,8 +175,8 @@ class Gate:
 
     def _into_launch(self, request: Request, *, required: bool) -> Response | None:
         # The redirect proves nothing: the launch path requires proof.
-        stray = self._strays.into_launch
-        return self._callbacks.into_launch(request) or stray(request, required=required)
+        answer = self._callbacks.into_launch(request)
+        return answer or self._outside.into_launch(request, required=required)
 
     def _refuse_path(self, request: Request) -> None:
         path = request.path
@@ -182,9 +192,9 @@ class Gate:
             raise Refused("cross_site")
         return answer
 
-    def _with_ltik(self, request: Request, brought: Brought) -> Flow:
+    def _with_ltik(self, request: Request, found: RequestLtik) -> Flow:
         """The request has an ltik, which decides, whatever the path says."""
-        ltik, request.app_query = brought
+        ltik, request.app_query = found
         if request.is_preflight:
             # It goes to the app, because the path needs no launch, but without the ltik.
             return self._serving.in_place(request, None)
@@ -196,17 +206,17 @@ class Gate:
                 # The program names two launches, so it is unclear which one it means.
                 raise Refused("malformed_ltik")
             request.launch_id = None
-        launch_id = request.about = request.launch_id or self._ids.of(ltik)
+        launch_id = request.error_launch_id = request.launch_id or self._ids.of(ltik)
         entry = self._peek(launch_id)
         entry = None if entry is None else self._use(entry)
         if entry is None:
-            entry = yield from self._verified(request, Proof(ltik), launch_id)
+            entry = yield from self._verified(request, Authentication(ltik), launch_id)
         if request.app_query is not None and self._settings.launch_path and request.captures:
             cookies = self._serving.cookies(request, entry)
             return self._serving.redirect(request, entry, request.app_query, cookies)
         if request.launch_id is None:
             return self._serving.in_place(request, entry)
-        self._cookie.take(request)
+        self._cookie.extract(request)
         return self._serve(request, entry)
 
     # -- on a launch path -------------------------------------------------------------------------
@@ -218,55 +228,55 @@ class Gate:
         is_own_page = request.site == "same-origin"
         if not is_own_page and request.is_preflight:
             return self._preflight(request)
-        if self._outside.anything and self._outside.any(path):
-            return self._serving.outside(request)
-        brought = None
+        if self._excluded.anything and self._excluded.any(path):
+            return self._serving.excluded(request)
+        found = None
         if self._looks_in_headers or (request.query and self._may_hold_ltik(request.query)):
-            brought = self._ltiks.brought(request)
-            if brought is not None and brought.other_query is not None:
-                return self._with_ltik(request, brought)
+            found = self._ltiks.in_request(request)
+            if found is not None and found.other_query is not None:
+                return self._with_ltik(request, found)
         if not path and not request.is_websocket:
             # Relative links on a page without the slash would leave the launch.
-            address = self._launch_path.address(request, launch_id, request.query)
-            return self._serving.moved(address, for_good=entry is not None)
+            location = self._launch_path.location(request, launch_id, request.query)
+            return self._serving.moved(location, for_good=entry is not None)
         if one_time_tokens.PARAMETER in request.query:
-            self._take_one_time_token(request)
-        if brought is not None:
-            return self._with_header(request, launch_id, entry, brought.ltik)
+            self._extract_one_time_token(request)
+        if found is not None:
+            return self._with_header(request, launch_id, entry, found.ltik)
         if not is_own_page:
             self._refuse_cross_origin(request)
-        proof = self._proofs.of(request, launch_id, entry)
-        if proof is None:
-            return self._by_path_alone(request, launch_id, entry)
-        return self._by_proof(request, launch_id, entry, proof)
+        by = self._cookies.of(request, launch_id, entry)
+        if by is None:
+            return self._url_only(request, launch_id, entry)
+        return self._authenticated(request, launch_id, entry, by)
 
     def _with_header(
         self, request: Request, launch_id: str, entry: CachedLaunch | None, ltik: str
     ) -> Decision:
         """A header authenticates like the cookie, but does not show that the browser keeps
         cookies."""
-        self._cookie.take(request)
-        if self._ltiks.proof((ltik,), launch_id, entry) is None:
+        self._cookie.extract(request)
+        if self._ltiks.matching((ltik,), launch_id, entry) is None:
             raise Refused("malformed_ltik")
-        return self._by_proof(request, launch_id, entry, Proof(ltik))
+        return self._authenticated(request, launch_id, entry, Authentication(ltik))
 
     def _refuse_cross_origin(self, request: Request) -> None:
         if request.may_change_something and not self._cross_origin.allows(request):
             raise Refused("cross_site")
 
-    def _by_proof(
-        self, request: Request, launch_id: str, entry: CachedLaunch | None, proof: Proof
+    def _authenticated(
+        self, request: Request, launch_id: str, entry: CachedLaunch | None, by: Authentication
     ) -> Decision:
-        used = None if entry is None else self._use(entry, binds=proof.binds)
+        used = None if entry is None else self._use(entry, binds=by.binds)
         if used is not None and request.one_time_token is None:
             return self._serve(request, used)
-        return self._once_verified(request, launch_id, used, proof)
+        return self._once_verified(request, launch_id, used, by)
 
     def _once_verified(
-        self, request: Request, launch_id: str, used: CachedLaunch | None, proof: Proof
+        self, request: Request, launch_id: str, used: CachedLaunch | None, by: Authentication
     ) -> Flow:
         if used is None:
-            used = yield from self._verified(request, proof, launch_id)
+            used = yield from self._verified(request, by, launch_id)
         if request.one_time_token is not None:
             # Use it up although it was not needed, because others may have seen the URL.
             yield from self._opens(request.one_time_token, used)
@@ -274,7 +284,7 @@ class Gate:
                 return self._serving.redirect(request, used, request.app_query or "", ())
         return self._serve(request, used)
 
-    def _by_path_alone(self, request: Request, launch_id: str, entry: CachedLaunch | None) -> Flow:
+    def _url_only(self, request: Request, launch_id: str, entry: CachedLaunch | None) -> Flow:
         """The path alone opens a launch until its cookie has come back. After that, only a one-time
         link does."""
         token = request.one_time_token
@@ -284,7 +294,7 @@ class Gate:
             return self._serving.redirect(request, entry, request.app_query or "", cookies)
         used = self._use(entry)
         if used is None:
-            used = yield from self._verified(request, Proof(entry.ltik), launch_id)
+            used = yield from self._verified(request, Authentication(entry.ltik), launch_id)
             if token is None:
                 # The cookie may have come back meanwhile.
                 jar = (yield from self._opened(request, launch_id, used))[1]
@@ -305,13 +315,13 @@ class Gate:
             look = partial(self._authenticator.recall_with_jar, launch_id)
             entry, jar = (yield look) if self._authenticator.shares else look()
         if entry is None:
-            raise self._proofs.missing(request, launch_id, is_bound=False)
+            raise self._cookies.refusal(request, launch_id, is_bound=False)
         opens = not entry.cookie_bound if token is None else (yield from self._opens(token, entry))
         if not opens:
-            raise self._proofs.missing(request, launch_id, is_bound=token is None)
+            raise self._cookies.refusal(request, launch_id, is_bound=token is None)
         return entry, jar
 
-    def _take_one_time_token(self, request: Request) -> None:
+    def _extract_one_time_token(self, request: Request) -> None:
         """Hide a one-time token from the app, and keep it if this request may use it."""
         found, rest = without_parameters(request.query, (one_time_tokens.PARAMETER,))
         if found:
@@ -324,13 +334,14 @@ class Gate:
         return at is not None and (yield partial(self._authenticator.use_once, token, at))
 
     def _verified(
-        self, request: Request, proof: Proof, launch_id: str
-    ) -> Generator[Verify, Outcome, CachedLaunch]:
+        self, request: Request, by: Authentication, launch_id: str
+    ) -> Generator[Verification, Outcome, CachedLaunch]:
         """Verify a launch with LTIAAS. Raises ``ApiError``."""
+        authenticated = request.launch_id == launch_id
         # Only a GET can become a page that reloads itself.
         page, address = request.captures, request.get("REMOTE_ADDR") or ""
-        authenticated = request.launch_id == launch_id
-        outcome = yield Verify(proof.ltik, launch_id, proof.binds, page, address, authenticated)
+        ltik, binds = by
+        outcome = yield Verification(ltik, launch_id, binds, authenticated, page, address)
         if isinstance(outcome, ApiError):
             raise outcome
         return outcome

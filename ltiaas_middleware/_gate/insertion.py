@@ -15,7 +15,6 @@ from functools import partial
 from html import escape
 from typing import AnyStr, Generic, TypeAlias
 
-from ..settings import Settings
 from .adapter_text import AdapterText
 from .decisions import Serve
 from .launch_script import NAME, LaunchScript
@@ -34,7 +33,7 @@ _WORKERS = frozenset({"worker", "sharedworker"})
 SHOWN = _DOCUMENTS | _WORKERS
 _WITHOUT_BODY = frozenset({204, 205, 206})
 _WIDE = re.compile(r"charset\s*=\s*[\"']?(utf-?16|utf-?32|ucs-?2)", re.I)
-_TOLD = frozenset(
+_OF_BODY = frozenset(
     {
         "content-disposition",
         "content-encoding",
@@ -107,7 +106,7 @@ class Insertion(Generic[AnyStr]):
         if not self.waiting:
             return chunk
         buffer = self._buffer = self._buffer + chunk if self._buffer else chunk
-        at = self._place(buffer[:_BOUND], last=last or len(buffer) > _BOUND)
+        at = self._position(buffer[:_BOUND], last=last or len(buffer) > _BOUND)
         if at is None:
             return b""
         self.waiting, self._buffer = False, b""
@@ -116,7 +115,7 @@ class Insertion(Generic[AnyStr]):
         self.headers = self._longer(self.headers)
         return b"".join((buffer[:at], self._tag, buffer[at:]))
 
-    def _place(self, start: bytes, *, last: bool) -> int | None:
+    def _position(self, start: bytes, *, last: bool) -> int | None:
         """Where the tag belongs, -1 if nowhere, None if it is not clear yet."""
         at, after = 0, -1
         while (piece := _PIECE.match(start, at)) is not None:
@@ -138,7 +137,7 @@ class Insertion(Generic[AnyStr]):
 
 
 class _IntoWorker(Insertion[AnyStr]):
-    def _place(self, start: bytes, *, last: bool) -> int:
+    def _position(self, start: bytes, *, last: bool) -> int:
         return 0
 
 
@@ -147,16 +146,15 @@ class Insertions(AdapterText[AnyStr]):
 
     Args:
         kind: ``str`` or ``bytes``, whichever the adapter's headers are.
-        settings: whether to insert the script, and where it is served.
+        script: the script to insert.
     """
 
-    def __init__(self, kind: type[AnyStr], settings: Settings) -> None:
+    def __init__(self, kind: type[AnyStr], script: LaunchScript) -> None:
         super().__init__(kind)
-        self._source = f"{settings.launch_path}/{NAME}"
+        self._script = script
         self._content_type: AnyStr = self._encode("content-type")
         self._html: AnyStr = self._encode("html")
         self._javascript: AnyStr = self._encode("javascript")
-        self._for_workers = LaunchScript(settings).for_workers
         self._not_stored: tuple[AnyStr, AnyStr] = (
             self._encode("cache-control"),
             self._encode("no-store"),
@@ -184,14 +182,14 @@ class Insertions(AdapterText[AnyStr]):
                 break
         else:
             return None
-        told = self._told(headers)
+        facts = self._body_headers(headers)
         destination = request.get("HTTP_SEC_FETCH_DEST")
         if destination in _WORKERS:
             is_whole = status == 200 and request.get("REQUEST_METHOD") != "HEAD"
-            return self._into_worker(told, headers) if is_whole else None
-        if not (_wants_document(request) and self._is_document(status, told, request)):
+            return self._into_worker(facts, headers) if is_whole else None
+        if not (_wants_document(request) and self._is_document(status, facts, request)):
             return None
-        nonce = nonce_for(told.get("content-security-policy", ""), request)
+        nonce = nonce_for(facts.get("content-security-policy", ""), request)
         if nonce is None:
             self._warn(
                 "the Content-Security-Policy of %.200r does not allow %s, so that page's links "
@@ -200,48 +198,48 @@ class Insertions(AdapterText[AnyStr]):
                 request,
             )
             return None
-        is_xml = told["content-type"].lower().startswith("application/xhtml+xml")
+        is_xml = facts["content-type"].lower().startswith("application/xhtml+xml")
         is_page = bool(destination)
         tag = self._tag(serve, nonce)
         longer = partial(self._longer, len(tag), has_cookies=serve.jar is not None)
         return Insertion(tag, headers, longer, is_page=is_page, is_xml=is_xml)
 
     def _into_worker(
-        self, told: Mapping[str, str], headers: _Headers[AnyStr]
+        self, facts: Mapping[str, str], headers: _Headers[AnyStr]
     ) -> Insertion[AnyStr] | None:
         """A worker does not load its page's scripts, and its ``Referer`` is shortened like the
         page's."""
-        kind = told["content-type"].partition(";")[0]
-        if "javascript" not in kind.lower() or "content-encoding" in told:
+        kind = facts["content-type"].partition(";")[0]
+        if "javascript" not in kind.lower() or "content-encoding" in facts:
             return None
-        code = self._for_workers
+        code = self._script.for_workers
         longer = partial(self._longer, len(code))
         return _IntoWorker(code, headers, longer, is_page=False, is_xml=False)
 
-    def _told(self, headers: _Headers[AnyStr]) -> dict[str, str]:
+    def _body_headers(self, headers: _Headers[AnyStr]) -> dict[str, str]:
         """What the headers say about the body, by lower-case name. It has no cookies, because an
         error tracker would show them."""
-        told: dict[str, str] = {}
+        facts: dict[str, str] = {}
         for name, value in headers:
             key = self._decode(name).lower()
-            if key in _TOLD:
+            if key in _OF_BODY:
                 text = self._decode(value)
-                told[key] = f"{told[key]}, {text}" if key in told else text
-        return told
+                facts[key] = f"{facts[key]}, {text}" if key in facts else text
+        return facts
 
-    def _is_document(self, status: int, told: Mapping[str, str], variables: Variables) -> bool:
-        kind = told["content-type"].lower().lstrip()
+    def _is_document(self, status: int, facts: Mapping[str, str], variables: Variables) -> bool:
+        kind = facts["content-type"].lower().lstrip()
         if not kind.startswith(("text/html", "application/xhtml+xml")) or _WIDE.search(kind):
             return False
         # A browser shows neither these bodies nor a redirect's.
         if status < 200 or status in _WITHOUT_BODY or status // 100 == 3:
             return False
         # The second header is the middleware's own.
-        if "content-range" in told or "ltiaas-error" in told:
+        if "content-range" in facts or "ltiaas-error" in facts:
             return False
-        if told.get("content-disposition", "").lower().lstrip().startswith("attachment"):
+        if facts.get("content-disposition", "").lower().lstrip().startswith("attachment"):
             return False
-        if told.get("content-encoding", "identity").strip().lower() != "identity":
+        if facts.get("content-encoding", "identity").strip().lower() != "identity":
             self._warn(
                 "the app compresses %.200r, so the middleware cannot insert %s. Compress in the "
                 "proxy or in a middleware outside this one. (Logged once per path pattern.)",
@@ -256,7 +254,7 @@ class Insertions(AdapterText[AnyStr]):
             _log.warning(message, path, NAME)
 
     def _tag(self, serve: Serve, nonce: str) -> bytes:
-        source, launch = escape(serve.mount + self._source), escape(serve.launch_path)
+        source, launch = escape(serve.mount + self._script.path), escape(serve.launch_path)
         attributes = f' nonce="{escape(nonce)}"' if nonce != NO_NONCE else ""
         if serve.jar is not None:
             attributes += f' data-cookies="{escape(serve.jar.for_scripts())}"'

@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 
 from ..origins import is_loopback
 from ..settings import Settings
-from .cookies import IN_A_FRAME, for_app, reached, split_request, tag_of
+from .cookies import IN_A_FRAME, for_app, split_request, tag_of, transport_of
 from .launch_path import LaunchPath
 from .request import Request
 
 if TYPE_CHECKING:
     from .._verification.launches import CachedLaunch
 
-__all__ = ["LaunchCookie", "Offered", "deletions"]
+__all__ = ["CookieLtiks", "LaunchCookie", "deletions"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
@@ -31,7 +31,7 @@ _PROXY = (
 )
 
 
-class Offered(NamedTuple):
+class CookieLtiks(NamedTuple):
     """The values of cookies with the two names. There may be more than one, because a sibling host
     can plant cookies."""
 
@@ -39,10 +39,10 @@ class Offered(NamedTuple):
     tab: Sequence[str]
 
     def __repr__(self) -> str:
-        return "<Offered>"
+        return "<CookieLtiks>"
 
 
-_NOTHING = Offered((), ())
+_NOTHING = CookieLtiks((), ())
 
 
 class LaunchCookie:
@@ -61,7 +61,7 @@ class LaunchCookie:
         self._shared = settings.shared_cookies
         self._warned_plain_http = False
 
-    def take(self, request: Request) -> Offered:
+    def extract(self, request: Request) -> CookieLtiks:
         """The ltiks in the request's launch cookies. Sets ``request.app_cookies`` to the ``Cookie``
         header without them; in a launch, it contains only the app's cookies of that launch."""
         header: str = request.get("HTTP_COOKIE", "")
@@ -71,14 +71,14 @@ class LaunchCookie:
             ltik = header.removeprefix(frame)
             if len(ltik) < len(header):
                 request.app_cookies = ""
-                return Offered((ltik,), ())
+                return CookieLtiks((ltik,), ())
         found, others = split_request(header, starts)
         if request.launch_id is not None:
             others = for_app(others, tag_of(request.launch_id), self._shared)
         request.app_cookies = others
         if not found:
             return _NOTHING
-        return Offered(
+        return CookieLtiks(
             [pair[len(frame) :] for pair in found if pair.startswith(frame)],
             [pair[len(tab) :] for pair in found if pair.startswith(tab)],
         )
@@ -97,16 +97,16 @@ class LaunchCookie:
             entry: the launch.
             tab: whether the cookie is for a separate tab.
         """
-        way = reached(request.variables)
-        start = (self.secure_starts if way == "https" else self.plain_starts)[tab]
+        transport = transport_of(request.variables)
+        start = (self.secure_starts if transport == "https" else self.plain_starts)[tab]
         path = self._launch_path.of(request, entry.id)
         cookie = f"{start}{entry.ltik}; Path={path}; HttpOnly"
         # SameSite=None requires Secure, and browsers that block third-party cookies keep only
-        # Partitioned ones (wire.md, "Where the browser gets in the way").
+        # Partitioned ones (wire.md, "Where the browser gets in the transport").
         in_a_frame = cookie + IN_A_FRAME
-        if way == "https":
+        if transport == "https":
             return (in_a_frame,)
-        if way == "http":
+        if transport == "http":
             self._warn(
                 "the app sees plain http, so it cannot set cookies in an LMS's iframe, and anyone "
                 "who knows a launch's URL can open the launch. " + _PROXY

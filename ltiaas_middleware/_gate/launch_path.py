@@ -6,7 +6,6 @@ import re
 
 from .._crypto.keys import LAUNCH_ID_LENGTH
 from ..settings import Settings
-from .launch_script import NAME
 from .request import Request, quoted_path, quoted_query
 
 __all__ = ["LaunchPath", "is_launch_id"]
@@ -26,27 +25,25 @@ class LaunchPath:
     Attributes:
         prefix: the beginning of every launch path, such as ``/lti/``. Without launch paths, it is
             NUL, because no path begins with that.
-        of_script: the path, under the mount point, of the script that pages in a launch load.
         of_refusals: the path, under the mount point, of a page that says that a form was refused.
             Users can safely reload it. None without launch paths.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.prefix = f"{settings.launch_path}/" if settings.launch_path else "\0"
-        self.of_script = self.prefix + NAME
         self.of_refusals = f"{self.prefix}ltiaas-refused" if settings.launch_path else None
 
     def of(self, request: Request, launch_id: str) -> str:
         """A launch's path, percent-encoded, without a trailing slash."""
         return f"{request.mount}{self.prefix}{launch_id}"
 
-    def address(self, request: Request, launch_id: str, query: str) -> str:
+    def location(self, request: Request, launch_id: str, query: str) -> str:
         """The request's URL inside a launch, with another query."""
         mount = request.mount
         path = self._path_below(request, mount)
         return f"{mount}{self.prefix}{launch_id}{path}{quoted_query(query)}"
 
-    def address_outside(self, request: Request, query: str) -> str:
+    def excluded_location(self, request: Request, query: str) -> str:
         """The request's URL outside any launch, with another query."""
         mount = request.mount
         # ``//host`` would be another site (RFC 3986 section 4.2).

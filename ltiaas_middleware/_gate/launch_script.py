@@ -45,17 +45,24 @@ class LaunchScript:
         settings: the launch path, the excluded paths, and the cookies that launches share. If
             ``exclude`` is a function, the script does not know the paths, and the middleware
             redirects those requests.
+
+    Attributes:
+        path: where it is served, under the mount point.
     """
 
     def __init__(self, settings: Settings) -> None:
         exclude = () if callable(settings.exclude) else settings.exclude or ()
         prefixes = [re.escape(quote(prefix.rstrip("/"))) for prefix in exclude]
-        known = {
-            "launches": re.escape(settings.launch_path or "\0"),
-            "exclude": "|".join(prefixes) or _NONE,
-            "shared": list(settings.shared_cookies),
-        }
-        values = json.dumps(known)
+        # No path has a NUL.
+        launches = settings.launch_path or "\0"
+        self.path = f"{launches}/{NAME}"
+        values = json.dumps(
+            {
+                "launches": re.escape(launches),
+                "exclude": "|".join(prefixes) or _NONE,
+                "shared": list(settings.shared_cookies),
+            }
+        )
         #: Keeps a worker's requests inside the launch. Valid as a classic script and as a module.
         self.for_workers = f"{_FOR_WORKERS.replace(_SETTINGS, values)}\n".encode()
         self._body = _FOR_PAGES.replace(_SETTINGS, values).encode()

@@ -14,7 +14,7 @@ from ..settings import Settings
 from .decisions import Refused
 from .request import Request, without_parameters
 
-__all__ = ["SIGNATURE", "Brought", "Ltiks"]
+__all__ = ["SIGNATURE", "Ltiks", "RequestLtik"]
 
 # A compact JWS (RFC 7515 section 7.1): three parts of base64url.
 _LTIK = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -22,7 +22,7 @@ _LTIK = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 SIGNATURE = 64
 
 
-class Brought(NamedTuple):
+class RequestLtik(NamedTuple):
     """An ltik in a request, other than in a cookie.
 
     Attributes:
@@ -34,7 +34,7 @@ class Brought(NamedTuple):
     other_query: str | None
 
     def __repr__(self) -> str:
-        return "<Brought>"
+        return "<RequestLtik>"
 
 
 class Ltiks:
@@ -60,7 +60,7 @@ class Ltiks:
         headers = (name.upper().replace("-", "_") for name in settings.ltik_headers)
         self.sources = tuple(f"HTTP_{name}" for name in headers)
 
-    def brought(self, request: Request) -> Brought | None:
+    def in_request(self, request: Request) -> RequestLtik | None:
         """The ltik in the request's query or an enabled header, or None.
 
         Raises:
@@ -75,23 +75,23 @@ class Ltiks:
         several = len({name for name, _ in found}) < len(found)
         if several or len({*in_query, *in_headers}) > 1 or not self._well_formed(ltik):
             raise Refused("malformed_ltik")
-        return Brought(ltik, other_query if in_query else None)
+        return RequestLtik(ltik, other_query if in_query else None)
 
     def carriers(self, request: Request) -> list[str]:
         """The headers of this request that contain an ltik."""
         return [source for source in self.sources if _carried(request, source)]
 
-    def proof(
-        self, offered: Iterable[str], launch_id: str, entry: CachedLaunch | None
+    def matching(
+        self, candidates: Iterable[str], launch_id: str, entry: CachedLaunch | None
     ) -> str | None:
-        """The first of the offered ltiks that belongs to this launch, or None.
+        """The first of the candidates that belongs to this launch, or None.
 
         Args:
-            offered: the possible ltiks, which may be malformed.
+            candidates: the possible ltiks, which may be malformed.
             launch_id: the id in the path.
             entry: the cached launch, if any.
         """
-        for ltik in offered:
+        for ltik in candidates:
             if entry is None:
                 if self._well_formed(ltik) and self._ids.match(ltik, launch_id):
                     return ltik

@@ -16,7 +16,7 @@ from .._crypto.keys import derive
 from .._verification.launches import CachedLaunch
 from ..errors import IdTokenError
 from ..launch import Account, Launch
-from .cookies import IN_A_FRAME, reached, split_request
+from .cookies import IN_A_FRAME, split_request, transport_of
 from .request import Request
 
 __all__ = ["OneUser"]
@@ -50,7 +50,7 @@ class OneUser:
 
     def cookie(self, request: Request, entry: CachedLaunch) -> str:
         """A value of ``Set-Cookie`` that identifies the launch's user."""
-        secure = "__Secure-" if reached(request.variables) == "https" else ""
+        secure = "__Secure-" if transport_of(request.variables) == "https" else ""
         mark, path = self._marks(entry)[0], request.mount or "/"
         return f"{secure}{self._name}={mark}; Path={path}; HttpOnly{IN_A_FRAME}"
 

@@ -222,7 +222,7 @@ def _info(cause: str | ApiError, request: Request) -> ErrorInfo:
     if sends and text not in _CHANGED_NOTHING:
         again = _SEND_AGAIN.get(text)
         detail = " ".join([detail, texts["not_saved"], *([texts[again]] if again else [])])
-    launch_id = request.about or request.launch_id
+    launch_id = request.error_launch_id or request.launch_id
     return ErrorInfo(cause, status, title, detail, wait, request.is_navigation, language, launch_id)
 
 

@@ -17,7 +17,7 @@ __all__ = ["is_own_address", "start_of_path", "within_launch"]
 
 
 def within_launch(
-    location: str, mount: str, prefix: str, host: str, is_outside: Callable[[str], bool]
+    location: str, mount: str, prefix: str, host: str, is_excluded: Callable[[str], bool]
 ) -> str:
     """The value of a ``Location`` header, rewritten to stay inside the launch.
 
@@ -30,7 +30,7 @@ def within_launch(
         mount: the mount point, percent-encoded, without a slash at its end.
         prefix: what follows the mount point in the launch's path, such as ``/lti/<id>``.
         host: the request's ``Host``.
-        is_outside: whether a path, decoded, under the mount point, is excluded.
+        is_excluded: whether a path, decoded, under the mount point, is excluded.
     """
     start = start_of_path(location, host)
     if start is None or not location.startswith(f"{mount}/", start):
@@ -41,7 +41,7 @@ def within_launch(
     launches = f"{prefix.rpartition('/')[0]}/"
     if path.startswith(launches) and is_launch_id(path[len(launches) :].partition("/")[0]):
         return location
-    if is_outside(unquote(path)):
+    if is_excluded(unquote(path)):
         return location
     return f"{location[:start]}{prefix}{below}"
 
@@ -59,8 +59,8 @@ def is_own_address(location: str, path: str, query: str, host: str) -> bool:
     if start is None:
         return False
     # Not urlsplit, which treats a path with two leading slashes as a host, and ``[`` as IPv6.
-    to, _, asked = location[start:].partition("#")[0].partition("?")
-    return unquote(to, encoding="latin-1") == path and asked == query
+    to, _, to_query = location[start:].partition("#")[0].partition("?")
+    return unquote(to, encoding="latin-1") == path and to_query == query
 
 
 def start_of_path(location: str, host: str) -> int | None:

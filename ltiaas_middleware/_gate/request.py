@@ -57,7 +57,7 @@ class Request:
         named_id: the launch id in the path as received, or None.
         launch_id: the request's launch: the one in the path, unless the request has another
             launch's ltik.
-        about: the launch that an error response identifies.
+        error_launch_id: the launch that an error response identifies.
         site: ``Sec-Fetch-Site``, or None.
         one_time_token: a one-time token that the request may use, or None.
         app_query: the query for the app; None leaves it unchanged.
@@ -66,7 +66,7 @@ class Request:
         jar: the app's cookies if the browser blocks cookies; otherwise None.
     """
 
-    about: str | None = None
+    error_launch_id: str | None = None
 
     def __init__(self, variables: Variables, path: str, query: str, launch_id: str | None) -> None:
         self.variables = variables

@@ -107,11 +107,11 @@ class Serving:
         if not (request.set_cookies or self._one_user.allows(request, entry)):
             raise Refused("launch_unknown")
 
-    def outside(self, request: Request) -> Response:
+    def excluded(self, request: Request) -> Response:
         """308 to the URL of an excluded path, without anything that opens a launch."""
         names = (*self._account.settings.ltik_parameters, one_time_tokens.PARAMETER)
         query = without_parameters(request.query, names)[1]
-        return self.moved(self._launch_path.address_outside(request, query))
+        return self.moved(self._launch_path.excluded_location(request, query))
 
     @staticmethod
     def moved(location: str, *, for_good: bool = True) -> Response:
@@ -123,7 +123,7 @@ class Serving:
         """303 to the launch path, with its cookie and without the ltik or one-time token."""
         self._notice_lost_prefix(request)
         headers = [
-            ("Location", self._launch_path.address(request, entry.id, query)),
+            ("Location", self._launch_path.location(request, entry.id, query)),
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Referrer-Policy", "no-referrer"),
         ]

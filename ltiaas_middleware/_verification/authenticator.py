@@ -20,13 +20,11 @@ from typing import Any, TypeVar
 
 from .._crypto.keys import LaunchIds
 from ..api.decoded import DecodedTokens
-from ..errors import LaunchExpired
 from ..settings import Settings
 from .fetching import Fetching
-from .flights import Asked, Flight, Flights, Outcome
+from .flights import Flight, Flights, Outcome
 from .id_tokens import IdTokenSource
-from .launches import CachedLaunch, LaunchCache, launch_end
-from .limits import PATH
+from .launches import CachedLaunch, LaunchCache, Verification
 from .shared import Shared
 from .stats import Stats
 from .stores import MemoryStore, StoreUnavailable
@@ -39,7 +37,7 @@ _log = logging.getLogger("ltiaas_middleware")
 _T = TypeVar("_T")
 
 # How long (seconds) a request in a launch that was verified before waits for a slow LTIAAS.
-_KNOWN_TIMEOUT = 2.0
+_CACHED_TIMEOUT = 2.0
 
 
 class Authenticator:
@@ -114,10 +112,6 @@ class Authenticator:
         self.stats.hit()
         return entry
 
-    def seconds_left(self, entry: CachedLaunch) -> float:
-        """How long the launch still lasts; 0 or less if it is over."""
-        return entry.ends - self._monotonic()
-
     def recall(self, launch_id: str) -> CachedLaunch | None:
         """Like ``peek``, but first updates memory from the store that workers share. May block if
         ``shares``. If the store fails, this worker's own knowledge counts."""
@@ -125,6 +119,12 @@ class Authenticator:
             with contextlib.suppress(StoreUnavailable):
                 self._flights.learn(launch_id, self._shared.look(launch_id))
         return self.peek(launch_id)
+
+    def find(self, launch_id: str) -> CachedLaunch | None:
+        """A launch that is not over, from memory or by ``recall``."""
+        if self.peek(launch_id) is None:
+            self.recall(launch_id)
+        return self._launches.mark_used(launch_id)
 
     def recall_with_jar(self, launch_id: str) -> tuple[CachedLaunch | None, bytes | None]:
         """``recall``, and the app's cookies if the launch's browser blocks cookies."""
@@ -178,35 +178,35 @@ class Authenticator:
         asyncio and trio."""
         return await run_in(self._fetching.threads, call)
 
-    def verify(self, ltik: str, launch_id: str | None = None, **about: Any) -> Outcome:
+    def verify(self, ltik: str, launch_id: str | None = None, **more: Any) -> Outcome:
         """Verify an ltik, and wait for LTIAAS if necessary. For threads. At most
         ``Settings.max_blocked_threads`` of them wait for longer than half a second.
 
         Args:
             ltik: a well-formed token.
             launch_id: the launch's id; ``LaunchIds.of(ltik)`` by default.
-            about: see ``Asked``. A page gets a result within ``Settings.waiting_page_after``
+            more: see ``Verification``. A page gets a result within ``Settings.waiting_page_after``
                 seconds, and ``Waiting`` instead of a temporary error.
         """
-        asked = Asked(ltik, launch_id or self._ids.of(ltik), **about)
-        found = self._join(asked)
+        verification = Verification(ltik, launch_id or self._ids.of(ltik), **more)
+        found = self._join(verification)
         if isinstance(found, Flight) and not found.done():
-            seconds = self._patience(found, asked)
+            seconds = self._timeout(found, verification)
             with (
                 self._room.seat(seconds, authenticated=found.authenticated) as seconds,
                 contextlib.suppress(FutureTimeout),
             ):
                 found.result(seconds)
-        return self._told(asked, found)
+        return self._outcome(verification, found)
 
-    async def verify_async(self, ltik: str, launch_id: str | None = None, **about: Any) -> Outcome:
+    async def verify_async(self, ltik: str, launch_id: str | None = None, **more: Any) -> Outcome:
         """``verify`` for asyncio or trio tasks. Any number of them may wait without blocking the
         event loop, and canceling one does not affect the others."""
-        asked = Asked(ltik, launch_id or self._ids.of(ltik), **about)
-        found = self._join(asked)
+        verification = Verification(ltik, launch_id or self._ids.of(ltik), **more)
+        found = self._join(verification)
         if isinstance(found, Flight):
-            await wait_for(found, self._patience(found, asked))
-        return self._told(asked, found)
+            await wait_for(found, self._timeout(found, verification))
+        return self._outcome(verification, found)
 
     def close(self, *, wait: bool = True) -> None:
         """Stop the threads. Known launches keep working, but nothing new can be verified.
@@ -226,48 +226,38 @@ class Authenticator:
         current = self._launches.mark_used(entry.id)
         if current is None or now >= current.trusted:
             return None
-        if now >= current.ends:
-            self._launches.remove(entry.id)
-            return None
         if now >= current.refresh:
-            self._flights.join(Asked(current.ltik, current.id), background=True)
+            self._flights.join(Verification(current.ltik, current.id), background=True)
         return current
 
-    def _join(self, asked: Asked) -> Outcome | Flight:
+    def _join(self, verification: Verification) -> Outcome | Flight:
         """The known outcome for an ltik, or the flight to wait for."""
-        now = self._clock()
-        ends_at = launch_end(asked.ltik, now)
-        if ends_at is not None and ends_at <= now:
-            return LaunchExpired("the launch's 24 hours are over", path=PATH)
-        known = self.peek(asked.launch_id)
-        if known is not None and self.seconds_left(known) <= 0:
-            self._launches.remove(asked.launch_id)
-        elif known is not None:
-            used = self.use(known, binds=asked.binds)
-            if used is not None:
-                return used
-        found = self._flights.join(asked)
+        cached = self.peek(verification.launch_id)
+        used = None if cached is None else self.use(cached, binds=verification.binds)
+        if used is not None:
+            return used
+        found = self._flights.join(verification)
         if isinstance(found, CachedLaunch):
             # It has just landed.
-            return self.use(found, binds=asked.binds) or found
+            return self.use(found, binds=verification.binds) or found
         return found
 
-    def _patience(self, flight: Flight, asked: Asked) -> float:
+    def _timeout(self, flight: Flight, verification: Verification) -> float:
         most = self._settings.timeout + 1.0
-        if flight.known is not None:
-            return min(most, _KNOWN_TIMEOUT)
-        return min(most, self._settings.waiting_page_after) if asked.page else most
+        if flight.previous is not None:
+            return min(most, _CACHED_TIMEOUT)
+        return min(most, self._settings.waiting_page_after) if verification.page else most
 
-    def _told(self, asked: Asked, found: Outcome | Flight) -> Outcome:
+    def _outcome(self, verification: Verification, found: Outcome | Flight) -> Outcome:
         if isinstance(found, Flight):
             found = found.result() if found.done() else self._flights.gave_up(found)
-        if asked.binds and isinstance(found, CachedLaunch):
+        if verification.binds and isinstance(found, CachedLaunch):
             # The flight may have landed cookie-bound, without ``use``.
-            self._own.drop_jar(asked.launch_id)
-        if not asked.page:
+            self._own.drop_jar(verification.launch_id)
+        if not verification.page:
             return found
         if isinstance(found, CachedLaunch) or not found.temporary:
-            self._room.verified(asked.launch_id)
+            self._room.verified(verification.launch_id)
             return found
         self.stats.count("waiting")
-        return self._room.ask_again(asked.launch_id, found)
+        return self._room.ask_again(verification.launch_id, found)

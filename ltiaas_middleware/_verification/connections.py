@@ -107,8 +107,6 @@ class Connections:
 
     def send(self, step: Send, authorization: str) -> Answer | Failure:
         """Send a request once. Any error becomes a ``Failure``."""
-        if step.left <= 0:
-            return Failure("no time left", passing=False)
         policy = self._policy
         timeout = Timeout(
             connect=min(policy.connect_timeout, step.left), read=min(policy.read_timeout, step.left)
@@ -153,26 +151,26 @@ class Connections:
             return self._pool
 
     def _opened(self) -> HTTPConnectionPool:
-        options: list[Any] = [*HTTPConnection.default_socket_options]
+        socket_options: list[Any] = [*HTTPConnection.default_socket_options]
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-            options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _VANISHED))
-        about: dict[str, Any] = {"socket_options": options}
+            socket_options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _VANISHED))
+        options: dict[str, Any] = {"socket_options": socket_options}
         proxy = None
         if self._origin.startswith("https:"):
             if self._context is None:
                 self._context = _trusting(self._policy.ca_bundle)
-            about["ssl_context"] = self._context
+            options["ssl_context"] = self._context
             proxy = select_proxy(self._origin, get_environ_proxies(self._origin))
         # Plain http is only for this machine (``Settings.url``), so it must not go through a proxy.
         if proxy is None:
-            manager: Any = PoolManager(maxsize=self._size, **about)
+            manager: Any = PoolManager(maxsize=self._size, **options)
         else:
             if "://" not in proxy:
                 proxy = f"http://{proxy}"
             if urlsplit(proxy).scheme == "https":
-                about["proxy_ssl_context"] = self._context
+                options["proxy_ssl_context"] = self._context
             # requests' adapter supports SOCKS and passwords.
-            manager = HTTPAdapter(pool_maxsize=self._size).proxy_manager_for(proxy, **about)
+            manager = HTTPAdapter(pool_maxsize=self._size).proxy_manager_for(proxy, **options)
         pool: HTTPConnectionPool = manager.connection_from_url(self._origin)
         clock = {"monotonic": staticmethod(self._monotonic)}
         pool.ConnectionCls = type("Connection", (_Ages, pool.ConnectionCls), clock)

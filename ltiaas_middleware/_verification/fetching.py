@@ -29,7 +29,7 @@ from ..errors import (
     UpstreamError,
 )
 from ..settings import Settings
-from .flights import Flight, Flights, Outcome, rejected
+from .flights import Flight, Flights, Outcome, over, rejected
 from .id_tokens import IdTokenSource
 from .launches import DAY, CachedLaunch, launch_end, make_entry
 from .limits import PATH
@@ -149,7 +149,7 @@ class Fetching:
             flight.authenticated |= seen.entry is not None
             age = self._monotonic() - flight.since
             if seen.failure is not None and self._clock() - seen.failed_at <= age:
-                self._told_of_failure(flight, seen.failure)
+                self._land_failed(flight, seen.failure)
                 return
             lease = None if seen.leased else shared.take_lease(flight.launch_id)
             if lease is None:
@@ -211,18 +211,18 @@ class Fetching:
         """Land the flight with what other workers know, if possible. Returns whether it landed."""
         self._flights.learn(flight.launch_id, seen)
         if self._flights.is_rejected(flight.launch_id):
-            self._stats.count("refused")
+            self._stats.count("rejected")
             self._flights.land(flight, rejected())
             return True
         # A refresh needs an entry that is newer than the one it replaces.
         entry, now = seen.entry, self._monotonic()
-        if entry is None or now >= (entry.trusted if flight.known is None else entry.refresh):
+        if entry is None or now >= (entry.trusted if flight.previous is None else entry.refresh):
             return False
         self._stats.count("shared_hits")
         self._flights.land(flight, entry)
         return True
 
-    def _told_of_failure(self, flight: Flight, name: str) -> None:
+    def _land_failed(self, flight: Flight, name: str) -> None:
         self._stats.count("coalesced")
         kind = _FAILURES.get(name, UpstreamError)
         self._flights.land(flight, kind("another worker's call has just failed", path=PATH))
@@ -243,7 +243,7 @@ class Fetching:
         failure = None
         if self._shared is not None:
             if isinstance(outcome, CachedLaunch):
-                flight.told_bound = outcome.cookie_bound
+                flight.stored_bound = outcome.cookie_bound
                 self._ignoring(self._shared.put, outcome)
             elif isinstance(outcome, LaunchExpired):
                 self._ignoring(self._reject, flight)
@@ -253,14 +253,14 @@ class Fetching:
         self._flights.land(flight, outcome)
         kept = self._flights.peek(flight.launch_id)
         # The cookie may have come back meanwhile.
-        is_newly_bound = kept is not None and kept.cookie_bound and not flight.told_bound
+        is_newly_bound = kept is not None and kept.cookie_bound and not flight.stored_bound
         if self._shared is not None and kept is not None and is_newly_bound:
             self.in_background(self._shared.bind, kept)
 
     def _reject(self, flight: Flight) -> None:
         assert self._shared is not None
-        was_known = flight.authenticated or flight.known is not None
-        self._shared.reject(flight.launch_id, self._clock(), was_known=was_known)
+        was_verified = flight.authenticated or flight.previous is not None
+        self._shared.reject(flight.launch_id, self._clock(), was_verified=was_verified)
 
     def _entry(self, flight: Flight, asked_at: float, found: Decoded) -> Outcome:
         wall = self._clock()
@@ -268,10 +268,7 @@ class Fetching:
         if ends_at is None:
             before = self._flights.peek(flight.launch_id)
             ends_at = before.ends_at if before is not None else wall + DAY
-        if ends_at <= wall:
-            return LaunchExpired("the launch's 24 hours are over", path=PATH)
-        self._decoded.keep(flight.launch_id, found)
-        return make_entry(
+        entry = make_entry(
             ttl=self._settings.ttl,
             wall=wall,
             now=self._monotonic(),
@@ -283,6 +280,10 @@ class Fetching:
             # Bound as soon as the launch is known, even if the client has disconnected.
             cookie_bound=flight.binds,
         )
+        if entry is None:
+            return over()
+        self._decoded.keep(flight.launch_id, found)
+        return entry
 
     def _refused(self, flight: Flight, error: ApiError, kind: str) -> None:
         """The limits prevented the call. Another worker may succeed."""
@@ -295,7 +296,7 @@ class Fetching:
 
     def _note(self, flight: Flight, error: ApiError, kind: str) -> None:
         if isinstance(error, LaunchExpired):
-            self._stats.count("refused")
+            self._stats.count("rejected")
             return
         self._stats.upstream_error(kind)
         if isinstance(error, ApiKeyRejected):

@@ -18,18 +18,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import NamedTuple, TypeAlias
+from copy import copy
+from typing import TypeAlias
 
 from cachetools import TTLCache
 
 from ..errors import ApiError, LaunchExpired, UpstreamError
 from ..settings import Settings
-from .launches import ENDED, REJECTED_FOR, CachedLaunch, LaunchCache
+from .launches import ENDED, REJECTED_FOR, CachedLaunch, LaunchCache, Verification, has_ended
 from .limits import PATH, client_of
 from .shared import Seen
 from .stats import Stats
 
-__all__ = ["Asked", "Flight", "Flights", "Outcome", "copied", "rejected"]
+__all__ = ["Flight", "Flights", "Outcome", "over", "rejected"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
@@ -40,32 +41,11 @@ Outcome: TypeAlias = CachedLaunch | ApiError
 _GRACE = 15.0
 # Any refusal other than a rejected ltik lasts until somebody changes the account or the LMS. How
 # long (seconds), and for how many launches, to repeat it without a call.
-_REFUSAL_KEPT = 30.0
-_REFUSALS_KEPT = 1_000
+_PERMANENT_KEPT = 30.0
+_PERMANENT_MOST = 1_000
 # After this many timeouts, a flight counts as lost (a DNS look-up has no timeout), and another one
 # may start.
 _LOST_AFTER = 3
-
-
-class Asked(NamedTuple):
-    """A request to verify a launch.
-
-    Attributes:
-        ltik: a well-formed token.
-        launch_id: the launch's id.
-        binds: whether it came in the launch's cookie.
-        authenticated: whether the ltik matches the launch path. LTIAAS has then verified it before,
-            and limits on strangers do not apply.
-        page: whether the browser can get a page that reloads itself while it waits.
-        address: the client's IP address, as reported by the server.
-    """
-
-    ltik: str
-    launch_id: str
-    binds: bool = False
-    authenticated: bool = False
-    page: bool = False
-    address: str = ""
 
 
 class Flight(Future[Outcome]):
@@ -74,7 +54,7 @@ class Flight(Future[Outcome]):
     Attributes:
         launch_id: the launch's id.
         ltik: the token itself, a secret.
-        known: the launch as verified before, which is served if the flight fails, or None.
+        previous: the launch as verified before, which is served if the flight fails, or None.
         since: when the flight began (monotonic).
         client: the client for the limits.
         binds: whether any waiting request has the launch's cookie.
@@ -82,21 +62,19 @@ class Flight(Future[Outcome]):
         context: the context of the request that began the flight.
     """
 
-    def __init__(self, asked: Asked, known: CachedLaunch | None, since: float) -> None:
+    def __init__(self, of: Verification, previous: CachedLaunch | None, since: float) -> None:
         super().__init__()
-        self.launch_id = asked.launch_id
-        self.ltik = asked.ltik
-        self.known = known
+        self.ltik, self.launch_id, self.binds, authenticated, _, address = of
+        self.previous = previous
         self.since = since
-        self.binds = asked.binds
-        self.authenticated = asked.authenticated or known is not None
+        self.authenticated = authenticated or previous is not None
         # For authenticated requests, the limits treat each launch as a client.
-        self.client = asked.launch_id if self.authenticated else client_of(asked.address)
+        self.client = self.launch_id if self.authenticated else client_of(address)
         # When it began to wait for its turn, and whether the limits count it as a stranger's.
         self.queued_at = since
         self.counted = False
         # Whether other workers know that its cookie has come back.
-        self.told_bound = True
+        self.stored_bound = True
         self.context = copy_context()
         # A waiter cannot cancel a running future.
         self.set_running_or_notify_cancel()
@@ -130,8 +108,8 @@ class Flights:
         self._monotonic = monotonic
         self._lost_after = _LOST_AFTER * settings.timeout
         # A separate, bounded cache, so that refusals never evict a launch.
-        self._refusals: TTLCache[str, ApiError] = TTLCache(
-            _REFUSALS_KEPT, _REFUSAL_KEPT, timer=lambda: self._monotonic()
+        self._permanent: TTLCache[str, ApiError] = TTLCache(
+            _PERMANENT_MOST, _PERMANENT_KEPT, timer=lambda: self._monotonic()
         )
         # Protects the cache and the flights in progress, which change together.
         self._lock = threading.Lock()
@@ -142,37 +120,39 @@ class Flights:
         with self._lock:
             return list(self._under_way.values())
 
-    def join(self, asked: Asked, *, background: bool = False) -> Outcome | Flight:
+    def join(self, verification: Verification, *, background: bool = False) -> Outcome | Flight:
         """The flight to wait for: the one in progress or a new one. Or an outcome, if no flight is
         needed.
 
         Args:
-            asked: the request.
+            verification: the request.
             background: whether this is an early refresh for which nobody waits.
         """
-        launch_id = asked.launch_id
+        launch_id = verification.launch_id
         with self._lock:
             lost = self._under_way.get(launch_id)
             now = self._monotonic()
             if lost is not None and now - lost.since <= self._lost_after:
-                lost.binds |= asked.binds
-                lost.authenticated |= asked.authenticated
+                lost.binds |= verification.binds
+                lost.authenticated |= verification.authenticated
                 if not background:
                     self._stats.count("coalesced")
                 return lost
             if self._launches.is_rejected(launch_id):
-                self._stats.count("refused")
+                self._stats.count("rejected")
                 return rejected()
+            if has_ended(verification.ltik, self._clock()):
+                return over()
             current = self._launches.get(launch_id)
             # Another flight may have landed since the caller looked.
             if current is not None and now < (current.refresh if background else current.trusted):
                 return current
-            if current is None and launch_id in self._refusals:
-                self._stats.count("refused")
-                return copied(self._refusals[launch_id])
+            if current is None and launch_id in self._permanent:
+                self._stats.count("rejected")
+                return copy(self._permanent[launch_id])
             if not background:
                 self._stats.count("misses")
-            flight = self._under_way[launch_id] = Flight(asked, current, now)
+            flight = self._under_way[launch_id] = Flight(verification, current, now)
         if lost is not None:
             _log.error(
                 "launch %s could not be verified: the call did not finish in time", launch_id
@@ -196,7 +176,8 @@ class Flights:
                 self._launches.reject(flight.launch_id, self._clock())
             else:
                 if not outcome.temporary:
-                    self._refusals[flight.launch_id] = copied(outcome)
+                    # A copy has no traceback, which holds the locals of the call.
+                    self._permanent[flight.launch_id] = copy(outcome)
                 outcome = self._serve_on(flight.launch_id) or outcome
             del self._under_way[flight.launch_id]
         flight.set_result(outcome)
@@ -238,14 +219,16 @@ class Flights:
     def _serve_on(self, launch_id: str) -> CachedLaunch | None:
         now = self._monotonic()
         entry = self._launches.get(launch_id)
-        if entry is None or now >= entry.ends:
+        if entry is None:
             return None
-        if now >= entry.trusted:
-            self._stats.count("stale_served")
         grace = min(_GRACE, self._settings.ttl) * random.uniform(0.6, 1)  # noqa: S311 - no secret
         again = now + grace
         # A failed early refresh does not shorten the time in which the entry is trusted.
-        return self._launches.replace(launch_id, refresh=again, trusted=max(entry.trusted, again))
+        trusted = max(entry.trusted, again)
+        served = self._launches.replace(launch_id, refresh=again, trusted=trusted)
+        if served is not None and now >= entry.trusted:
+            self._stats.count("stale_served")
+        return served
 
 
 def rejected() -> LaunchExpired:
@@ -255,13 +238,6 @@ def rejected() -> LaunchExpired:
     )
 
 
-def copied(error: ApiError) -> ApiError:
-    """An error without its traceback, which contains the call's local variables."""
-    return type(error)(
-        error.description,
-        status=error.status,
-        code=error.code,
-        method=error.method,
-        path=error.path,
-        retry_after=error.retry_after,
-    )
+def over() -> LaunchExpired:
+    """The error for a launch whose 24 hours are over."""
+    return LaunchExpired("the launch's 24 hours are over", path=PATH)

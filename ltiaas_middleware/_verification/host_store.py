@@ -31,7 +31,7 @@ _MOST = 48_000_000
 # Seconds between searches for expired files.
 _SWEEP_EVERY = 30.0
 # Seconds to wait for another worker's lock.
-_PATIENCE = 1.0
+_LOCK_TIMEOUT = 1.0
 # How long to keep values without an expiry (seconds).
 _FOR_GOOD = 10 * 365 * 86_400.0
 
@@ -151,7 +151,7 @@ class HostStore:
         _make_private(self._folder)
         descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            until = time.monotonic() + _PATIENCE
+            until = time.monotonic() + _LOCK_TIMEOUT
             while True:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

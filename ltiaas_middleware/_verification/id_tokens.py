@@ -6,9 +6,11 @@ endless body and a reset connection are all the same.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
+from datetime import datetime, timezone
+from typing import Any, Protocol
 
 from ..api.decoded import Decoded
 from ..api.exchange import Answer, Call, Failure, RetryPolicy, Send, exchange, run
@@ -17,8 +19,11 @@ from ..credentials import LtikCredential
 from ..errors import AnonymousLaunch, ApiError, UpstreamError
 from ..settings import Settings
 from .connections import Connections
+from .launches import launch_start
 
-__all__ = ["Api", "IdTokenSource"]
+__all__ = ["Api", "IdTokenSource", "Recording"]
+
+_log = logging.getLogger("ltiaas_middleware")
 
 # The connect timeout in seconds, and the maximum size of an ID token in bytes.
 _CONNECT = 3.05
@@ -30,6 +35,31 @@ class IdTokenSource(Protocol):
 
     def id_token(self, ltik: str) -> Decoded:
         """The ID token of an ltik. Called in threads; raises ``ApiError``."""
+
+
+class Recording:
+    """A source that passes each ID token to a store of service keys: once for each fetch, and not
+    for requests that find their launch in a cache.
+
+    Args:
+        source: asked for ID tokens.
+        recorder: ``Settings.service_keys``. Its ``record`` must neither raise nor block.
+    """
+
+    def __init__(
+        self, source: IdTokenSource, recorder: Any, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._source, self._recorder, self._clock = source, recorder, clock
+
+    def id_token(self, ltik: str) -> Decoded:
+        """See ``IdTokenSource``."""
+        found = self._source.id_token(ltik)
+        try:
+            began = datetime.fromtimestamp(launch_start(ltik, self._clock()), timezone.utc)
+            self._recorder.record(found.token, began)
+        except Exception as error:  # noqa: BLE001 - a recorder of the user's own may do anything
+            _log.error("a service key was not recorded (%s)", type(error).__name__)
+        return found
 
 
 class Api:
@@ -65,7 +95,7 @@ class Api:
         self._monotonic = monotonic
         self._sleep = sleep
 
-    def close(self, *, wait: bool = True) -> None:
+    def close(self) -> None:
         """Close the connections. A later call opens new ones."""
         self._connections.close()
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from cachetools import TTLCache
 
@@ -21,6 +21,8 @@ __all__ = [
     "REJECTED_FOR",
     "CachedLaunch",
     "LaunchCache",
+    "Verification",
+    "has_ended",
     "launch_end",
     "launch_start",
     "make_entry",
@@ -44,6 +46,33 @@ _REJECTED_MOST = 10_000
 # Mark a launch as used at most this often (seconds). Marking takes the lock; any other hit is just
 # a dictionary look-up.
 _USED_EVERY = 30.0
+
+
+class Verification(NamedTuple):
+    """A request to verify a launch. If a ``Flow`` of the gate yields it, the flow receives the
+    launch or an ``ApiError``.
+
+    Attributes:
+        ltik: a well-formed token.
+        launch_id: the launch's id.
+        binds: whether the ltik came in the launch's cookie. The launch is then cookie-bound as soon
+            as it is verified, even if the client has disconnected.
+        authenticated: whether the request's path contains this launch's id. Limits on strangers
+            then do not apply, because only the middleware, which has verified the ltik before, can
+            derive the id from it.
+        page: whether the browser can get a page that reloads itself while it waits.
+        address: the client's IP address, as reported by the server.
+    """
+
+    ltik: str
+    launch_id: str
+    binds: bool = False
+    authenticated: bool = False
+    page: bool = False
+    address: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Verification {self.launch_id}>"
 
 
 @dataclass(slots=True, repr=False, eq=False)
@@ -87,6 +116,10 @@ class CachedLaunch:
             setattr(copied, name, value)
         return copied
 
+    def is_over(self, now: float) -> bool:
+        """Whether its 24 hours are over (monotonic)."""
+        return now >= self.ends
+
     def __repr__(self) -> str:
         return f"<CachedLaunch {self.id}>"
 
@@ -99,9 +132,12 @@ _values = attrgetter(*(field.name for field in fields(CachedLaunch)))
 
 def make_entry(
     *, ttl: float, wall: float, now: float, ends_at: float, verified_at: float, **fields: Any
-) -> CachedLaunch:
-    """Create an entry from what LTIAAS sent or another process stored. This is the only place that
-    converts wall time to monotonic time, so a clock jump cannot extend an existing entry's life."""
+) -> CachedLaunch | None:
+    """Create an entry from what LTIAAS sent or another process stored, or None if the launch is
+    over. This is the only place that converts wall time to monotonic time, so a clock jump cannot
+    extend an existing entry's life."""
+    if ends_at <= wall:
+        return None
     age = wall - verified_at
     # From the future: somebody set one of the clocks. Ask LTIAAS instead of guessing.
     age = ttl if age < -_CLOCKS_APART else max(age, 0.0)
@@ -160,20 +196,21 @@ class LaunchCache:
             )
             self._entries.move_to_end(entry.id)
             while self._entries and (
-                len(self._entries) > self._size or next(iter(self._entries.values())).ends <= now
+                len(self._entries) > self._size or next(iter(self._entries.values())).is_over(now)
             ):
                 # Remove ended launches as soon as possible, because they contain personal data.
                 self._entries.popitem(last=False)
 
     def replace(self, launch_id: str, **changes: Any) -> CachedLaunch | None:
         """Replace a launch with a changed copy, and return the copy. None if the launch is not
-        cached."""
+        cached, or is over."""
         with self._lock:
-            entry = self._entries.get(launch_id)
-            if entry is None:
+            entry, now = self._entries.get(launch_id), self._monotonic()
+            if entry is None or entry.is_over(now):
+                self._entries.pop(launch_id, None)
                 return None
             entry = entry.changed(**changes)
-            entry.check = _next_check(entry, self._monotonic())
+            entry.check = _next_check(entry, now)
             self._entries[launch_id] = entry
             return entry
 
@@ -199,11 +236,6 @@ class LaunchCache:
         not ask again yet."""
         with self._lock:
             return launch_id in self._rejected or launch_id in self._ended
-
-    def remove(self, launch_id: str) -> None:
-        """Remove a launch from the cache, if it is there."""
-        with self._lock:
-            self._entries.pop(launch_id, None)
 
 
 def _next_check(entry: CachedLaunch, now: float) -> float:
@@ -231,11 +263,17 @@ def launch_end(ltik: str, now: float) -> float | None:
     return ends if ends is not None and ends <= now + DAY + _SKEW else None
 
 
-def launch_start(ltik: str, now: float) -> float | None:
-    """When a launch began according to its ltik's ``iat``; None if it is missing or in the
+def has_ended(ltik: str, now: float) -> bool:
+    """Whether a launch is over by ``launch_end``."""
+    ends = launch_end(ltik, now)
+    return ends is not None and ends <= now
+
+
+def launch_start(ltik: str, now: float) -> float:
+    """When a launch began according to its ltik's ``iat``; now if it is missing or in the
     future."""
     issued, _ = _hints(ltik)
-    return None if issued is None or issued > now + _SKEW else issued
+    return now if issued is None or issued > now + _SKEW else issued
 
 
 def _hints(ltik: str) -> tuple[float | None, float | None]:

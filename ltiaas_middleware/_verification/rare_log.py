@@ -10,6 +10,7 @@ from collections.abc import Callable
 __all__ = ["RareLog"]
 
 _log = logging.getLogger("ltiaas_middleware")
+_MINUTE = 60.0
 
 
 class RareLog:
@@ -17,17 +18,11 @@ class RareLog:
     skipped. Thread-safe.
 
     Args:
-        most: the maximum number of lines of one kind per minute, or per ``every`` seconds.
+        most: the maximum number of lines of one kind per minute.
     """
 
-    def __init__(
-        self,
-        most: int,
-        monotonic: Callable[[], float] = time.monotonic,
-        every: float = 60.0,
-    ) -> None:
+    def __init__(self, most: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._most = most
-        self._every = every
         self._monotonic = monotonic
         self._lock = threading.Lock()
         # For each kind: since when, and how often.
@@ -44,7 +39,7 @@ class RareLog:
             now = self._monotonic()
             since, times = self._kinds.get(kind, (now, 0))
             left_out = 0
-            if now - since >= self._every:
+            if now - since >= _MINUTE:
                 left_out, since, times = max(0, times - self._most), now, 0
             self._kinds[kind] = since, times + 1
         if times < self._most:

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-__all__ = ["answered", "reason"]
+__all__ = ["is_answered", "reason"]
 
 # The first word of a Redis error (https://redis.io/docs/latest/develop/reference/protocol-spec/,
 # "Simple errors"). Do not repeat the rest, because it may quote private data.
@@ -41,7 +41,7 @@ _BY_TEXT = {
 }
 
 
-def answered(error: BaseException) -> bool:
+def is_answered(error: BaseException) -> bool:
     """Whether an error is a response from a working Redis, so that another call costs no time."""
     return isinstance(error, redis.ResponseError) and not isinstance(
         error, redis.exceptions.ClusterDownError

@@ -24,7 +24,7 @@ import redis
 from .. import _redis_clients
 from ..settings import Settings
 from .rare_log import RareLog
-from .redis_errors import answered, reason
+from .redis_errors import is_answered, reason
 from .stats import Stats
 from .stores import SMALL, StoreUnavailable, is_small
 from .threads import Threads
@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 # The timeout for connecting and for each response (seconds); and the limit for a call with a client
 # that the app passed, which has its own timeouts and retries.
 _TIMEOUT = 1.0
-_PATIENCE = 2.0
+_CALL_TIMEOUT = 2.0
 # How long (approximately, in seconds) not to call a Redis that failed.
 _PAUSE = 1.0
 
@@ -61,7 +61,7 @@ def check(settings: Settings) -> None:
             client.ping()
         else:
             # The client may wait longer than a startup should take.
-            Threads(1, "ltiaas-check").submit(client.ping).result(_PATIENCE)
+            Threads(1, "ltiaas-check").submit(client.ping).result(_CALL_TIMEOUT)
     except Exception as error:  # noqa: BLE001 - clusters and Sentinels raise beyond RedisError
         _log.error(
             "cache (LTIAAS_CACHE): cannot use Redis: %s. Until this is fixed, workers do not "
@@ -178,7 +178,7 @@ class RedisStore:
         try:
             result = self._try(action)
         except Exception as error:  # noqa: BLE001 - clusters and Sentinels raise beyond RedisError
-            why, refused = reason(error), answered(error)
+            why, is_answer = reason(error), is_answered(error)
         else:
             was_down, self._down, self._until = self._down, False, 0.0
             # A full Redis still allows reads, so a successful read proves nothing.
@@ -186,8 +186,8 @@ class RedisStore:
                 self._troubled = False
                 _log.info("Redis works again")
             return result
-        self._failed(why, refused=refused)
-        raise StoreUnavailable(read_only=refused)
+        self._failed(why, is_answer=is_answer)
+        raise StoreUnavailable(read_only=is_answer)
 
     def _try(self, action: Callable[[Any], _T]) -> _T:
         client = self._connected()
@@ -195,7 +195,7 @@ class RedisStore:
             if self._threads is None:
                 return action(client)
             try:
-                return self._threads.submit(action, client).result(_PATIENCE)
+                return self._threads.submit(action, client).result(_CALL_TIMEOUT)
             except FutureTimeout:
                 raise redis.TimeoutError from None
         except redis.exceptions.MovedError:
@@ -208,7 +208,7 @@ class RedisStore:
         if client is None:
             # One thread asks a cluster for its nodes; the others wait only as long as for a
             # response.
-            if not self._lock.acquire(timeout=_PATIENCE):
+            if not self._lock.acquire(timeout=_CALL_TIMEOUT):
                 raise redis.TimeoutError
             try:
                 if self._client is None:
@@ -238,10 +238,10 @@ class RedisStore:
         )
         return True
 
-    def _failed(self, why: str, *, refused: bool) -> None:
+    def _failed(self, why: str, *, is_answer: bool) -> None:
         self._stats.count("store_errors")
         self._troubled = True
-        self._down = not refused
+        self._down = not is_answer
         if self._down:
             # Spread the retries of workers that failed at the same time.
             self._until = self._monotonic() + _PAUSE * random.uniform(1, 2)  # noqa: S311

@@ -153,26 +153,26 @@ class Shared:
         if self._put_if_absent("bound", entry.id, mark, self._left(entry)):
             self.drop_jar(entry.id)
 
-    def reject(self, launch_id: str, at: float, *, was_known: bool) -> None:
+    def reject(self, launch_id: str, at: float, *, was_verified: bool) -> None:
         """Record that LTIAAS rejected a launch.
 
         Args:
             launch_id: the launch's id.
             at: when (seconds since the epoch).
-            was_known: whether it was verified before, so that an attacker could restore an old
+            was_verified: before, so that an attacker could restore an old
                 value.
         """
         name, mark = self._name(launch_id, "over"), _MARK.pack(_LAYOUT, at)
         # A call that was running when the launch was ended may be rejected afterward.
         if at == ENDED or self._over(launch_id, *self.store.get(name)) != ENDED:
-            self._put("over", launch_id, mark, DAY if was_known else REJECTED_FOR)
+            self._put("over", launch_id, mark, DAY if was_verified else REJECTED_FOR)
         self.store.delete(self._name(launch_id, "launch"))
-        if was_known:
+        if was_verified:
             self.drop_jar(launch_id)
 
     def end(self, launch_id: str) -> None:
         """End a launch permanently. Workers stop serving it at their next look-up."""
-        self.reject(launch_id, ENDED, was_known=True)
+        self.reject(launch_id, ENDED, was_verified=True)
 
     def use_once(self, token: str, made_at: float) -> bool:
         """Whether this is the first use of a one-time token. If the store lost its data, a token
@@ -248,8 +248,8 @@ class Shared:
         if failure is None:
             self.store.delete(name)
         else:
-            told = b"!" + _MARK.pack(_LAYOUT, self._clock()) + failure.encode()
-            self.store.put(name, self._seal("lease", lease.launch_id, told), _FAILED_FOR)
+            failed = b"!" + _MARK.pack(_LAYOUT, self._clock()) + failure.encode()
+            self.store.put(name, self._seal("lease", lease.launch_id, failed), _FAILED_FOR)
 
     # -- values -----------------------------------------------------------------------------------
 
@@ -290,12 +290,9 @@ class Shared:
         if not self._ids.match(ltik, launch_id):
             self._ignored(launch_id)
             return None
-        wall = self._clock()
-        if ends_at <= wall:
-            return None
         return make_entry(
             ttl=self._ttl,
-            wall=wall,
+            wall=self._clock(),
             now=self._monotonic(),
             id=launch_id,
             ltik=ltik,
@@ -318,9 +315,9 @@ class Shared:
         return f"{urlsafe_b64encode(digest[:16])[:22].decode()}:{kind}"
 
     def _seal(self, kind: str, of: str, content: bytes) -> bytes:
-        return self._encryptor.encrypt(content, self._place(kind, of))
+        return self._encryptor.encrypt(content, self._associated_data(kind, of))
 
-    def _place(self, kind: str, of: str) -> bytes:
+    def _associated_data(self, kind: str, of: str) -> bytes:
         return f"{self._account} {kind} {of}".encode()
 
     def _open(
@@ -330,7 +327,7 @@ class Shared:
         and logs a warning."""
         if sealed is None:
             return None
-        opened = self._encryptor.decrypt(sealed, self._place(kind, of))
+        opened = self._encryptor.decrypt(sealed, self._associated_data(kind, of))
         if opened is not None and (quietly or opened.content[:1] == bytes([_LAYOUT])):
             return opened.content
         if not quietly:

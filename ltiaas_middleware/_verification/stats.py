@@ -27,7 +27,7 @@ class Stats:
         stale_served: how often a launch was served after its ttl because LTIAAS did not respond.
         waiting: how often a browser got a page that reloads itself because the launch was not
             verified yet.
-        refused: ltiks that LTIAAS rejected, and requests with an ltik that it rejected recently.
+        rejected: ltiks that LTIAAS rejected, and requests with an ltik that it rejected recently.
         store_errors: calls to the shared store (Redis, or this machine's folder) that failed.
         rejected_entries: entries in the shared store that failed authentication, because they were
             forged or damaged, or have another version or secret.
@@ -48,7 +48,7 @@ class Stats:
         self.coalesced = 0
         self.stale_served = 0
         self.waiting = 0
-        self.refused = 0
+        self.rejected = 0
         self.store_errors = 0
         self.rejected_entries = 0
         self.lost_leases = 0

@@ -92,8 +92,6 @@ class AsyncApiSession(Endpoints, AccountEndpoints):
                 yield item
 
     async def _send(self, step: Send) -> Answer | Failure:
-        if step.left <= 0:
-            return Failure("no time left", passing=False)
         outcome: Answer | Failure = Failure("no response in time", passing=False)
         with anyio.move_on_after(step.left):
             try:

@@ -59,15 +59,15 @@ class Document:
     __slots__ = ()
 
     @classmethod
-    def parse(cls: type[D], raw: object, known: Mapping[str, Any] | None = None) -> D:
-        """Read decoded JSON. ``known`` has values, by wire name, for fields that are missing or
+    def parse(cls: type[D], raw: object, defaults: Mapping[str, Any] | None = None) -> D:
+        """Read decoded JSON. ``defaults`` has values, by wire name, for fields that are missing or
         cannot be read.
 
         Raises:
             ValueError: a required field is missing.
         """
-        own = mapping(raw) if known else json_object(raw)
-        found = read_fields(cls, own, known or {})
+        own = mapping(raw) if defaults else json_object(raw)
+        found = read_fields(cls, own, defaults or {})
         if "raw" in cls.__dataclass_fields__:  # type: ignore[attr-defined]
             found["raw"] = own
         return cls(**found)

@@ -161,8 +161,8 @@ class Endpoints(GradebookEndpoints):
             limit: the page size.
             resource_link_id: return only members who may open this activity.
         """
-        asked = query(limit, role=role, resourceLinkId=resource_link_id)
-        return Pages("memberships", asked, "members", Member.parse)
+        filters = query(limit, role=role, resourceLinkId=resource_link_id)
+        return Pages("memberships", filters, "members", Member.parse)
 
 
 def _form(document: Any) -> str:

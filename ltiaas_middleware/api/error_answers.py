@@ -50,13 +50,13 @@ def error_for(status: int, body: bytes, wait: str | None, method: str, path: str
     is not a JSON object comes from a proxy in front of LTIAAS, and becomes an ``UpstreamError``.
     """
     document = _json(body)
-    code, told = _reason(document)
+    code, description = _reason(document)
     details = _details(document)
     words = _lms_message(details) if _relayed(details, code) else None
-    kind = _kind(status, code, told, words, document)
+    kind = _kind(status, code, description, words, document)
     who = "LTIAAS" if words is None else "the LMS"
     return kind(
-        told or f"{who} responded with {status}",
+        description or f"{who} responded with {status}",
         status=status,
         code=code,
         method=method,
@@ -76,18 +76,18 @@ def _json(text: str | bytes) -> Any:
 
 
 def _kind(
-    status: int, code: str | None, told: str, lms_message: str | None, document: Any
+    status: int, code: str | None, description: str, lms_message: str | None, document: Any
 ) -> type[ApiError]:
-    throttled = status == 403 and "rate limit exceeded" in f"{told} {lms_message}".lower()
+    throttled = status == 403 and "rate limit exceeded" in f"{description} {lms_message}".lower()
     if status == 429 or throttled:
         return RateLimited
     if lms_message is not None and code not in _UNAVAILABLE:
         # Before all that blames the tool's own API key or ltik: these were not refused.
         return LmsError
-    if status == 401 and "api key" in told.lower():
+    if status == 401 and "api key" in description.lower():
         # The same code is sent for a bad ltik: only the description tells whose fault it is.
         return ApiKeyRejected
-    if status == 401 and code == _BAD_LTIK and ("ltik" in told.lower() or not told):
+    if status == 401 and code == _BAD_LTIK and ("ltik" in description.lower() or not description):
         return LaunchExpired
     if code in _UNAVAILABLE:
         return ServiceNotAvailable
@@ -164,8 +164,7 @@ def _reason(document: Any) -> tuple[str | None, str]:
 def _shown(text: str, most: int = 300) -> str:
     """What LTIAAS, or a proxy in front of it, says, fit for a log: one line, without the header
     that it may quote."""
-    text = _JWS.sub("[hidden]", scrub(text[:2000]))
-    return "".join(char if char.isprintable() else " " for char in text)[:most]
+    return "".join(char if char.isprintable() else " " for char in _clean(text))[:most]
 
 
 def retry_after(value: str | None) -> float | None:

@@ -185,10 +185,14 @@ def _call(
     until = monotonic() + policy.timeout
     url, path = address(call.path, call.query, credential)
     content = _content(call.body)
+    outcome: Answer | Failure | None
     attempt = 0
     while True:
         attempt += 1
-        outcome = yield Send(call.method, url, content, until - monotonic(), until)
+        left = until - monotonic()
+        outcome = Failure("no time left", passing=False)
+        if left > 0:
+            outcome = yield Send(call.method, url, content, left, until)
         if isinstance(outcome, Answer) and 200 <= outcome.status < 300:
             return _value(call, outcome, path)
         error, passing = _error(call.method, path, cast("Answer | Failure", outcome), policy)

@@ -55,15 +55,15 @@ class LineItem(NewLineItem):
     id: str
 
     @classmethod
-    def parse(cls, raw: object, known: Mapping[str, Any] | None = None) -> LineItem:
+    def parse(cls, raw: object, defaults: Mapping[str, Any] | None = None) -> LineItem:
         """Read a line item; see ``Document.parse``."""
-        own, known = mapping(raw), known or {}
+        own, defaults = mapping(raw), defaults or {}
         # An LMS may name no label, and the column is one all the same.
-        unnamed = {} if text(own.get("label")) or text(known.get("label")) else {"label": " "}
-        found = read_fields(cls, own, known, unnamed)
+        unnamed = {} if text(own.get("label")) or text(defaults.get("label")) else {"label": " "}
+        found = read_fields(cls, own, defaults, unnamed)
         if unnamed:
             found["label"] = ""
-        return cls(**found, extra=unread(cls, {**known, **own}, found))
+        return cls(**found, extra=unread(cls, {**defaults, **own}, found))
 
     def body(self) -> dict[str, Any]:
         """The body to send. The id is in the path."""
@@ -231,8 +231,8 @@ class GradebookEndpoints:
         """Update a column. To change a column that you have fetched, use
         ``dataclasses.replace``."""
         body = item.body()
-        known = {**body, "id": item.id}
-        return Call("PUT", _line_item(item.id), lambda row: LineItem.parse(row, known), body=body)
+        sent = {**body, "id": item.id}
+        return Call("PUT", _line_item(item.id), lambda row: LineItem.parse(row, sent), body=body)
 
     @Endpoint
     def delete_line_item(self, id: str) -> Call[None]:
@@ -307,8 +307,8 @@ def _like(item: NewLineItem) -> Steps[list[LineItem]]:
     return found
 
 
-def _columns(limit: int | None = None, **asked: str | None) -> Pages[LineItem]:
-    return Pages("lineitems", query(limit, **asked), "lineItems", LineItem.parse)
+def _columns(limit: int | None = None, **filters: str | None) -> Pages[LineItem]:
+    return Pages("lineitems", query(limit, **filters), "lineItems", LineItem.parse)
 
 
 def _line_item(id: str) -> str:

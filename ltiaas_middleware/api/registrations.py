@@ -187,10 +187,10 @@ def _path(id: str) -> str:
 
 
 def _platform(
-    method: str, id: str | None, known: Mapping[str, Any], body: Any = None
+    method: str, id: str | None, defaults: Mapping[str, Any], body: Any = None
 ) -> Call[PlatformRegistration]:
     path = "platforms" if id is None else _path(id)
-    return Call(method, path, lambda row: PlatformRegistration.parse(row, known), body=body)
+    return Call(method, path, lambda row: PlatformRegistration.parse(row, defaults), body=body)
 
 
 def _platforms(document: Any) -> tuple[PlatformRegistration, ...]:

@@ -22,15 +22,15 @@ _PRINCIPAL_ROLES = {
 }  # fmt: skip
 
 
-def has_role(roles: Iterable[str], asked: Iterable[str]) -> bool:
-    """Whether one of ``roles`` is in ``asked``. Both are full URIs, LTI 1.1 URNs or bare names."""
-    return any(_has(roles, role) for role in asked)
+def has_role(roles: Iterable[str], wanted: Iterable[str]) -> bool:
+    """Whether one of ``roles`` is in ``wanted``. Both are full URIs, LTI 1.1 URNs or bare names."""
+    return any(_has(roles, role) for role in wanted)
 
 
-def _has(roles: Iterable[str], asked: str) -> bool:
-    wanted = _in_course(asked)
+def _has(roles: Iterable[str], role: str) -> bool:
+    wanted = _in_course(role)
     if wanted is None:
-        return asked in roles
+        return role in roles
     principal, sub_role = wanted
     for found in filter(None, map(_in_course, roles)):
         if not found[0]:

@@ -73,8 +73,6 @@ def send(
     monotonic: Callable[[], float],
 ) -> Answer | Failure:
     """Send a request once, with a session from ``new_session``. Any error becomes a ``Failure``."""
-    if step.left <= 0:
-        return Failure("no time left", passing=False)
     try:
         response = _response(session, policy, step, credential)
     except (requests.RequestException, ValueError, OSError) as error:

@@ -12,9 +12,10 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
+from .._gate.cookies import SetCookie, read_set_cookie
 from ..credentials import Credential
 
-__all__ = ["Browser", "NoReply", "Reply", "SetCookie", "fetch"]
+__all__ = ["Browser", "NoReply", "Reply", "fetch", "is_kept", "reaches"]
 
 _TIMEOUT = (5.0, 15.0)
 _MAX_SIZE = 1_048_576
@@ -25,37 +26,20 @@ _RELOADS, _LONGEST_WAIT = 10, 2.0
 class NoReply(Exception):
     """There was no usable response. The text says why, and ``fix`` what to do."""
 
-    def __init__(self, why: str, fix: str) -> None:
+    def __init__(self, why: str, fix: str = "") -> None:
         super().__init__(why)
         self.fix = fix
 
 
-class SetCookie(NamedTuple):
-    """One ``Set-Cookie`` header (RFC 6265 section 5.2); ``attributes`` by lower-case name."""
+def is_kept(cookie: SetCookie) -> bool:
+    """Whether browsers keep a cookie in another site's iframe."""
+    same_site = cookie.found.get("samesite", "").lower()
+    return same_site == "none" and {"secure", "partitioned"} <= cookie.found.keys()
 
-    name: str
-    value: str
-    attributes: Mapping[str, str]
 
-    @classmethod
-    def parse(cls, header: str) -> SetCookie:
-        pair, *rest = (part.strip().partition("=") for part in header.split(";"))
-        return cls(pair[0], pair[2], {name.lower(): value for name, _, value in rest})
-
-    @property
-    def kept(self) -> bool:
-        """Whether browsers keep the cookie in another site's iframe."""
-        same_site = self.attributes.get("samesite", "").lower()
-        return same_site == "none" and {"secure", "partitioned"} <= self.attributes.keys()
-
-    @property
-    def deletes(self) -> bool:
-        expires = self.attributes.get("expires", "")
-        return self.attributes.get("max-age") in ("0", "-1") or "1970" in expires
-
-    def reaches(self, path: str) -> bool:
-        """Whether browsers send the cookie to a path (RFC 6265 section 5.1.4)."""
-        return f"{path}/".startswith(self.attributes.get("path", "/").rstrip("/") + "/")
+def reaches(cookie: SetCookie, path: str) -> bool:
+    """Whether browsers send the cookie to a path (RFC 6265 section 5.1.4)."""
+    return f"{path}/".startswith(cookie.found.get("path", "/").rstrip("/") + "/")
 
 
 class Reply(NamedTuple):
@@ -117,7 +101,8 @@ def fetch(
             verify=ca_bundle or True,
         ) as response:
             text = response.raw.read(_MAX_SIZE).decode("utf-8", "replace")
-            cookies = list(map(SetCookie.parse, response.raw.headers.getlist("Set-Cookie")))
+            given = response.raw.headers.getlist("Set-Cookie")
+            cookies = list(filter(None, map(read_set_cookie, given)))
             return Reply(url, response.status_code, response.headers, text, cookies)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         why = _why(error, urlsplit(url).netloc)
@@ -185,7 +170,7 @@ class Browser:
 
     def _headers(self, url: str, site: str) -> dict[str, str]:
         path = urlsplit(url).path or "/"
-        sent = [f"{one.name}={one.value}" for one in self._jar.values() if one.reaches(path)]
+        sent = [f"{one.name}={one.value}" for one in self._jar.values() if reaches(one, path)]
         headers = {
             "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8",
             "Sec-Fetch-Mode": "navigate",
@@ -197,8 +182,8 @@ class Browser:
 
     def _keep(self, reply: Reply) -> None:
         for cookie in reply.cookies:
-            key = cookie.name, cookie.attributes.get("path", "")
-            if cookie.deletes:
+            key = cookie.name, cookie.found.get("path", "")
+            if cookie.is_deletion:
                 self._jar.pop(key, None)
-            elif cookie.kept:
+            elif is_kept(cookie):
                 self._jar[key] = cookie

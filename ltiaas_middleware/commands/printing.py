@@ -1,5 +1,4 @@
-"""Prints the commands' output: symbols and colors on a terminal (https://no-color.org), and
-failures."""
+"""Prints the commands' output, with symbols and colors on a terminal (https://no-color.org)."""
 
 from __future__ import annotations
 

@@ -42,28 +42,17 @@ class Database:
     """
 
     def __init__(self, database: str | sa.Engine, timeout: float) -> None:
-        self._own = not isinstance(database, sa.Engine)
         self._statement_timeout: int | None = None
-        if isinstance(database, sa.Engine):
-            self._engine = database
-        else:
-            self._engine = self._connecting(_url(database), timeout)
-        if self._engine.dialect.name not in ("sqlite", "postgresql"):
+        self._own = isinstance(database, str)
+        self.engine = (
+            self._connecting(_url(database), timeout) if isinstance(database, str) else database
+        )
+        if self.engine.dialect.name not in ("sqlite", "postgresql"):
             raise unusable("must be SQLite or PostgreSQL")
 
-    @property
-    def dialect(self) -> str:
-        """``"sqlite"`` or ``"postgresql"``."""
-        return self._engine.dialect.name
-
-    @property
-    def url(self) -> sa.URL:
-        return self._engine.url
-
     def __str__(self) -> str:
-        """The URL without its password."""
-        # A password may also be a parameter.
-        return self._engine.url.set(query={}).render_as_string(hide_password=True)
+        """The URL without its password, which may also be a parameter."""
+        return self.engine.url.set(query={}).render_as_string(hide_password=True)
 
     def transact(self, work: Callable[[sa.Connection], T], *, keep: bool = True) -> T:
         """Do ``work`` in its own transaction. Rolls it back unless ``keep`` is True.
@@ -72,9 +61,9 @@ class Database:
             Unstorable: the database refuses the data.
             ServiceKeyStoreError: the database cannot be used.
         """
-        refused: type[ServiceKeyStoreError] = ServiceKeyStoreError
+        kind: type[ServiceKeyStoreError] = ServiceKeyStoreError
         try:
-            with self._engine.connect() as connection, connection.begin() as transaction:
+            with self.engine.connect() as connection, connection.begin() as transaction:
                 if self._statement_timeout is not None:
                     # For this transaction alone: behind PgBouncer the session is not ours.
                     connection.exec_driver_sql(
@@ -86,10 +75,10 @@ class Database:
                 return result
         except SQLAlchemyError as error:
             # Raised outside: the chain holds statements and connection arguments.
-            why = _why(error, self._engine.url)
+            why = _why(error, self.engine.url)
             if isinstance(error, DataError):
-                refused = Unstorable
-        raise refused(why)
+                kind = Unstorable
+        raise kind(why)
 
     def rows(self, query: sa.Select[Any]) -> list[Any]:
         """The rows that a query selects. Raises the same errors as ``transact``."""
@@ -104,11 +93,11 @@ class Database:
     def close(self) -> None:
         """Close the connections, unless they belong to the user's own ``Engine``."""
         if self._own:
-            self._engine.dispose()
+            self.engine.dispose()
 
     def after_fork(self) -> None:
         """Call this in the child of a fork, because the connections belong to the parent."""
-        self._engine.dispose(close=False)
+        self.engine.dispose(close=False)
 
     def _connecting(self, url: sa.URL, timeout: float) -> sa.Engine:
         postgresql = url.get_backend_name() == "postgresql"
@@ -153,13 +142,13 @@ def _url(database: str) -> sa.URL:
     return url
 
 
-def _bounded_connect(patience: float) -> Callable[..., Any]:
-    """Connects with psycopg so that no single wait for the server exceeds ``patience`` seconds."""
+def _bounded_connect(timeout: float) -> Callable[..., Any]:
+    """Connects with psycopg so that no single wait for the server exceeds ``timeout`` seconds."""
     import psycopg
 
     class Bounded(psycopg.Connection[Any]):
         def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
-            return super().wait(self._until(gen, time.monotonic() + patience), *args, **options)
+            return super().wait(self._until(gen, time.monotonic() + timeout), *args, **options)
 
         def _until(self, gen: Generator[Any, Any, T], end: float) -> Generator[Any, Any, T]:
             try:
@@ -171,7 +160,7 @@ def _bounded_connect(patience: float) -> Callable[..., Any]:
                 return cast(T, stop.value)
             # Not to be used again: the answer may still come, to another question.
             self.pgconn.finish()
-            raise psycopg.OperationalError(f"no response within {patience:g} s")
+            raise psycopg.OperationalError(f"no response within {timeout:g} s")
 
     return lambda dialect, record, args, options: Bounded.connect(*args, **options)
 

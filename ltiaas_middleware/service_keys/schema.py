@@ -6,14 +6,16 @@ missing (in SQL, any two NULLs are different), and an LMS's ids may have any len
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..activity import ActivityKey
 from ..errors import ServiceKeyStoreError
+from .database import Database
 
 metadata = sa.MetaData()
 
@@ -42,24 +44,12 @@ _UPGRADES: tuple[Callable[[sa.Connection], None], ...] = ()
 
 # Any number will do, as long as nothing else in the database locks the same one.
 _ADVISORY_LOCK = 5_844_117_231
+_DOCTORS = ActivityKey("ltiaas-middleware doctor", None, None)
 
 
-class Row(NamedTuple):
-    """A row of the database."""
-
-    digest: str
-    platform_id: str
-    context_id: str | None
-    resource_link_id: str | None
-    launched_at: int
-    sealed: bytes
-
-    @property
-    def activity_key(self) -> ActivityKey:
-        return ActivityKey(self.platform_id, self.context_id, self.resource_link_id)
-
-
-select = sa.select(*(keys.c[name] for name in Row._fields))
+def activity_key(row: Any) -> ActivityKey:
+    """What a row of ``keys`` is stored under."""
+    return ActivityKey(row.platform_id, row.context_id, row.resource_link_id)
 
 
 def upsert(
@@ -76,7 +66,8 @@ def upsert(
             was ahead must not block all later launches.
     """
     insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    statement = insert(keys).values(Row(key.digest, *key, launched_at, sealed)._asdict())
+    row = {**key._asdict(), "digest": key.digest, "launched_at": launched_at, "sealed": sealed}
+    statement = insert(keys).values(row)
     new = statement.excluded
     result: sa.Insert = statement.on_conflict_do_update(
         index_elements=[keys.c.digest],
@@ -125,3 +116,39 @@ def _lock(connection: sa.Connection) -> None:
     else:
         # sqlite3 begins no transaction before DDL, and a deferred one before anything else.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def inspect_database(url: str) -> int | None:
+    """Do what the store does, in a transaction that is rolled back: create or migrate the tables,
+    write a row, read it, and delete it. Returns the version of the tables, or None if there are
+    none yet.
+
+    Raises:
+        SettingsError: the URL does not name a usable database.
+        ServiceKeyStoreError: the database is unreachable, its user lacks a permission, or a newer
+            release migrated the tables.
+    """
+    database = Database(url, 5.0)
+    try:
+        path = database.engine.url.database or ""
+        if database.engine.dialect.name == "postgresql" or os.path.exists(path):
+            return database.transact(_try_all, keep=False)
+        folder = os.path.dirname(os.path.abspath(path))
+        if not os.path.isdir(folder):
+            raise ServiceKeyStoreError("the folder of the database file does not exist")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ServiceKeyStoreError("this user cannot write to the folder of the database file")
+        return None
+    finally:
+        database.close()
+
+
+def _try_all(connection: sa.Connection) -> int | None:
+    version = version_of(connection)
+    migrate(connection)
+    connection.execute(upsert(connection.dialect.name, _DOCTORS, 0, b"\0", 0))
+    row = keys.c.digest == _DOCTORS.digest
+    connection.execute(sa.select(keys.c.sealed).where(row))
+    connection.execute(keys.update().where(row).values(sealed=b"\1"))
+    connection.execute(keys.delete().where(row))
+    return version

@@ -27,7 +27,7 @@ from ..credentials import ServiceKeyCredential
 from ..errors import ServiceKeyStoreError, ServiceKeyUnreadable
 from ..settings import Settings
 from .database import Database, unusable
-from .schema import Row, keys, migrate, select, upsert
+from .schema import activity_key, keys, migrate, upsert
 from .stored import StoredServiceKey, microseconds
 from .writer import Launch, Writer
 
@@ -187,7 +187,7 @@ class ServiceKeyStore:
         it is written, usually within milliseconds.
         """
         self._writer.settle(key, self._timeout)
-        found = self._selected(select.where(keys.c.digest == key.digest))
+        found = self._selected(sa.select(keys).where(keys.c.digest == key.digest))
         return found[0] if found else None
 
     def for_context(self, platform_id: str, context_id: str | None) -> tuple[StoredServiceKey, ...]:
@@ -196,7 +196,7 @@ class ServiceKeyStore:
         # For None, SQLAlchemy makes it IS NULL.
         of_context = (keys.c.platform_id == platform_id) & (keys.c.context_id == context_id)
         latest_first = keys.c.launched_at.desc(), keys.c.digest
-        return tuple(self._selected(select.where(of_context).order_by(*latest_first)))
+        return tuple(self._selected(sa.select(keys).where(of_context).order_by(*latest_first)))
 
     def all(self) -> Iterator[StoredServiceKey]:
         """All stored service keys, in no particular order, fetched in batches while you loop.
@@ -207,7 +207,7 @@ class ServiceKeyStore:
         last = ""
         while True:
             found = self._selected(
-                select.where(keys.c.digest > last).order_by(keys.c.digest).limit(_BATCH)
+                sa.select(keys).where(keys.c.digest > last).order_by(keys.c.digest).limit(_BATCH)
             )
             yield from found
             if len(found) < _BATCH:
@@ -265,20 +265,20 @@ class ServiceKeyStore:
         self._be_ready()
         sealed = self._encryptor.encrypt(launch.key.encode(), key.digest.encode())
         latest = int((self._clock() + _SKEW) * 1_000_000)
-        statement = upsert(self._database.dialect, key, launch.at, sealed, latest)
+        statement = upsert(self._database.engine.dialect.name, key, launch.at, sealed, latest)
         return self._database.changes(statement) > 0
 
     def _selected(self, query: sa.Select[Any]) -> list[StoredServiceKey]:
         self._be_ready()
-        return [StoredServiceKey(self, Row(*row)) for row in self._database.rows(query)]
+        return [StoredServiceKey(self, row) for row in self._database.rows(query)]
 
-    def _open(self, row: Row) -> Decrypted | None:
+    def _open(self, row: Any) -> Decrypted | None:
         # Two rows that changed places would still open, each as the other: its name tells.
-        if row.digest != row.activity_key.digest:
+        if row.digest != activity_key(row).digest:
             return None
         return self._encryptor.decrypt(bytes(row.sealed), row.digest.encode())
 
-    def _encrypt_again(self, row: Row, content: bytes) -> bool:
+    def _encrypt_again(self, row: Any, content: bytes) -> bool:
         sealed = self._encryptor.encrypt(content, row.digest.encode())
         unchanged = (keys.c.digest == row.digest) & (keys.c.sealed == row.sealed)
         return self._database.changes(keys.update().where(unchanged).values(sealed=sealed)) > 0
@@ -301,7 +301,7 @@ class ServiceKeyStore:
 
     # For StoredServiceKey
 
-    def _credential(self, row: Row) -> ServiceKeyCredential:
+    def _credential(self, row: Any) -> ServiceKeyCredential:
         opened = self._open(row)
         if opened is None:
             raise ServiceKeyUnreadable(

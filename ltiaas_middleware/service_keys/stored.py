@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..activity import ActivityKey
 from ..api.session import ApiSession
 from ..credentials import ServiceKeyCredential
-from .schema import Row
+from .schema import activity_key
 
 if TYPE_CHECKING:
     from .store import ServiceKeyStore
@@ -38,10 +38,10 @@ class StoredServiceKey:
         refreshed_at: when the launch that stored the key began (aware, UTC).
     """
 
-    def __init__(self, store: ServiceKeyStore, row: Row) -> None:
+    def __init__(self, store: ServiceKeyStore, row: Any) -> None:
         self._store, self._row = store, row
-        self.activity_key: ActivityKey = row.activity_key
-        self.platform_id, self.context_id, self.resource_link_id = row.activity_key
+        self.activity_key: ActivityKey = activity_key(row)
+        self.platform_id, self.context_id, self.resource_link_id = self.activity_key
         self.refreshed_at = _EPOCH + timedelta(microseconds=row.launched_at)
 
     @property

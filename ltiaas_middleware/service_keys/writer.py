@@ -70,7 +70,7 @@ class Writer:
         self._failures = self._streak = 0
         self._next_try = self._quiet_until = float("-inf")
         # Whether the log says that the database fails.
-        self._told = False
+        self._logged = False
 
     def add(self, key: ActivityKey, launch: Launch) -> None:
         """Add a key to the queue. Never blocks."""
@@ -219,9 +219,9 @@ class Writer:
 
     def _recovered(self, stored: bool) -> None:
         self._counts["stored" if stored else "outdated"] += 1
-        if self._told:
+        if self._logged:
             _log.warning("the service-key database works again")
-        self._streak, self._told = 0, False
+        self._streak, self._logged = 0, False
 
     def _trouble(self, error: Exception) -> None:
         now = self._monotonic()
@@ -232,7 +232,7 @@ class Writer:
         self._streak += 1
         self._next_try = now + back_off * random.uniform(0.5, 1)  # noqa: S311
         if now >= self._quiet_until:
-            self._quiet_until, self._told = now + _LOG_EVERY, True
+            self._quiet_until, self._logged = now + _LOG_EVERY, True
             _log.error(
                 "cannot store service keys (%d failed writes so far); the middleware retries %d "
                 "of them: %s", self._counts["failed"], len(self._waiting), error,

@@ -14,7 +14,7 @@ from werkzeug import Request, Response
 
 from ltiaas_middleware import ApiSession
 from ltiaas_middleware.commands.demo import run
-from ltiaas_middleware.commands.demo.check import check
+from ltiaas_middleware.commands.demo.run import check
 from ltiaas_middleware.commands.demo.tool import DemoTool
 from ltiaas_middleware.sandbox import DEFAULT_API_KEY
 

@@ -21,8 +21,8 @@ PREFIX = "/lti/Yk3vJq0sT1m8WcXn2RbZ4A"
 OTHER = "/lti/AAAAAAAAAAAAAAAAAAAAAA"
 
 
-def within(location: str, mount: str = "", outside: Any = lambda path: False) -> str:
-    return within_launch(location, mount, PREFIX, "tool.example", outside)
+def within(location: str, mount: str = "", excluded: Any = lambda path: False) -> str:
+    return within_launch(location, mount, PREFIX, "tool.example", excluded)
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,13 @@ def test_below_a_mount_point_only() -> None:
 def test_what_is_never_part_of_a_launch_stays_outside() -> None:
     asked: list[str] = []
 
-    def outside(path: str) -> bool:
+    def excluded(path: str) -> bool:
         asked.append(path)
         return path.startswith("/static/")
 
     for end in ("?v=1", "#top", "?v=1#top", "#top?"):
         address = f"/tool/static/a%20%C3%A9.css{end}"
-        assert within(address, "/tool", outside) == address
+        assert within(address, "/tool", excluded) == address
     assert set(asked) == {"/static/a \u00e9.css"}
 
 

@@ -660,11 +660,11 @@ def test_what_a_cookie_proved_by_tls_it_does_not_prove_without(tool, launch):
 
 
 def test_headers_of_many_cookies_do_not_fill_the_memory(tool, launch, monkeypatch):
-    monkeypatch.setattr("ltiaas_middleware._gate.proofs._REMEMBERED", 10)
+    monkeypatch.setattr("ltiaas_middleware._gate.authentication._REMEMBERED", 10)
     for n in range(50):
         cookies = {"Cookie": f"{launch.cookie['Cookie']}; {launch.id[:8]}.n={n}"}
         assert tool.get(launch.location, cookies).seen["headers"]["cookie"] == f"n={n}"
-    assert len(tool.middleware._gate._proofs._found) <= 10
+    assert len(tool.middleware._gate._cookies._found) <= 10
 
 
 class TestAProxysPrefixThatTheMiddlewareDoesNotSee:

@@ -165,7 +165,7 @@ def test_behind_a_pooler_no_setting_outlives_the_transaction(
 ) -> None:
     store = open_()
     store.create()
-    with store._database._engine.connect() as connection:
+    with store._database.engine.connect() as connection:
         assert connection.scalar(sa.text("SHOW statement_timeout")) == "0"
 
 

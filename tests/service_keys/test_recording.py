@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from ltiaas_middleware import IdToken, LaunchExpired
+from ltiaas_middleware._verification.id_tokens import Recording
 from ltiaas_middleware.api.decoded import Decoded
-from ltiaas_middleware.service_keys.recording import Recording
 from ltiaas_middleware.wsgi import LTIAASMiddleware
+from tests.tokens import ltik
+
+NOW = 1_800_000_000.0
 
 _CLAIMS = {"user": {"id": "ada"}, "services": {"serviceKey": "sk-1"}}
 CLAIMS = Decoded(json.dumps(_CLAIMS).encode(), IdToken.parse(_CLAIMS))
@@ -34,13 +37,13 @@ class Recorder:
         self.recorded.append((id_token, launched_at))
 
 
-@pytest.mark.parametrize(("began", "expected"), [(None, 2000.0), (1000.0, 1000.0)])
+@pytest.mark.parametrize(("iat", "expected"), [(None, NOW), (NOW + 9999, NOW), (NOW - 9, NOW - 9)])
 def test_a_fetched_id_token_is_recorded_under_its_launchs_time(
-    began: float | None, expected: float
+    iat: float | None, expected: float
 ) -> None:
     recorder = Recorder()
-    source = Recording(Source(), recorder, lambda ltik, now: began, clock=lambda: 2000.0)
-    assert source.id_token("a.b.c") == CLAIMS
+    source = Recording(Source(), recorder, clock=lambda: NOW)
+    assert source.id_token("a.b.c" if iat is None else ltik(iat=iat)) == CLAIMS
     ((token, moment),) = recorder.recorded
     assert token.services.service_key == "sk-1"
     assert moment == datetime.fromtimestamp(expected, timezone.utc)
@@ -49,12 +52,12 @@ def test_a_fetched_id_token_is_recorded_under_its_launchs_time(
 def test_a_refused_ltik_is_not_recorded() -> None:
     recorder = Recorder()
     with pytest.raises(LaunchExpired):
-        Recording(Source(), recorder, lambda ltik, now: None).id_token("over")
+        Recording(Source(), recorder).id_token("over")
     assert recorder.recorded == []
 
 
 def test_a_recorder_that_raises_does_not_fail_the_launch(caplog: Any) -> None:
-    source = Recording(Source(), Recorder(RuntimeError("sk-1")), lambda ltik, now: None)
+    source = Recording(Source(), Recorder(RuntimeError("sk-1")))
     assert source.id_token("a.b.c") == CLAIMS
     assert "RuntimeError" in caplog.text
     assert "sk-1" not in caplog.text

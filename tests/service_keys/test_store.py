@@ -768,5 +768,5 @@ def test_neither_errors_nor_names_of_a_database_show_its_password(form: str) -> 
     database = Database(f"postgresql://{form.format(quoted)}", 1.0)
     for shown in (password, quoted, quote_plus(password)):
         error = sa.exc.OperationalError("", {}, Exception(f"failed for {shown}\nrow: {shown}"))
-        assert _why(error, database.url) == "OperationalError: failed for ***"
+        assert _why(error, database.engine.url) == "OperationalError: failed for ***"
         assert shown not in str(database)

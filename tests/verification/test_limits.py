@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ltiaas_middleware._verification.flights import Asked, Flight
-from ltiaas_middleware._verification.launches import CachedLaunch
+from ltiaas_middleware._verification.flights import Flight
+from ltiaas_middleware._verification.launches import CachedLaunch, Verification
 from ltiaas_middleware._verification.limits import Limits, client_of
 from ltiaas_middleware.errors import (
     ApiKeyRejected,
@@ -52,9 +52,10 @@ class TestTurns:
 
     @pytest.fixture
     def add(self, limits, clock):
-        def add(address="", times=1, **about):
+        def add(address="", times=1, **more):
+            of = {"address": address, **more}
             calls = [
-                Flight(Asked(ltik(), ltik(), address=address, **about), None, clock.since_boot)
+                Flight(Verification(ltik(), ltik(), **of), None, clock.since_boot)
                 for _ in range(times)
             ]
             for call in calls:

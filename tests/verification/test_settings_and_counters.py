@@ -218,7 +218,7 @@ class TestCounters:
             "coalesced",
             "stale_served",
             "waiting",
-            "refused",
+            "rejected",
             "store_errors",
             "rejected_entries",
             "lost_leases",

@@ -109,7 +109,7 @@ class TestSharing:
         entry = first.verify(token)
         second.verify(token)
         clock.pass_(1)
-        first.shared.reject(entry.id, clock.wall, was_known=True)
+        first.shared.reject(entry.id, clock.wall, was_verified=True)
         assert second.recall(entry.id) is None
         assert second.in_memory(entry.id) is None
 
@@ -119,7 +119,7 @@ class TestSharing:
         entry = first.verify(ltik())
         seen = second.shared.look(entry.id)
         clock.pass_(1)
-        first.shared.reject(entry.id, clock.wall, was_known=True)
+        first.shared.reject(entry.id, clock.wall, was_verified=True)
         second.recall(entry.id)
         second.authenticator._flights.learn(entry.id, seen)
         assert second.known(entry.id) is None

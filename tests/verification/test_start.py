@@ -140,6 +140,6 @@ class TestTheEnd:
 
 
 def _asked(authenticator, token):
-    from ltiaas_middleware._verification.flights import Asked
+    from ltiaas_middleware._verification.launches import Verification
 
-    return Asked(token, authenticator._ids.of(token))
+    return Verification(token, authenticator._ids.of(token))

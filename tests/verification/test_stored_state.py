@@ -30,7 +30,7 @@ def test_no_launch_of_one_account_is_served_by_another(make, upstream):
 def test_no_value_of_one_kind_or_launch_stands_for_another(make, first, clock):
     """Account, name and purpose are authenticated with every value."""
     entry, other = first.verify(ltik()), first.verify(ltik())
-    first.shared.reject(other.id, clock.wall + 1, was_known=True)
+    first.shared.reject(other.id, clock.wall + 1, was_verified=True)
     worker = make()
     name = first.shared._name
     for source in (name(other.id, "over"), name("", "epoch"), name(other.id, "launch")):
@@ -113,7 +113,7 @@ def test_a_cookie_that_comes_back_while_its_launch_lands_binds_it_in_every_worke
 
     def put_and_join(entry):
         put(entry)
-        first.authenticator._join(first.asked(token, binds=True))
+        first.authenticator._join(first.verification(token, binds=True))
 
     monkeypatch.setattr(first.shared, "put", put_and_join)
     entry = first.verify(token)

@@ -135,10 +135,10 @@ class TestACallThatNeverEnds:
         worker = make_worker(timeout=1)
         token = ltik()
         upstream.go_on.clear()
-        (waiting,) = [worker.authenticator._join(worker.asked(token))]
+        (waiting,) = [worker.authenticator._join(worker.verification(token))]
         assert upstream.entered.acquire(timeout=60)
         clock.pass_(3.1)
-        other = worker.authenticator._join(worker.asked(token))
+        other = worker.authenticator._join(worker.verification(token))
         assert other is not waiting
         assert isinstance(waiting.result(10), UpstreamError)
         upstream.go_on.set()

@@ -174,7 +174,7 @@ class TestTheBulkhead:
 def test_a_known_launch_does_not_wait_long_for_a_slow_ltiaas(
     make_worker, upstream, clock, monkeypatch
 ):
-    monkeypatch.setattr("ltiaas_middleware._verification.authenticator._KNOWN_TIMEOUT", 0.05)
+    monkeypatch.setattr("ltiaas_middleware._verification.authenticator._CACHED_TIMEOUT", 0.05)
     worker = make_worker()
     token = ltik()
     entry = worker.verify(token)
@@ -188,7 +188,7 @@ def test_a_known_launch_does_not_wait_long_for_a_slow_ltiaas(
 
 
 def test_a_slow_refusal_ends_the_launch_all_the_same(make_worker, upstream, clock, monkeypatch):
-    monkeypatch.setattr("ltiaas_middleware._verification.authenticator._KNOWN_TIMEOUT", 0.05)
+    monkeypatch.setattr("ltiaas_middleware._verification.authenticator._CACHED_TIMEOUT", 0.05)
     worker = make_worker()
     token = ltik()
     entry = worker.verify(token)
@@ -217,9 +217,9 @@ def test_a_known_launch_waits_for_two_seconds_at_most(worker, upstream, clock):
     worker.verify(token)
     clock.pass_(601)
     upstream.go_on.clear()
-    flight = worker.authenticator._join(worker.asked(token))
+    flight = worker.authenticator._join(worker.verification(token))
     for page in (False, True):
-        assert worker.authenticator._patience(flight, worker.asked(token, page=page)) == 2
+        assert worker.authenticator._timeout(flight, worker.verification(token, page=page)) == 2
 
 
 def test_a_refresh_that_fails_ahead_of_its_time_takes_no_trust_away(worker, upstream, clock):

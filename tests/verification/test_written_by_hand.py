@@ -141,7 +141,7 @@ class TestWrittenByHand:
         for said in (b"!ApiKeyRejected", b"!", another, mark, told_before):
             redis_server.client.set(first.key(launch_id, "lease"), said, px=400)
             assert isinstance(first.verify(token), CachedLaunch)
-            first.authenticator._launches.remove(launch_id)
+            first.authenticator._launches._entries.pop(launch_id)
             redis_server.client.delete(first.key(launch_id, "launch"))
 
     def test_a_foreign_key(self, make, stored, caplog):

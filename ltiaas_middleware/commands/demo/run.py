@@ -1,4 +1,8 @@
-"""Serves the sandbox and the demo tool together, in threads of this process."""
+"""Serves the sandbox and the demo tool together, in threads of this process.
+
+``check`` runs doctor against the demo, then one launch from the LMS to the gradebook, over real
+sockets, like a browser. Its output never contains an ltik or the API key.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ import socket
 import threading
 import time
 import webbrowser
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from html import unescape
 from importlib.resources import files
-from typing import Any
+from typing import Any, TextIO
+from urllib.parse import urlencode
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
@@ -19,11 +25,14 @@ from ..._version import __version__
 from ...sandbox import DEFAULT_API_KEY, Sandbox, SandboxServer
 from ...sandbox.faults import read_faults
 from ...wsgi import LTIAASMiddleware
+from ..browser import Browser, NoReply, Reply
+from ..doctor import Finding, examine
+from ..doctor.finding import find, print_findings
 from .tool import DemoTool
 
-__all__ = ["Demo", "run"]
+__all__ = ["Demo", "check", "run"]
 
-_HOST = "127.0.0.1"
+_HOST, _SCORE = "127.0.0.1", 80
 
 
 class Demo:
@@ -75,13 +84,9 @@ class ToolServer:
         # Bound here, because Werkzeug ends the process when a port is taken.
         with socket.create_server((_HOST, port), backlog=128) as listener:
             fd = listener.fileno()
-            self._server = ThreadedWSGIServer(_HOST, 0, app, handler=_QuietHandler, fd=fd)
-        self.url = f"http://{_HOST}:{self._server.port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def stop(self) -> None:
-        """Stop serving."""
-        self._server.shutdown()
+            server = ThreadedWSGIServer(_HOST, 0, app, handler=_QuietHandler, fd=fd)
+        self.url, self.stop = f"http://{_HOST}:{server.port}", server.shutdown
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -110,3 +115,64 @@ def run(port: int, tool_port: int, faults: Iterable[str], *, show: bool) -> None
         print("Stopped.", flush=True)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def check(faults: Iterable[str], out: TextIO) -> int:
+    """Print each finding, and return the exit status. With ``faults`` in the sandbox, the check
+    should fail. An unknown fault raises ``ValueError``."""
+    with Demo(0, 0, faults) as demo:
+        return print_findings(_findings(demo), out, as_json=False)
+
+
+def _findings(demo: Demo) -> Iterator[Finding]:
+    env = {"LTIAAS_URL": demo.server.url, "LTIAAS_API_KEY": demo.sandbox.api_key}
+    failed = False
+    for finding in examine(env, tool=f"{demo.tool.url}/launch"):
+        failed = failed or finding.level == "failed"
+        yield finding
+    injected = ", ".join(fault.name for fault in demo.sandbox.faults) or "none"
+    if failed:
+        yield find("demo-skipped", faults=injected)
+        return
+    try:
+        yield from _steps(demo, Browser(demo.server.url))
+    except NoReply as error:
+        yield find("demo-fails", why=error, faults=injected)
+
+
+def _steps(demo: Demo, browser: Browser) -> Iterator[Finding]:
+    first = _launch(demo, browser, "biology", "quiz-1", "chen")
+    # The last of them is on the roster's second page.
+    people = ("Ada Moreau", "Ben Carter", "Amir Karimi")
+    yield _shows(first, "demo-launch", "Chen Liu", "Introduction to Biology", "Quiz 1")
+    yield _shows(first, "demo-roster", *people)
+    score = {"score": str(_SCORE), "comment": "by demo --check"}
+    *_, page = browser.open(f"{first.url.rpartition('/launch')[0]}/score", score)
+    yield _shows(page, "demo-score", "Saved.")
+    given = demo.sandbox.scores("quiz-1")
+    if {user: row["scoreGiven"] for user, row in given.items()} != {"chen": _SCORE}:
+        raise NoReply("the score is not in the LMS's gradebook")
+    yield find("demo-gradebook", seen=f"{_SCORE} of 100 for Chen Liu")
+    second = _launch(demo, browser, "history", "essay", "noor")
+    _shows(second, "demo-two-tabs", "<strong>Noor Haddad</strong>")
+    *_, first = browser.open(first.url)
+    yield _shows(first, "demo-two-tabs", "<strong>Chen Liu</strong>")
+
+
+def _launch(demo: Demo, browser: Browser, course: str, activity: str, user: str) -> Reply:
+    query = urlencode({"course": course, "activity": activity, "user": user})
+    *_, redirect = browser.open(f"{demo.server.url}/lms/launch?{query}")
+    if not (redirect.location or "").startswith(f"{demo.tool.url}/launch?"):
+        raise NoReply(f"the LMS responded to the launch with an error ({redirect.status})")
+    *_, page = browser.open(f"{redirect.location}")
+    if "ltik=" in page.url:
+        raise NoReply("the ltik is still in the URL")
+    return page
+
+
+def _shows(page: Reply, code: str, *words: str) -> Finding:
+    text = unescape(page.text)
+    missing = [word for word in words if word not in text]
+    if missing:
+        raise NoReply(f"the page ({page.status}) does not show {missing[0]!r}")
+    return find(code, seen=", ".join(words))

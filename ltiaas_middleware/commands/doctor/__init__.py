@@ -15,8 +15,7 @@ from ...errors import SettingsError
 from ...settings import Settings
 from ..browser import NoReply
 from .account import account
-from .finding import Finding as Finding
-from .finding import find
+from .finding import Finding, find
 from .stores import stores
 from .tool import tool as look_at_tool
 

@@ -37,9 +37,8 @@ def account(settings: Settings) -> Iterator[Finding]:
     url, key = settings.url, settings.api_key
     reply = ask("/api/idtoken")
     yield (finding := _answer(settings, reply))
-    if finding.level == "failed":
-        return
-    yield (finding := _api_key(ask("/api/idtoken", LtikCredential(url, key, invalid_ltik()))))
+    if finding.level != "failed":
+        yield (finding := _api_key(ask("/api/idtoken", LtikCredential(url, key, invalid_ltik()))))
     if finding.level == "failed":
         return
     yield _registrations(ask("/api/platforms", ApiKeyCredential(url, key)))

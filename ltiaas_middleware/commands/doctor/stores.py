@@ -59,7 +59,7 @@ def _redis(url: str, prefix: str) -> Iterator[Finding]:
 
 
 def _database(url: str) -> Finding:
-    from ...service_keys.inspection import inspect_database
+    from ...service_keys.schema import inspect_database
 
     try:
         version = inspect_database(url)

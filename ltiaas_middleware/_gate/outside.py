@@ -15,7 +15,7 @@ from .launch_path import LaunchPath
 from .once import Once
 from .request import Request
 
-__all__ = ["Strays"]
+__all__ = ["OutsideRequests"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
@@ -33,7 +33,7 @@ _ANSWERED_AS_SOMEBODY = (
 )
 
 
-class Strays:
+class OutsideRequests:
     """Finds the launch that a request has left.
 
     Args:
@@ -54,7 +54,7 @@ class Strays:
         launch_id = self._launch_of(request, required=required)
         if launch_id is None:
             return None
-        location = self._launch_path.address(request, launch_id, request.query)
+        location = self._launch_path.location(request, launch_id, request.query)
         # 307 keeps method and body.
         return Response(307, (("Location", location),))
 

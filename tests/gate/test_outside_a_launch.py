@@ -1,4 +1,4 @@
-"""Who strays from a launch is led back, for both adapters at once."""
+"""Requests outside their launch are redirected into it, for both adapters at once."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from .ltiks import Ltiks
 from .once import Once
 from .request import Request
 
-__all__ = ["Proof", "Proofs"]
+__all__ = ["Authentication", "CookieAuthentication"]
 
 _log = logging.getLogger("ltiaas_middleware")
 
@@ -20,7 +20,7 @@ _log = logging.getLogger("ltiaas_middleware")
 _REMEMBERED = 1000
 
 
-class Proof(NamedTuple):
+class Authentication(NamedTuple):
     """What authenticates a request for a launch.
 
     Attributes:
@@ -32,10 +32,10 @@ class Proof(NamedTuple):
     binds: bool = False
 
     def __repr__(self) -> str:
-        return "<Proof>"
+        return "<Authentication>"
 
 
-class Proofs:
+class CookieAuthentication:
     """Reads the launch's cookie, and remembers the result for headers that authenticated a launch,
     because all of a page's requests send the same header.
 
@@ -50,10 +50,12 @@ class Proofs:
     def __init__(self, cookie: LaunchCookie, ltiks: Ltiks) -> None:
         self._cookie = cookie
         self._ltiks = ltiks
-        self._found: dict[tuple[str, str, str], tuple[Proof, str | None]] = {}
+        self._found: dict[tuple[str, str, str], tuple[Authentication, str | None]] = {}
         self._once = Once()
 
-    def of(self, request: Request, launch_id: str, entry: CachedLaunch | None) -> Proof | None:
+    def of(
+        self, request: Request, launch_id: str, entry: CachedLaunch | None
+    ) -> Authentication | None:
         """What authenticates a request for a launch in its cookies, or None. Sets
         ``request.app_cookies`` to the header without the launch's cookies.
 
@@ -66,20 +68,20 @@ class Proofs:
         key = (launch_id, get("wsgi.url_scheme", ""), get("HTTP_COOKIE", ""))
         found = self._found.get(key)
         if found is not None:
-            proof, request.app_cookies = found
-            return proof
-        offered = self._cookie.take(request)
-        ltik = self._ltiks.proof(offered.frame, launch_id, entry)
+            authentication, request.app_cookies = found
+            return authentication
+        ltiks = self._cookie.extract(request)
+        ltik = self._ltiks.matching(ltiks.frame, launch_id, entry)
         if ltik is None:
-            ltik = self._ltiks.proof(offered.tab, launch_id, entry)
-            return None if ltik is None else Proof(ltik)
+            ltik = self._ltiks.matching(ltiks.tab, launch_id, entry)
+            return None if ltik is None else Authentication(ltik)
         if len(self._found) >= _REMEMBERED:
             self._found.clear()
-        proof = Proof(ltik, binds=True)
-        self._found[key] = proof, request.app_cookies
-        return proof
+        authentication = Authentication(ltik, binds=True)
+        self._found[key] = authentication, request.app_cookies
+        return authentication
 
-    def missing(self, request: Request, launch_id: str, *, is_bound: bool) -> Refused:
+    def refusal(self, request: Request, launch_id: str, *, is_bound: bool) -> Refused:
         """The refusal of a request that does not authenticate. Logs why, once for each reason.
 
         Args:
