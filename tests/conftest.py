@@ -44,6 +44,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         mark = _MARKS.get(item.path.relative_to(root).parts[0])
         if mark is not None:
             item.add_marker(mark)
+        item.add_marker(pytest.mark.xdist_group(_shares(item, str(item.path.relative_to(root)))))
+
+
+def _shares(item: pytest.Item, file: str) -> str:
+    """What is slow to start is started once: tests with the same browser or the same framework's
+    server run in one worker, and so do the tests of a file."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    if file.startswith(("browsers/", "tools/")) and "kind" in params:
+        return str(params["kind"])
+    framework = params.get("framework")
+    return getattr(framework, "name", file)
 
 
 def pytest_unconfigure() -> None:

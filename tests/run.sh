@@ -33,7 +33,7 @@ beside=$!
 rm -f .coverage .coverage.*
 tests=0
 # More workers than processors: they wait for servers and browsers half of the time.
-"$PYTHON" -m pytest --numprocesses 3 --cov --cov-report= -m "not slow and not exhaustive" "$@" || tests=$?
+"$PYTHON" -m pytest --numprocesses 3 --dist loadgroup --cov --cov-report= -m "not slow and not exhaustive" "$@" || tests=$?
 others=0
 wait "$beside" || others=$?
 cat "$folder/log"
