@@ -45,11 +45,13 @@ class CookieAuthentication:
     Args:
         cookie: reads the launch's cookie.
         ltiks: checks the ltik in the cookie.
+        uses_redis: whether workers share launches through Redis, for the log.
     """
 
-    def __init__(self, cookie: LaunchCookie, ltiks: Ltiks) -> None:
+    def __init__(self, cookie: LaunchCookie, ltiks: Ltiks, *, uses_redis: bool) -> None:
         self._cookie = cookie
         self._ltiks = ltiks
+        self._uses_redis = uses_redis
         self._found: dict[tuple[str, str, str], tuple[Authentication, str | None]] = {}
         self._once = Once()
 
@@ -82,7 +84,8 @@ class CookieAuthentication:
         return authentication
 
     def refusal(self, request: Request, launch_id: str, *, is_bound: bool) -> Refused:
-        """The refusal of a request that does not authenticate. Logs why, once for each reason.
+        """The refusal of a request that does not authenticate. Logs why, once an hour for each
+        reason.
 
         Args:
             request: the request.
@@ -95,24 +98,33 @@ class CookieAuthentication:
                 _log.warning(
                     "a request for launch %s had a cookie that was created with another secret. If "
                     "users report this, LTIAAS_SECRETS (or LTIAAS_API_KEY if that is not set) "
-                    "changed or differs between workers: give all workers the same value, and "
-                    "keep the old value after the new one. (Logged once.)",
+                    "changed or differs between workers: give all workers the same list of "
+                    "secrets, with both values in it. (Logged once an hour.)",
                     launch_id,
                 )
             elif is_bound:
                 _log.warning(
                     "a request for launch %s did not have its cookie, although its browser keeps "
                     "cookies. If users report this, a proxy removes the Cookie header: configure "
-                    "it to forward the header. Otherwise, someone else has the URL. (Logged "
-                    "once.)",
+                    "it to forward the header. Otherwise, someone else has the URL. (Logged once "
+                    "an hour.)",
+                    launch_id,
+                )
+            elif self._uses_redis:
+                _log.warning(
+                    "launch %s is unknown here, and the request did not have its cookie. If users "
+                    "report this, look for 'Redis failed' in this log, and check that all workers "
+                    "have the same LTIAAS_SECRETS and LTIAAS_CACHE. Otherwise, look for a proxy "
+                    "that removes the Cookie header. (Logged once an hour.)",
                     launch_id,
                 )
             else:
                 _log.warning(
                     "launch %s is unknown here, and the request did not have its cookie. If users "
-                    "report this and the tool runs on several machines or in several containers, "
-                    "set cache (LTIAAS_CACHE) to a Redis URL. Otherwise, look for a proxy that "
-                    "removes the Cookie header. (Logged once.)",
+                    "report this, check that all workers have the same LTIAAS_SECRETS. If the tool "
+                    "runs on several machines or in several containers, set cache (LTIAAS_CACHE) "
+                    "to a Redis URL. Otherwise, look for a proxy that removes the Cookie header. "
+                    "(Logged once an hour.)",
                     launch_id,
                 )
         return Refused("launch_unknown")

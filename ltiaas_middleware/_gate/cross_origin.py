@@ -46,7 +46,7 @@ class CrossOrigin:
 
     def allows(self, request: Request) -> bool:
         """Whether one of the tool's own pages sent the request, according to the browser. Logs a
-        refusal once for each pair of origins."""
+        refusal once an hour for each pair of origins."""
         site = request.site
         arrived: str = request.get("HTTP_ORIGIN") or ""
         if site == "same-origin" or (not arrived and site in (None, "", "none")):

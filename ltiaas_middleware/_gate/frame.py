@@ -213,7 +213,7 @@ class AppAnswers(AdapterText[AnyStr]):
                 _log.warning(
                     "the app set the cookie %.100r and redirected to %.200r, outside the launch, "
                     "where the browser does not send it: the cookie belongs to the launch. If it "
-                    "signs users in there, add it to shared_cookies. (Logged once per path "
+                    "signs users in there, add it to shared_cookies. (Logged once an hour per path "
                     "pattern.)",
                     own,
                     path,

@@ -62,7 +62,9 @@ class Gate:
         paths = self._launch_path = LaunchPath(settings)
         self._cookie = LaunchCookie(settings, paths)
         self._ltiks = Ltiks(settings, ids)
-        self._cookies = CookieAuthentication(self._cookie, self._ltiks)
+        cache = settings.cache
+        uses_redis = not isinstance(cache, str) or "://" in cache
+        self._cookies = CookieAuthentication(self._cookie, self._ltiks, uses_redis=uses_redis)
         self._cross_origin = CrossOrigin(settings)
         self._excluded = Paths(settings.exclude)
         # Frameworks also serve /staff as /staff.json, and cut off what looks like a fragment.

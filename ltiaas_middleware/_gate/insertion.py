@@ -194,7 +194,7 @@ class Insertions(AdapterText[AnyStr]):
             self._warn(
                 "the Content-Security-Policy of %.200r does not allow %s, so that page's links "
                 "and requests may leave the launch. Add 'self' to its script-src, or set "
-                "insert_script=False. (Logged once per path pattern.)",
+                "insert_script=False. (Logged once an hour per path pattern.)",
                 request,
             )
             return None
@@ -242,7 +242,8 @@ class Insertions(AdapterText[AnyStr]):
         if facts.get("content-encoding", "identity").strip().lower() != "identity":
             self._warn(
                 "the app compresses %.200r, so the middleware cannot insert %s. Compress in the "
-                "proxy or in a middleware outside this one. (Logged once per path pattern.)",
+                "proxy or in a middleware outside this one. (Logged once an hour per path "
+                "pattern.)",
                 variables,
             )
             return False

@@ -152,7 +152,7 @@ class Jar:
                     _log.warning(
                         "a browser blocks cookies, and the app's cookies exceed %s bytes in one "
                         "launch, so the middleware dropped %.100r. Keep sessions on the server. "
-                        "(Logged once per cookie.)",
+                        "(Logged once an hour per cookie.)",
                         _MOST,
                         key[0],
                     )

@@ -16,6 +16,7 @@ from ..origins import is_loopback
 from ..settings import Settings
 from .cookies import IN_A_FRAME, for_app, split_request, tag_of, transport_of
 from .launch_path import LaunchPath
+from .once import Once
 from .request import Request
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class LaunchCookie:
         self.plain_starts = (f"{name}=", f"{name}-tab=")
         self.secure_starts = (f"__Secure-{name}=", f"__Secure-{name}-tab=")
         self._shared = settings.shared_cookies
-        self._warned_plain_http = False
+        self._once = Once()
 
     def extract(self, request: Request) -> CookieLtiks:
         """The ltiks in the request's launch cookies. Sets ``request.app_cookies`` to the ``Cookie``
@@ -121,8 +122,7 @@ class LaunchCookie:
         return (in_a_frame,)
 
     def _warn(self, message: str) -> None:
-        if not self._warned_plain_http:
-            self._warned_plain_http = True
+        if self._once.first("plain http"):
             _log.warning(message)
 
 

@@ -79,7 +79,7 @@ class OutsideRequests:
                 "a page in a launch requested %.200r outside the launch; the middleware "
                 "redirected it into the launch. Build this URL with the framework, or prepend "
                 "launch.path. If the path never needs a launch, add it to the setting exclude. "
-                "(Logged once per path pattern.)",
+                "(Logged once an hour per path pattern.)",
                 request.path,
             )
         return launch_id
@@ -91,7 +91,7 @@ class OutsideRequests:
             _log.warning(
                 "refused a websocket to %.200r: it needs a launch, and the tool's own page opened "
                 "it outside any launch. The script ltiaas-launch.js keeps websockets inside: see "
-                "the setting insert_script. Or prepend launch.path to this URL. (Logged once per "
-                "path pattern.)",
+                "the setting insert_script. Or prepend launch.path to this URL. (Logged once an "
+                "hour per path pattern.)",
                 request.path,
             )

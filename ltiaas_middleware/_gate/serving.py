@@ -151,7 +151,7 @@ class Serving:
                     "%.200r, so launches go to URLs that the proxy does not forward. Start "
                     "the server with this prefix (uvicorn --root-path), or put the code that reads "
                     "the header around the middleware, not inside it: Werkzeug's ProxyFix with "
-                    "x_prefix=1, or ReverseProxied(LTIAASMiddleware(app)). (Logged once.)",
+                    "x_prefix=1, or ReverseProxied(LTIAASMiddleware(app)). (Logged once an hour.)",
                     named,
                     header,
                     request.mount or "/",

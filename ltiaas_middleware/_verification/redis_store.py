@@ -184,7 +184,7 @@ class RedisStore:
             # A full Redis still allows reads, so a successful read proves nothing.
             if self._troubled and (was_down or enlarges):
                 self._troubled = False
-                _log.info("Redis works again")
+                _log.warning("Redis works again")
             return result
         self._failed(why, is_answer=is_answer)
         raise StoreUnavailable(read_only=is_answer)

@@ -118,8 +118,11 @@ def _why(error: Exception, host: str) -> NoReply:
             f"the TLS certificate was rejected: {found[1].strip()}"
             if found
             else "the server does not speak TLS",
-            "Check the host, the port and this machine's clock. If your own proxy intercepts TLS "
-            "connections, set LTIAAS_CA_BUNDLE to the file with its certificate authority.",
+            "Check the host, the port and this machine's clock. If a private certificate authority "
+            "issued the certificate, or your own proxy intercepts TLS connections, set "
+            "LTIAAS_CA_BUNDLE to a file with that authority's certificate. The file replaces the "
+            "public authorities, also for calls to LTIAAS, so begin it with a copy of theirs "
+            "(`python -m certifi` prints the path).",
         )
     if isinstance(error, requests.exceptions.ProxyError):
         return NoReply("the proxy does not respond", "Check HTTPS_PROXY and NO_PROXY.")

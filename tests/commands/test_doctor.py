@@ -245,7 +245,9 @@ def test_a_certificate_that_is_not_accepted(
         code, said = last({"LTIAAS_URL": server.url, **env})
         assert code == "ltiaas-unreachable"
         assert words in said
+        assert "a private certificate authority" in said
         assert "LTIAAS_CA_BUNDLE" in said
+        assert "replaces the public authorities" in said
         assert len(server.sandbox.api_log) == 0
 
 

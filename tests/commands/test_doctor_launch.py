@@ -4,6 +4,7 @@ page does in an LMS's frame."""
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from ltiaas_middleware.commands.doctor import Finding, examine
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from ltiaas_middleware.wsgi import LTIAASMiddleware
 
-from .scripted import serving
+from .scripted import App, serving
 
 KEY = "c0ffee00-2222-4000-8000-00000000beef"
 View = Callable[[Request], Response]
@@ -130,6 +131,63 @@ def test_a_launch_cookie_that_something_takes_away(account: SandboxServer) -> No
             env = {"LTIAAS_URL": account.url, "LTIAAS_API_KEY": KEY}
             codes = [finding.code for finding in examine(env, tool=f"{url}/launch")]
     assert "launch-cookie" in codes
+
+
+def test_a_proxy_that_removes_the_cookie_header(account: SandboxServer) -> None:
+    def without_cookies(environ: Any) -> App:
+        environ.pop("HTTP_COOKIE", None)
+        return wrapped
+
+    wrapped = worker(account)
+    findings = behind(account, without_cookies)
+    assert findings["launch"].level == "ok"
+    finding = findings["cookie-not-recognized"]
+    assert finding.level == "failed"
+    assert "the Cookie header" in finding.fix
+    assert "LTIAAS_SECRETS" in finding.fix
+    assert "cookies" not in findings
+    wrapped.close()
+
+
+@pytest.mark.parametrize("to_the_first", [2, 3, 4])
+def test_workers_with_different_secrets(account: SandboxServer, to_the_first: int) -> None:
+    """An invalid launch, a real one, its page and the next request for it."""
+    workers = [worker(account, secrets=f"secret of {name} worker") for name in ("one", "another")]
+    order = iter([workers[0]] * to_the_first)
+    findings = behind(account, lambda environ: next(order, workers[1]))
+    finding = findings["launch-unknown"]
+    assert finding.level == "failed"
+    for cause in ("LTIAAS_SECRETS", "LTIAAS_CACHE", "'Redis failed'", "the Cookie header"):
+        assert cause in finding.fix
+    assert "launch-rejected" not in findings
+    for each in workers:
+        each.close()
+
+
+def test_workers_that_share_nothing_but_the_secrets_are_well(account: SandboxServer) -> None:
+    workers = [worker(account, cache="memory") for _ in range(2)]
+    turns = itertools.cycle(workers)
+    findings = behind(account, lambda environ: next(turns))
+    assert list(findings) == ["tool", "launch", "iframe", "cookies"]
+    for each in workers:
+        each.close()
+
+
+def worker(account: SandboxServer, **options: Any) -> LTIAASMiddleware:
+    options = {"url": account.url, "api_key": KEY} | options
+    return LTIAASMiddleware(Request.application(session), **options)
+
+
+def behind(account: SandboxServer, choose: Callable[[Any], App]) -> dict[str, Finding]:
+    """The findings about a tool behind a load balancer, by code."""
+
+    def balancer(environ: Any, start_response: Any) -> Any:
+        return choose(environ)(environ, start_response)
+
+    with serving(balancer) as url:
+        env = {"LTIAAS_URL": account.url, "LTIAAS_API_KEY": KEY}
+        findings = list(examine(env, tool=f"{url}/launch"))
+    return {finding.code: finding for finding in findings if finding.group == "Your tool"}
 
 
 def test_a_sign_in_page_that_redirects_for_ever(account: SandboxServer) -> None:

@@ -114,18 +114,23 @@ def test_a_page_that_waits_is_waited_for(demo: Demo, monkeypatch: pytest.MonkeyP
 )
 def test_a_tool_that_an_lms_cannot_frame(demo: Demo, headers: dict[str, str], code: str) -> None:
     # With an account that makes no launch, its page for an invalid launch is what can be seen.
-    sandbox = demo.sandbox
+    answer = refused("launch_expired", 401)
+    answer.headers.extend(headers)
+    real = _without_launches(demo.sandbox)
+    with serving(real) as account, serving(answering(answer)) as url:
+        findings = look(demo, f"{url}/launch", LTIAAS_URL=account)
+    assert list(findings) == ["tool", code, "launch-skipped"]
+
+
+def _without_launches(sandbox: App) -> App:
+    """As a real account: there is nothing at the sandbox's own paths."""
 
     def real(environ: Any, start_response: Any) -> Any:
         if environ["PATH_INFO"].startswith("/sandbox"):
             return Response("", 404)(environ, start_response)
         return sandbox(environ, start_response)
 
-    answer = refused("launch_expired", 401)
-    answer.headers.extend(headers)
-    with serving(real) as account, serving(answering(answer)) as url:
-        findings = look(demo, f"{url}/launch", LTIAAS_URL=account)
-    assert list(findings) == ["tool", code, "launch-skipped"]
+    return real
 
 
 # -- its scheme -----------------------------------------------------------------------------------
@@ -144,6 +149,16 @@ def _seen_as_http(app: App) -> App:
 
     def behind(environ: Any, start_response: Any) -> Any:
         environ["wsgi.url_scheme"] = "http"
+        return app(environ, start_response)
+
+    return behind
+
+
+def _without_cookies(app: App) -> App:
+    """As behind a proxy that removes the Cookie header."""
+
+    def behind(environ: Any, start_response: Any) -> Any:
+        environ.pop("HTTP_COOKIE", None)
         return app(environ, start_response)
 
     return behind
@@ -185,8 +200,19 @@ def test_whether_the_tool_knows_that_it_is_reached_by_https(
         ]  # fmt: skip
         other = look(demo, f"{url}/launch", LTIAAS_SECRETS="another-secret-long-enough", **env)
         assert "https-unknown" in other
+        assert other["cookies"].level == "ok"
         off = look(demo, f"{url}/launch", LTIAAS_LAUNCH_PATH="off", **env)
         assert not [code for code in off if code.startswith("https")]
+
+    with serving(_without_cookies(wrapped), context) as url:
+        assert look(demo, f"{url}/launch", **env)["cookie-not-recognized"].level == "failed"
+        with serving(_without_launches(demo.sandbox)) as account:
+            real = LTIAASMiddleware(DemoTool(), url=account, api_key=demo.sandbox.api_key)
+            with serving(_without_cookies(real), context) as url:
+                findings = look(demo, f"{url}/launch", LTIAAS_URL=account, **env)
+            real.close()
+        assert findings["cookie-not-recognized"].level == "failed"
+        assert "https-unknown" not in findings
 
     with serving(_seen_as_http(wrapped), context) as url:
         findings = look(demo, f"{url}/launch", **env)

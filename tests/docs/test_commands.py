@@ -30,7 +30,10 @@ _SERVERS = {
     "uvicorn": ("Uvicorn running", "--port 0"),
 }
 # An example's host does not exist, so its check fails.
-_FAILS = {"docs/howto/monitor.md": '"code": "ltiaas-unreachable"'}
+_FAILS = {
+    "docs/howto/monitor.md": '"code": "ltiaas-unreachable"',
+    "docs/reference/doctor.md": "nothing is listening",
+}
 
 
 @pytest.fixture(scope="module")

@@ -144,3 +144,17 @@ def test_the_log_says_once_why(tool: Any, make_tool: Any, caplog: Any) -> None:
         assert f"launch {launch.id} " in line
         assert words in line
         assert launch.ltik not in line
+
+
+def test_the_log_says_what_to_check_if_workers_share_launches(make_tool: Any, caplog: Any) -> None:
+    unknown = Captured(make_tool())
+    for cache, words in (
+        ("auto", "set cache (LTIAAS_CACHE) to a Redis URL"),
+        ("redis://127.0.0.1:1", "look for 'Redis failed' in this log"),
+    ):
+        caplog.clear()
+        assert make_tool(cache=cache).navigate(unknown.location).status == 401
+        (line,) = [one for one in caplog.messages if "is unknown here" in one]
+        assert words in line
+        assert "LTIAAS_SECRETS" in line
+        assert ("to a Redis URL" in line) == (cache == "auto")

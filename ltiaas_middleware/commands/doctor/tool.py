@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from ..._crypto.keys import LaunchIds
 from ..._gate.cookies import SetCookie
+from ..._gate.jar import COOKIES_PATH
 from ...origins import is_loopback, origin_of
 from ...settings import Settings
 from ..browser import Browser, Reply, fetch, is_kept, reaches
@@ -20,6 +21,9 @@ from .account import invalid_ltik
 from .finding import Finding, find
 
 __all__ = ["tool"]
+
+# How many requests probably reach more than one worker.
+_REQUESTS = 4
 
 
 def tool(settings: Settings, url: str, guard: str | None) -> Iterator[Finding]:
@@ -37,9 +41,11 @@ def tool(settings: Settings, url: str, guard: str | None) -> Iterator[Finding]:
     yield (finding := _refusal(reply))
     if finding.level == "failed":
         return
-    if secure and settings.launch_path is not None:
-        yield from _origin(settings, url, ltik)
     real = _sandbox_ltik(settings)
+    if secure and settings.launch_path is not None:
+        # With a sandbox, the real launch below shows whether the tool recognizes its own cookie.
+        unknown = "cookie-not-recognized" if real is None else "https-unknown"
+        yield from _origin(settings, url, ltik, unknown)
     if real is not None:
         yield from _launched(settings, url, real, guard)
         return
@@ -65,8 +71,9 @@ def _refusal(reply: Reply) -> Finding:
     return find(code, status=reply.status)
 
 
-def _origin(settings: Settings, url: str, ltik: str) -> Iterator[Finding]:
-    """Whether the tool knows the scheme, host and port that it is reached by.
+def _origin(settings: Settings, url: str, ltik: str, unknown: str) -> Iterator[Finding]:
+    """Whether the tool knows the scheme, host and port that it is reached by. ``unknown`` is the
+    code of the finding if that stays open.
 
     The middleware reads the launch's cookie under one name on https and under another on http. So a
     cookie of the launch that never existed, sent under each name, shows by the error which of them
@@ -90,7 +97,7 @@ def _origin(settings: Settings, url: str, ltik: str) -> Iterator[Finding]:
                 refused = reply.error_code == "cross_site"
                 yield find("host-not-seen" if refused else "host", host=urlsplit(url).netloc)
             return
-    yield find("https-unknown")
+    yield find(unknown)
 
 
 def _with_ltik(url: str, ltik: str) -> str:
@@ -121,14 +128,15 @@ def _launched(settings: Settings, url: str, ltik: str, guard: str | None) -> Ite
         yield find("prefix-stripped", prefix=stripped, path=settings.launch_path)
         return
     if page.error_code:
-        yield find("launch-rejected", code=page.error_code)
+        unknown = page.error_code == "launch_unknown"
+        yield find("launch-unknown" if unknown else "launch-rejected", code=page.error_code)
         return
     yield _page(page, launch)
     yield _iframe(page)
     if launch is None:
         yield find("no-launch-path")
     else:
-        yield from _cookies(settings, replies, launch)
+        yield from _cookies(settings, browser, replies, launch)
     if guard is not None:
         yield _guard(browser, url, launch, guard)
 
@@ -167,7 +175,9 @@ def _iframe(reply: Reply) -> Finding:
     return find("frame-ancestors-list" if some else "frame-ancestors", sources=" ".join(sources))
 
 
-def _cookies(settings: Settings, replies: list[Reply], launch: re.Match[str]) -> Iterator[Finding]:
+def _cookies(
+    settings: Settings, browser: Browser, replies: list[Reply], launch: re.Match[str]
+) -> Iterator[Finding]:
     """The launch's own and the app's, as a browser with third-party cookies blocked keeps them."""
     best: dict[str, SetCookie] = {}
     for cookie in (
@@ -177,7 +187,8 @@ def _cookies(settings: Settings, replies: list[Reply], launch: re.Match[str]) ->
         name = cookie.name.removeprefix(f"{launch['id'][:8]}.")
         if name not in best or is_kept(cookie):
             best[name] = cookie
-    if not any(name.endswith(settings.cookie_name) for name in best):
+    arrived = any(name.endswith(settings.cookie_name) for name in best)
+    if not arrived:
         yield find("launch-cookie")
     lost = [name for name, cookie in best.items() if not is_kept(cookie)]
     unsent = [name for name, cookie in best.items() if not reaches(cookie, launch[0])]
@@ -185,7 +196,23 @@ def _cookies(settings: Settings, replies: list[Reply], launch: re.Match[str]) ->
         if names:
             yield find(code, names=", ".join(names))
     if best and not lost and not unsent:
-        yield find("cookies", names=", ".join(best))
+        url = urljoin(replies[0].url, launch[0].rstrip("/") + COOKIES_PATH)
+        failed = _unrecognized(browser, url) if arrived else None
+        yield failed or find("cookies", names=", ".join(best))
+
+
+def _unrecognized(browser: Browser, url: str) -> Finding | None:
+    """What prevents the tool from recognizing the launch's cookie; None if it recognizes it.
+
+    Only in a launch without its cookie, the middleware itself responds to ``COOKIES_PATH``.
+    """
+    for _ in range(_REQUESTS):
+        reply = browser.open(url, hops=0)[-1]
+        if reply.error_code == "launch_unknown":
+            return find("launch-unknown")
+        if reply.status == 405 and reply.headers.get("Allow") == "POST":
+            return find("cookie-not-recognized")
+    return None
 
 
 def _guard(browser: Browser, url: str, launch: re.Match[str] | None, path: str) -> Finding:
