@@ -76,7 +76,7 @@ class Settings:
 
     trusted_origins: Sequence[str] = ()
     """Other origins whose pages may send state-changing requests with a launch's cookie, such as
-    ``https://app.example``. The middleware answers their CORS preflights for paths that need a
+    ``https://app.example``. The middleware accepts their CORS preflights for paths that need a
     launch, and lets their scripts read its error responses."""
 
     callbacks: Sequence[str] = ()
