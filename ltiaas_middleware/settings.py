@@ -63,19 +63,20 @@ class Settings:
 
     require: bool | Sequence[str] | Callable[[str], bool] = False
     """The paths that need a launch: True for all, a list of prefixes (which match whole segments),
-    or a function that takes a path and returns a bool. Without a launch, the middleware returns
-    401. It may call the function several times, once for each way in which a program may read the
-    path."""
+    or a function that takes a path and returns a bool. Without a launch, the response is a 401. The
+    middleware may call the function several times for one request, with different spellings of the
+    path. This setting does not check roles."""
 
     exclude: Sequence[str] | Callable[[str], bool] | None = None
     """Paths that are never part of a launch, such as static files, health checks and staff pages:
     prefixes or a function, as for ``require``. Under a launch path, the middleware redirects (308)
-    to the same path outside the launch. A path is exempt from ``require`` only if you exclude every
-    way in which a program may read it."""
+    to the same path outside the launch. If both settings match a path, ``exclude`` takes precedence
+    only if it matches every spelling of the path, such as with ``..`` and percent-encoding
+    resolved."""
 
     trusted_origins: Sequence[str] = ()
     """Other origins whose pages may send state-changing requests with a launch's cookie, such as
-    ``https://app.example``. The middleware answers their CORS preflights for paths that need a
+    ``https://app.example``. The middleware accepts their CORS preflights for paths that need a
     launch, and lets their scripts read its error responses."""
 
     callbacks: Sequence[str] = ()
@@ -133,7 +134,7 @@ class Settings:
     max_blocked_threads: int = 16
     """How many of a WSGI server's threads may wait for LTIAAS at the same time, in each process.
     Set this to half of the server's threads, so that requests for cached launches always find a
-    free one. Tasks and greenlets do not count."""
+    free one. This does not limit asyncio tasks and greenlets."""
 
     waiting_page_after: float = 1.5
     """How many seconds a browser waits for a new launch to open. After that, it gets a page that

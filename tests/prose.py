@@ -21,7 +21,7 @@ PAGES = (
 )
 
 _REJECTED = {
-    r"(?<!ip )(?<!e-mail )(?<!email )(?<!mac )\baddress(es)?\b(?! bar)": "URL, or IP address",
+    r"(?<!ip )(?<!email )(?<!mac )\baddress(es)?\b(?! bar)": "URL, or IP address",
     r"\b(is|are|was|were|be) (told|led|asked for)\b": "name who does it",
     r"\bstands?\b(?! (for|still)\b)": "is, or nothing",
     r"\boutside of\b": "outside",
@@ -41,6 +41,9 @@ _REJECTED = {
     r"\b(behaviour|honour|colour|favour|catalogue)\w*": "American spelling",
     r"\b\w+(nalise|malise|ymise|rganise|cognise|thorise)[ds]?\b": "American spelling",
     r"\b(is|are) no (?=link|launch|setting|text|origin)": "is not a",
+    r"(?-i:\blaunch ids?\b)": "launch ID",
+    r"\be-mail": "email",
+    r"\banswer(s|ed)? (with )?(a )?[1-5]\d\d\b": "returns",
 }
 _WORDS = {re.compile(words, re.IGNORECASE): advice for words, advice in _REJECTED.items()}
 _NOT_PROSE = re.compile(r"```.*?```|<!--.*?-->|`[^`\n]*`|\]\([^)]*\)", re.DOTALL)

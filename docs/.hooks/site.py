@@ -1,5 +1,5 @@
-"""What MkDocs does not do by itself: generated reference pages, links into the repository,
-redirects from old pages, and llms.txt.
+"""What MkDocs does not do by itself: generated reference pages, links into the repository and from
+docstrings to pages, redirects from old pages, and llms.txt.
 
 A page has generated text between two comments: after ``<!-- ::settings url api_key -->`` the named
 settings, from ``Settings``; after ``<!-- ::command doctor -->`` what ``--help`` prints. It is
@@ -22,14 +22,22 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from mkdocs.utils import get_relative_url
+
 from ltiaas_middleware import Settings, settings
 from ltiaas_middleware.commands.main import main
 
 _LINK = re.compile(r"\]\((\.\./[^)\s]+)\)")
+# A page, and perhaps a heading of it: ``wire.md``, "Errors".
+_CITED = re.compile(
+    r"(?:<code>)?(?:docs/(?P<page>[\w/-]+\.md)|wire\.md)(?:</code>)?"
+    r'(?:,\s+(?:"|&quot;)(?P<heading>[^"&]+)(?:"|&quot;))?'
+)
 _GENERATED = re.compile(
     r"(^<!-- ::(settings|command) ?(.*?) ?-->\n).*?(?=^<!-- :: -->$)", re.MULTILINE | re.DOTALL
 )
-_COMMENT = re.compile(r"<!--.*?-->\n*", re.DOTALL)
+# With its indentation, which would become the next line's.
+_COMMENT = re.compile(r"^ *<!--.*?-->\n*", re.DOTALL | re.MULTILINE)
 # Settings that only code can give.
 _CODE_ONLY = {"on_error"}
 _OLD_PAGES = Path(__file__).with_name("old_pages.txt")
@@ -47,6 +55,23 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
 
     page.llms = _LINK.sub(link, _COMMENT.sub("", markdown))
     return str(page.llms)
+
+
+def on_page_context(context: Any, *, page: Any, nav: Any, **_: Any) -> Any:
+    """Turn a file name of a page, which docstrings cite for readers of ``help()``, into a link."""
+    pages = {one.file.src_uri: one for one in nav.pages}
+
+    def link(found: re.Match[str]) -> str:
+        target = pages[found["page"] or "wire.md"]
+        text, anchor = escape(target.title), ""
+        if heading := " ".join((found["heading"] or "").split()):
+            headings = target.toc.items[0].children
+            (place,) = [one for one in headings if one.title.startswith(heading)]
+            text, anchor = f'{text}, "{heading}"', place.url
+        return f'<a href="{get_relative_url(target.url, page.url)}{anchor}">{text}</a>'
+
+    page.content = _CITED.sub(link, page.content)
+    return context
 
 
 def filled(markdown: str) -> str:

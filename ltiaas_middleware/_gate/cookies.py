@@ -35,7 +35,7 @@ __all__ = [
 
 #: The attributes that a cookie needs in another site's iframe: ``SameSite=None`` requires
 #: ``Secure``, and browsers that block third-party cookies keep only ``Partitioned`` ones (wire.md,
-#: "Where the browser gets in the way").
+#: "Browser restrictions").
 IN_A_FRAME = "; Secure; SameSite=None; Partitioned"
 
 _TAG_LENGTH = 8

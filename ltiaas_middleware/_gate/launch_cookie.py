@@ -103,7 +103,7 @@ class LaunchCookie:
         path = self._launch_path.of(request, entry.id)
         cookie = f"{start}{entry.ltik}; Path={path}; HttpOnly"
         # SameSite=None requires Secure, and browsers that block third-party cookies keep only
-        # Partitioned ones (wire.md, "Where the browser gets in the way").
+        # Partitioned ones (wire.md, "Browser restrictions").
         in_a_frame = cookie + IN_A_FRAME
         if transport == "https":
             return (in_a_frame,)

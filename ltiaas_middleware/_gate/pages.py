@@ -1,7 +1,7 @@
 """The middleware's own error responses: a page for people, a problem document for programs.
 
 An LMS's iframe shows the page. So the page has no ``X-Frame-Options`` and no ``frame-ancestors``,
-which would leave the iframe blank (wire.md, "Where the browser gets in the way"). It says what to
+which would leave the iframe blank (wire.md, "Browser restrictions"). It says what to
 do next in words that students understand, in the browser's language: ``error_texts.json``.
 """
 

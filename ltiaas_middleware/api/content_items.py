@@ -16,8 +16,15 @@ from .values import query
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemColumn(Sendable):
-    """The gradebook column that the LMS creates for a content item. ``resource_id`` and ``tag`` are
-    the tool's own names for it."""
+    """The gradebook column that the LMS creates for a content item.
+
+    Attributes:
+        score_maximum: the maximum in points, greater than 0.
+        label: the name that teachers see; by default, the item's title.
+        resource_id: the tool's own ID for the activity.
+        tag: the tool's own name for the column.
+        grades_released: whether students may see their grades.
+    """
 
     score_maximum: float
     label: str | None = None
@@ -28,7 +35,12 @@ class ItemColumn(Sendable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period(Sendable):
-    """A period of time (aware datetimes)."""
+    """A period of time.
+
+    Attributes:
+        start: when it starts (aware), or None.
+        end: when it ends (aware), or None.
+    """
 
     start: datetime | None = wire("startDateTime", default=None)
     end: datetime | None = wire("endDateTime", default=None)
@@ -42,14 +54,27 @@ class _Sized(Sendable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image(_Sized):
-    """An icon or a thumbnail; ``width`` and ``height`` are pixels."""
+    """An icon or a thumbnail.
+
+    Attributes:
+        url: the image's URL.
+        width: the width in pixels.
+        height: the height in pixels.
+    """
 
     url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window(_Sized):
-    """The browser window that an item opens in; ``width`` and ``height`` are pixels."""
+    """The browser window that an item opens in.
+
+    Attributes:
+        target_name: the window's name, for items that share a window.
+        window_features: the third argument of JavaScript's ``window.open``.
+        width: the width in pixels.
+        height: the height in pixels.
+    """
 
     target_name: str | None = None
     window_features: str | None = None
@@ -57,8 +82,13 @@ class Window(_Sized):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Iframe(_Sized):
-    """The iframe that shows an item; ``width`` and ``height`` are pixels. ``src`` is only for a
-    ``"link"``."""
+    """The iframe that shows an item.
+
+    Attributes:
+        src: the URL, only for a ``"link"``.
+        width: the width in pixels.
+        height: the height in pixels.
+    """
 
     src: str | None = None
 
@@ -67,13 +97,24 @@ class Iframe(_Sized):
 class ContentItem(Sendable):
     """One item that a teacher picked.
 
-    ``type`` is ``"ltiResourceLink"`` (a launch of this tool, the default), ``"link"``, ``"html"``,
-    ``"file"`` or ``"image"`` (LTI Deep Linking 2.0 section 3). ``url`` is the URL of a link. For a
-    launch, it is an LTIAAS URL, whose query the tool gets with every launch; create it with
-    ``launch.launch_url(resource="123")``. ``custom`` has the custom parameters of the launches.
-    ``line_item`` creates a column for the item. ``available`` is when students may open it, and
-    ``submission`` when they may submit (its end is Canvas's due date). ``extra`` has the keys that
-    have no field here, under their wire names.
+    Attributes:
+        type: ``"ltiResourceLink"`` (a launch of this tool, the default), ``"link"``, ``"html"``,
+            ``"file"`` or ``"image"`` (LTI Deep Linking 2.0 section 3).
+        url: the URL of a link. For a launch, it is an LTIAAS URL, whose query the tool gets with
+            every launch; create it with ``launch.launch_url(resource="123")``.
+        title: the title that the LMS shows.
+        text: the description that the LMS shows.
+        html: the HTML of an item of type ``"html"``.
+        custom: the custom parameters of the item's launches.
+        line_item: the column to create for the item.
+        available: when students may open the item.
+        submission: when students may submit. In Canvas, its end is the due date.
+        expires_at: when a file's or image's URL expires (aware).
+        icon: a small image for the item.
+        thumbnail: a larger image for the item.
+        window: the window to open the item in.
+        iframe: the iframe to show the item in.
+        extra: keys that have no field here, under their wire names.
     """
 
     type: str = "ltiResourceLink"
@@ -97,7 +138,10 @@ class ContentItem(Sendable):
 class DeepLinkingMessage(Document):
     """The message that a tool posts to the LMS as the field ``JWT`` if it builds the form itself.
 
-    ``message`` is a signed JWT, and ``target`` the LMS's URL. ``raw`` is LTIAAS's unchanged data.
+    Attributes:
+        message: a signed JWT.
+        target: the LMS's URL to post it to.
+        raw: LTIAAS's unchanged data.
     """
 
     message: str = field(repr=False)

@@ -1,5 +1,5 @@
-"""Line items (the columns of a gradebook), scores (what a tool sends) and results (what the LMS
-makes of them): LTI Assignment and Grade Services 2.0, in LTIAAS's format."""
+"""Line items (the columns of a gradebook), scores (what a tool sends) and results (the grades
+that the LMS keeps): LTI Assignment and Grade Services 2.0, in LTIAAS's format."""
 
 from __future__ import annotations
 
@@ -29,8 +29,16 @@ GradingProgress = Literal["FullyGraded", "Pending", "PendingManual", "Failed", "
 class NewLineItem(Sendable):
     """A gradebook column to create.
 
-    ``score_maximum`` is in points. Dates are aware. ``extra`` has the keys that have no field here,
-    under their wire names.
+    Attributes:
+        label: the name that teachers see.
+        score_maximum: the maximum in points, greater than 0.
+        resource_link_id: the LMS's ID of the activity that the column belongs to.
+        resource_id: the tool's own ID for the activity.
+        tag: the tool's own name for the column.
+        start_date_time: when students may begin (aware).
+        end_date_time: when students must have submitted (aware).
+        grades_released: whether students may see their grades.
+        extra: keys that have no field here, under their wire names.
     """
 
     label: str
@@ -46,10 +54,12 @@ class NewLineItem(Sendable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineItem(NewLineItem):
-    """A gradebook column.
+    """A gradebook column. It has the attributes of ``NewLineItem``, and an ID.
 
-    ``id`` is the LMS's own URL for the column, which becomes part of the path of calls. An update
-    sends ``extra`` back, so ``replace(item, label=…)`` loses nothing.
+    An update sends ``extra`` back, so ``replace(item, label=…)`` loses nothing.
+
+    Attributes:
+        id: the LMS's own URL for the column, which becomes part of the path of calls.
     """
 
     id: str
@@ -76,15 +86,31 @@ class LineItem(NewLineItem):
 class Score(Sendable):
     """A score for one student's work.
 
-    ``score_given`` is in points out of ``score_maximum``, which it requires (``wire.md``). The LMS
-    scales it to the line item's own maximum. ``timestamp`` is when the work was graded: an LMS may
-    drop a score that is older than the one it has (AGS 2.0 section 3.4.7). ``started_at`` and
-    ``submitted_at`` are when the student started and submitted (AGS 2.0, "submission"). Without
-    them, a score that you send late looks like late work. ``extra`` is sent unchanged, for LMS
-    extensions such as ``"https://canvas.instructure.com/lti/submission": {…}``.
+    To report progress without a grade, omit ``score_given`` and set ``grading_progress``:
+    ``Score(user_id=…, activity_progress="Submitted", grading_progress="PendingManual")``.
+
+    Attributes:
+        user_id: the student's ID in their LMS: ``Launch.user_id``, or ``Member.user_id`` of the
+            roster.
+        score_given: points out of ``score_maximum``, or None for no grade. The LMS scales it to the
+            line item's own maximum.
+        score_maximum: the maximum in points, greater than 0. Required with ``score_given``.
+        activity_progress: how far the student is: ``"Initialized"`` (or ``"Initiated"``),
+            ``"Started"``, ``"InProgress"``, ``"Submitted"`` or ``"Completed"``.
+        grading_progress: how far the grading is: ``"FullyGraded"``, ``"Pending"`` (a grade
+            follows), ``"PendingManual"`` (a person has to grade), ``"Failed"`` or ``"NotReady"``
+            (nothing to grade yet). An LMS may ignore a score unless it is ``"FullyGraded"``.
+        timestamp: when the work was graded (aware). An LMS may drop a score that is older than the
+            one it has (AGS 2.0 section 3.4.7).
+        started_at: when the student started (aware).
+        submitted_at: when the student submitted (aware), not before ``started_at``. Without it, a
+            score that you send late looks like late work.
+        comment: a comment for the student.
+        extra: more keys, sent unchanged, for LMS extensions such as
+            ``"https://canvas.instructure.com/lti/submission": {…}``.
 
     Raises:
-        InvalidRequest: a value breaks one of these rules.
+        InvalidRequest: a value is not one of those above, or a datetime is naive.
     """
 
     user_id: str
@@ -117,7 +143,12 @@ class Score(Sendable):
 
 @dataclass(frozen=True, slots=True)
 class ScoreOutcome:
-    """The outcome of one score of ``submit_scores``. ``error`` is None if the LMS accepted it."""
+    """The outcome of one score of ``submit_scores``.
+
+    Attributes:
+        score: the score that you passed.
+        error: why it was not saved, or None if the LMS accepted it.
+    """
 
     score: Score
     error: ApiError | None = None
@@ -127,8 +158,15 @@ class ScoreOutcome:
 class Result(Document):
     """The LMS's result for one student in one line item.
 
-    ``score`` is in points out of the line item's ``maximum``, or None if nothing is graded yet.
-    ``timestamp`` (aware) is when it last changed. ``raw`` is LTIAAS's unchanged data.
+    Attributes:
+        user_id: the student's ID in their LMS.
+        id: the LMS's URL for the result.
+        score: points out of ``maximum``, or None if nothing is graded yet.
+        maximum: the line item's maximum.
+        line_item_id: the column's ID.
+        comment: the comment for the student.
+        timestamp: when the result last changed (aware).
+        raw: LTIAAS's unchanged data.
     """
 
     user_id: str

@@ -30,8 +30,17 @@ _DEEP_LINKING_CLAIM = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking
 class User(Document):
     """The user who launched. The LMS may withhold everything except ``roles``.
 
-    ``id`` is unique only within its platform. It is None only in an anonymous launch, which reaches
-    an app only with ``Settings.allow_anonymous``. ``Launch.user_id`` is never None.
+    Attributes:
+        id: unique only within the platform, so key stored data by ``Launch.global_user_id``. None
+            only in an anonymous launch, which reaches an app only with
+            ``Settings.allow_anonymous``.
+        roles: URIs or bare names, as the LMS sent them. To check them, use ``IdToken.has_role``.
+        name: the full name.
+        email: the email address.
+        given_name: the first name.
+        family_name: the last name.
+        picture: the URL of a picture.
+        role_scope_mentor: for a mentor, the IDs of the users whom they mentor.
     """
 
     id: str | None = None
@@ -46,7 +55,13 @@ class User(Document):
 
 @dataclass(frozen=True, slots=True)
 class Lis(Document):
-    """IDs of the school's student information system (LTI 1.3 core, section 5.4.5)."""
+    """IDs of the school's student information system (LTI 1.3 core, section 5.4.5).
+
+    Attributes:
+        person_sourcedid: the user's ID.
+        course_offering_sourcedid: the course's ID.
+        course_section_sourcedid: the section's ID.
+    """
 
     person_sourcedid: str | None = wire("person_sourcedid", "personSourcedId", default=None)
     course_offering_sourcedid: str | None = wire(
@@ -59,7 +74,15 @@ class Lis(Document):
 
 @dataclass(frozen=True, slots=True)
 class Lti11Ids(Document):
-    """The LMS's IDs from before it moved from LTI 1.1 to 1.3: 1EdTech's migration claim."""
+    """The LMS's IDs from before it moved from LTI 1.1 to 1.3: 1EdTech's migration claim.
+
+    Attributes:
+        user_id: the user's former ID.
+        context_id: the course's former ID.
+        resource_link_id: the activity's former ID.
+        tool_consumer_instance_guid: the LMS's former ID.
+        oauth_consumer_key: the tool's former consumer key.
+    """
 
     user_id: str | None = None
     context_id: str | None = None
@@ -70,7 +93,22 @@ class Lti11Ids(Document):
 
 @dataclass(frozen=True, slots=True)
 class Platform(Document):
-    """The LMS registration. ``id`` is unique across LMSes; ``User.id`` only within it."""
+    """The LMS registration.
+
+    Attributes:
+        id: unique across LMSes.
+        url: the LMS's issuer, a URL.
+        client_id: the LMS's ID for the tool.
+        deployment_id: the LMS's ID for this deployment of the tool.
+        name: the LMS's name.
+        description: the LMS's description.
+        guid: the LMS's own ID for itself.
+        product_family_code: the product, such as ``"canvas"`` or ``"moodle"``.
+        version: the product's version.
+        contact_email: the email address of the LMS's administrator.
+        consumer_key: the tool's consumer key in a legacy (LTI 1.1) launch.
+        lis: IDs of the school's student information system.
+    """
 
     id: str | None = None
     url: str | None = None
@@ -88,7 +126,14 @@ class Platform(Document):
 
 @dataclass(frozen=True, slots=True)
 class Context(Document):
-    """The course."""
+    """The course.
+
+    Attributes:
+        id: the course's ID, which does not change.
+        label: the short name, such as ``"BIO-101"``.
+        title: the full name.
+        type: URIs that say what it is, such as a course offering or a group.
+    """
 
     id: str | None = None
     label: str | None = None
@@ -98,7 +143,13 @@ class Context(Document):
 
 @dataclass(frozen=True, slots=True)
 class ResourceLink(Document):
-    """The launched activity in the course."""
+    """The launched activity in the course.
+
+    Attributes:
+        id: the activity's ID, unique within the platform.
+        title: the title that the course shows.
+        description: the teacher's description.
+    """
 
     id: str | None = None
     title: str | None = None
@@ -107,7 +158,15 @@ class ResourceLink(Document):
 
 @dataclass(frozen=True, slots=True)
 class Presentation(Document):
-    """How the LMS shows the tool. ``width`` and ``height`` are pixels."""
+    """How the LMS shows the tool.
+
+    Attributes:
+        document_target: ``"iframe"``, ``"window"`` or ``"frame"``.
+        locale: the language of the LMS's pages, such as ``"en-US"``.
+        return_url: the LMS's page to which the tool may send the user back.
+        width: the width of the iframe or window in pixels.
+        height: the height in pixels.
+    """
 
     document_target: str | None = None
     locale: str | None = None
@@ -118,7 +177,17 @@ class Presentation(Document):
 
 @dataclass(frozen=True, slots=True)
 class LaunchClaims(Document):
-    """What was launched, where and how. ``context`` and ``resource_link`` may be missing."""
+    """What was launched, where and how.
+
+    Attributes:
+        type: ``"LtiResourceLinkRequest"`` for an activity, ``"LtiDeepLinkingRequest"`` if a teacher
+            picks content, or ``"basic-lti-launch-request"`` in a legacy launch.
+        target: the URL that was launched.
+        context: the course, or None if the launch has none.
+        resource_link: the activity, or None in a deep-linking launch.
+        presentation: how the LMS shows the tool.
+        custom: the custom parameters.
+    """
 
     type: str | None = None
     target: str | None = None
@@ -136,6 +205,16 @@ class DeepLinking(Document):
     In production, the ID token does not say what the LMS accepts (wire.md): call
     ``launch.api.deep_linking_settings()``. If an LMS sets no restriction, everything is allowed
     (LTI Deep Linking 2.0 section 4.4.1): an empty tuple and None restrict nothing.
+
+    Attributes:
+        available: whether the tool can return content.
+        accept_types: the types of content items, such as ``"ltiResourceLink"``.
+        accept_multiple: whether the tool may return several items.
+        accept_presentation_document_targets: where items may open: ``"iframe"``, ``"window"``,
+            ``"embed"``.
+        accept_media_types: the media types of files.
+        title: a default title for the item.
+        text: a default description for the item.
     """
 
     available: bool = False
@@ -159,7 +238,13 @@ class DeepLinking(Document):
 
 @dataclass(frozen=True, slots=True)
 class AssignmentAndGrades(Document):
-    """Whether the tool can send grades, and the activity's own line item."""
+    """Whether the tool can send grades.
+
+    Attributes:
+        available: whether the LMS offers grades to this launch.
+        line_item_id: the ID of the activity's column, if the activity has exactly one.
+        scopes: the LTI scopes that the LMS granted.
+    """
 
     available: bool = False
     line_item_id: str | None = None
@@ -180,7 +265,15 @@ class _Shared:
 
 @dataclass(frozen=True, slots=True)
 class Services(_Shared, Document):
-    """The services that the LMS offers to this launch."""
+    """The services that the LMS offers to this launch.
+
+    Attributes:
+        deep_linking: for returning content to the LMS.
+        assignment_and_grades: for sending grades.
+        names_and_roles_available: whether the LMS offers the roster.
+        outcomes_available: whether the LMS offers LTI 1.1's grades, which this package does not
+            send.
+    """
 
     deep_linking: DeepLinking = DeepLinking()
     assignment_and_grades: AssignmentAndGrades = AssignmentAndGrades()
@@ -199,7 +292,16 @@ _NO_SERVICES = Services()
 
 @dataclass(frozen=True, slots=True)
 class IdToken(_Shared):
-    """The claims of a launch (``GET /api/idtoken``). Everything except ``raw`` is immutable."""
+    """The claims of a launch (``GET /api/idtoken``). Everything except ``raw`` is immutable.
+
+    Attributes:
+        user: the user who launched.
+        platform: the LMS registration.
+        launch: the course, the activity and the custom parameters.
+        services: what the LMS offers to this launch.
+        lti_version: ``"1.3.0"``, or ``"1.2.0"`` in a legacy launch.
+        lti11: the LMS's IDs from before it moved to LTI 1.3.
+    """
 
     user: User = User()
     platform: Platform = Platform()

@@ -20,9 +20,11 @@ AuthMethod = Literal["JWK_SET", "JWK_KEY", "RSA_KEY"]
 
 @dataclass(frozen=True, slots=True)
 class AuthConfig(Sendable):
-    """How to verify an LMS's signatures. ``key`` is the URL of a key set, or a key.
+    """How to verify an LMS's signatures.
 
-    A value from LTIAAS may have a ``method`` that ``AuthMethod`` does not list.
+    Attributes:
+        method: one of ``AuthMethod``. A value from LTIAAS may have another method.
+        key: the URL of a key set, or a key.
     """
 
     method: str
@@ -31,9 +33,19 @@ class AuthConfig(Sendable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformDetails(Sendable):
-    """The account's data about an LMS. ``url`` is its issuer, ``client_id`` is the LMS's ID for the
-    tool, and ``name`` is the account's name for the LMS. Only an ``active`` LMS may launch the
-    tool. ``extra`` has the keys that have no field here, under their wire names."""
+    """The account's data about an LMS.
+
+    Attributes:
+        url: the LMS's issuer.
+        client_id: the LMS's ID for the tool.
+        name: the account's name for the LMS.
+        authentication_endpoint: the URL where an LTI launch continues.
+        accesstoken_endpoint: the URL where LTIAAS gets access tokens.
+        authorization_server: the audience of these tokens, if it is not the endpoint's URL.
+        auth_config: how to verify the LMS's signatures.
+        active: whether the LMS may launch the tool.
+        extra: keys that have no field here, under their wire names.
+    """
 
     url: str | None = None
     client_id: str | None = None
@@ -48,8 +60,14 @@ class PlatformDetails(Sendable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformRegistration(PlatformDetails):
-    """An LMS that is registered with the account. ``id`` is the ID token's ``platform.id``.
-    ``public_key`` is LTIAAS's signing key for this LMS. ``raw`` is LTIAAS's unchanged data."""
+    """An LMS that is registered with the account. It also has the attributes of
+    ``PlatformDetails``.
+
+    Attributes:
+        id: the ID token's ``platform.id``.
+        public_key: LTIAAS's signing key for this LMS.
+        raw: LTIAAS's unchanged data.
+    """
 
     id: str
     public_key: str | None = field(default=None, repr=False)
@@ -58,8 +76,12 @@ class PlatformRegistration(PlatformDetails):
 
 @dataclass(frozen=True, slots=True)
 class SupportedMessage(Sendable):
-    """A kind of launch (``LtiResourceLinkRequest``, ``LtiDeepLinkingRequest``), and the placements
-    in the LMS where it appears. By default, the placements in LTIAAS's portal."""
+    """A kind of launch, and where in the LMS it appears.
+
+    Attributes:
+        type: ``"LtiResourceLinkRequest"`` or ``"LtiDeepLinkingRequest"``.
+        placements: the placements in the LMS. By default, those in LTIAAS's portal.
+    """
 
     type: str
     placements: tuple[str, ...] = ()
@@ -67,8 +89,16 @@ class SupportedMessage(Sendable):
 
 @dataclass(frozen=True, slots=True)
 class Registration(Document):
-    """The registration that an LMS offers. ``family_code`` is the product (``"canvas"``). ``raw``
-    is LTIAAS's unchanged data."""
+    """The registration that an LMS offers.
+
+    Attributes:
+        url: the LMS's issuer.
+        family_code: the product, such as ``"canvas"``.
+        version: the product's version.
+        supported_scopes: the LTI scopes that the LMS may grant.
+        supported_messages: the kinds of launches, with their placements.
+        raw: LTIAAS's unchanged data.
+    """
 
     url: str | None = None
     family_code: str | None = None
@@ -82,10 +112,12 @@ class Registration(Document):
 class CompletedRegistration(Document):
     """An LMS that was approved.
 
-    Put ``html``, unescaped, into the page in the LMS's registration frame, so that the LMS closes
-    the frame. (It is empty if LTIAAS sent none. The registration is still complete, but the user
-    has to close the frame.) ``platform_id`` is the argument of ``activate_platform``, and the ID
-    token's ``platform.id``. ``raw`` is LTIAAS's unchanged data.
+    Attributes:
+        html: put this, unescaped, into the page in the LMS's registration frame, so that the LMS
+            closes the frame. If it is empty, the registration is still complete, but the user has
+            to close the frame.
+        platform_id: the argument of ``activate_platform``, and the ID token's ``platform.id``.
+        raw: LTIAAS's unchanged data.
     """
 
     html: str = field(default="", repr=False)

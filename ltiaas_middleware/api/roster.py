@@ -67,9 +67,21 @@ def _named(role: str) -> str:
 class Member(Document):
     """One member of a course. The LMS may withhold everything except ``user_id``.
 
-    ``user_id`` is unique only within its platform (``wire.md``, "The ID token"). ``status`` is
-    ``"Active"``, ``"Inactive"`` or ``"Deleted"``; if an LMS omits it, it means Active (LTI Names
-    and Role Provisioning Services 2.0 section 2.3). ``raw`` is LTIAAS's unchanged data.
+    Attributes:
+        user_id: unique only within the platform (``wire.md``, "The ID token"). Equals
+            ``Launch.user_id`` of the same person, and is the ``user_id`` of a ``Score``.
+        roles: URIs or bare names. To check them, use ``has_role``.
+        status: ``"Active"``, ``"Inactive"`` or ``"Deleted"``. If an LMS omits it, it means Active
+            (LTI Names and Role Provisioning Services 2.0 section 2.3).
+        name: the full name.
+        given_name: the first name.
+        family_name: the last name.
+        middle_name: the middle name.
+        email: the email address.
+        picture: the URL of a picture.
+        lis_person_sourced_id: the ID in the school's student information system.
+        lti11_legacy_user_id: the ID from before the LMS moved from LTI 1.1 to 1.3.
+        raw: LTIAAS's unchanged data.
     """
 
     user_id: str

@@ -89,7 +89,7 @@ class Platform:
     sparse: bool = False
     """Its ID tokens omit and spell fields as the documented samples do."""
     anonymous: bool = False
-    """Names and e-mail addresses are withheld (`privacyLevel=anonymous`)."""
+    """Names and email addresses are withheld (`privacyLevel=anonymous`)."""
     custom: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Custom parameters of every launch; they may contain `variables`."""
     claims: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -57,8 +57,6 @@ def test_it_works(page: str, machine: Path, tmp_path: Path) -> None:
     snippets = {snippet.name: snippet.code for snippet in SNIPPETS}
     framework = 2 if "uvicorn" in command else 1
     (tmp_path / "tool.py").write_text(snippets[f"docs_tutorial_first_launch_{framework}"])
-    if "mysite" in command:
-        command = f"django-admin startproject mysite . && {command}"
     server = next((value for name, value in _SERVERS.items() if f"{name} " in command), None)
     if server is not None:
         command = f"{command} {server[1]}"

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from ltiaas_middleware import testing
 from ltiaas_middleware.testing import RunningSandbox
+from tests.servers import ROOT
 
 from .test_snippets import SNIPPETS
 
@@ -59,6 +65,30 @@ def test_deep_linking(ltiaas_sandbox: RunningSandbox, monkeypatch: pytest.Monkey
 def test_registration(ltiaas_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     client = tool("docs_howto_registration_1", ltiaas_sandbox, monkeypatch)
     assert client.get("/register").status_code == 400
+
+
+def test_a_teacher_grades_a_learner(ltiaas_sandbox: RunningSandbox) -> None:
+    module: dict[str, Any] = {}
+    exec(compile(CODE["docs_howto_grades_2"], "grades", "exec"), module)
+    with testing.launch(user="ada", roles=["Instructor"], api=ltiaas_sandbox):
+        module["grade"]("ben", 7)
+        with pytest.raises(LookupError):
+            module["grade"]("ada", 7)
+    assert ltiaas_sandbox.sandbox.scores(tag="quiz")["ben"]["scoreGiven"] == 7
+
+
+def test_the_django_test_of_the_guide_passes_with_the_tutorials_tool(tmp_path: Path) -> None:
+    database = 'DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3"}},'
+    code = CODE["docs_tutorial_grades_3"]
+    code = code.replace("settings.configure(", f"settings.configure({database}", 1)
+    (tmp_path / "tool.py").write_text(code)
+    tests = CODE["docs_howto_testing_4"].replace("settings.configure(DATABASES={})", "")
+    (tmp_path / "tests.py").write_text(tests)
+    command = [sys.executable, "tool.py", "test"]
+    env = {"PYTHONPATH": str(ROOT), "PATH": os.defpath}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Ran 1 test" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import runpy
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import Field, fields, is_dataclass
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 from ltiaas_middleware import Settings, settings
 from ltiaas_middleware._gate.pages import _KINDS
 from ltiaas_middleware._verification.stats import Stats
+from ltiaas_middleware.api import content_items, gradebook, id_token, registrations, roster
 from tests.servers import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -53,6 +57,19 @@ def test_every_error_code_has_a_section_and_a_row() -> None:
     assert {code: int(status) for code, anchor, status in rows if code == anchor} == {
         code: status for code, (status, *_) in _KINDS.items()
     }
+
+
+@pytest.mark.parametrize("module", [content_items, gradebook, id_token, registrations, roster])
+def test_every_field_of_a_value_is_described(module: ModuleType) -> None:
+    for name, kind in inspect.getmembers(module, inspect.isclass):
+        if kind.__module__ == module.__name__ and is_dataclass(kind) and not name.startswith("_"):
+            listed = set(re.findall(r"^    (\w+): ", inspect.getdoc(kind) or "", re.M))
+            inherited = {field.name for base in kind.__mro__[1:] for field in _public(base)}
+            assert {field.name for field in fields(kind)} - inherited <= listed, name
+
+
+def _public(kind: type) -> tuple[Field[Any], ...]:
+    return fields(kind) if is_dataclass(kind) and not kind.__name__.startswith("_") else ()
 
 
 def test_every_counter_is_listed() -> None:

@@ -52,6 +52,47 @@ def test_a_page_that_the_navigation_forgets_stops_the_build(tmp_path: Path) -> N
     assert "forgotten.md" in done.stderr
 
 
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The text of each page of the site that readers get, as HTML without code blocks."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    env = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True)
+    return {
+        str(page.parent.relative_to(folder)): _CODE_BLOCK.sub("", found[0])
+        for page in folder.rglob("index.html")
+        if (found := _ARTICLE.search(page.read_text("utf-8")))
+    }
+
+
+_ARTICLE = re.compile(r"<article.*</article>", re.DOTALL)
+_CODE_BLOCK = re.compile(r"<pre.*?</pre>", re.DOTALL)
+# What Markdown leaves as it is if it does not belong where it is.
+_UNREAD = re.compile(r"```|=== &quot;|=== \"|:::|^!!! |<!--|\*\*\w|\]\(|\{:", re.MULTILINE)
+
+
+def test_no_page_shows_markdown(site: dict[str, str]) -> None:
+    assert len(site) > 50
+    shown = {name: sorted(set(_UNREAD.findall(html))) for name, html in site.items()}
+    assert {name: found for name, found in shown.items() if found} == {}
+
+
+def test_docstrings_link_the_pages_that_they_cite(site: dict[str, str]) -> None:
+    cited = {name: set(re.findall(r"[\w/-]+\.md\b", html)) for name, html in site.items()}
+    assert {name: found for name, found in cited.items() if found and "reference/" in name} == {}
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_a_line_begins_with_a_number_only_in_a_list(page: Path) -> None:
+    """Markdown takes a line that begins with "401. " for the next item of a list."""
+    last = 0
+    for line in page.read_text("utf-8").splitlines():
+        if found := re.match(r" *(\d+)\. ", line):
+            assert int(found[1]) in (1, last + 1), line
+            last = int(found[1])
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -66,12 +69,24 @@ def test_the_first_launch_greets_the_user(
         assert requests.get(f"{server.url}/launch", timeout=10).status_code == 401
 
 
-def test_the_grade_arrives(account: SandboxServer, tmp_path: Path) -> None:
-    (tmp_path / "tool.py").write_text(CODE["docs_tutorial_grades_1"])
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["flask", "fastapi", "django"])
+def test_the_grade_arrives(number: int, account: SandboxServer, tmp_path: Path) -> None:
+    (tmp_path / "tool.py").write_text(CODE[f"docs_tutorial_grades_{number + 1}"])
     env = environment(account, tmp_path)
-    with servers.running(command(0, tmp_path), env=env, probe="/launch") as server:
+    with servers.running(command(number, tmp_path), env=env, probe="/launch") as server:
         page = launch(server, account)
         (action,) = re.findall(r'action="([^"]+)"', page.text)
-        answer = requests.post(server.url + action, timeout=10)
+        answer = requests.post(urljoin(server.url, action), timeout=10)
         assert answer.status_code == 200
         assert account.sandbox.scores()["chen"]["scoreGiven"] == 8
+
+
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["flask", "fastapi", "django"])
+def test_the_tutorials_test_passes(number: int, tmp_path: Path) -> None:
+    (tmp_path / "tool.py").write_text(CODE[f"docs_tutorial_grades_{number + 1}"])
+    test = CODE["docs_tutorial_grades_4"].replace('sys.modules["tool"] = Mock()', "")
+    (tmp_path / "test_tool.py").write_text(test)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=."]
+    env = {"PYTHONPATH": str(servers.ROOT), "PATH": os.defpath}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert "1 passed" in done.stdout, done.stdout
