@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,10 @@ os.chmod(_HOST, 0o755)
 # On a busy machine LTIAAS takes longer than users should wait without a page. Of the tools in
 # processes of their own, too.
 os.environ["LTIAAS_WAITING_PAGE_AFTER"] = "60"
+
+# A shell starts jobs in the background with SIGINT ignored, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = [
     "pytester",
