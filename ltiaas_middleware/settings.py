@@ -142,8 +142,8 @@ class Settings:
 
     ca_bundle: str | None = None
     """The path of a file with certificate authorities. You need this if a proxy between the tool
-    and LTIAAS uses its own certificate authority. The middleware always verifies TLS
-    certificates."""
+    and LTIAAS uses its own certificate authority. The file replaces the public authorities. The
+    middleware always verifies TLS certificates."""
 
     cache: Any = field(default="auto", repr=False)
     """How workers share launches. With ``"auto"``, the workers of one machine share them through

@@ -91,12 +91,12 @@ def test_an_anonymous_person_is_said_to_be_one(demo: Demo) -> None:
 def test_what_the_lms_does_not_offer_is_said_politely(demo: Demo) -> None:
     text = launched(demo, activity="portfolio", user="pupil-1").text
     assert "The LMS does not share its roster with this activity." in text
-    assert "The LMS keeps no grades for this activity." in text
+    assert "The LMS does not record grades for this activity." in text
     assert "No course" in text
     assert "<form" not in text
     assert demo.sandbox.api_log.count("/api/memberships") == 0
     # No grades in this course, although its LMS has them elsewhere.
-    assert "keeps no grades" in launched(demo, activity="concert").text
+    assert "does not record grades" in launched(demo, activity="concert").text
 
 
 def test_a_teacher_gives_a_score_to_a_learner(demo: Demo) -> None:
@@ -153,7 +153,7 @@ def test_a_score_that_is_none_is_refused_and_stays_in_the_form(demo: Demo, score
 def test_a_score_for_an_activity_without_grades_is_refused(demo: Demo) -> None:
     tab = launched(demo, activity="sketchbook")
     assert tab.go("POST", "/score", score="5").status_code == 409
-    assert "The LMS keeps no grades for this activity." in tab.text
+    assert "The LMS does not record grades for this activity." in tab.text
 
 
 def test_a_user_whom_the_lms_does_not_know_is_refused_in_its_words(demo: Demo) -> None:

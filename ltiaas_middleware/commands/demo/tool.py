@@ -35,7 +35,7 @@ _OPENED = "opened"
 # So short that a fault of the sandbox shows as a message on the page, which a person waits for.
 _LIMITS = RetryPolicy(timeout=5, read_timeout=4, attempts=1)
 _NO_ROSTER = "The LMS does not share its roster with this activity."
-_NO_GRADES = "The LMS keeps no grades for this activity."
+_NO_GRADES = "The LMS does not record grades for this activity."
 _HEADERS = {
     "Cache-Control": "no-store",
     # Neither X-Frame-Options nor frame-ancestors: an LMS may show it in an iframe.

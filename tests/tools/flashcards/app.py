@@ -121,7 +121,7 @@ async def grade(deck: str, launch: Teacher) -> dict[str, Any]:
     title, cards = DECKS[deck]
     services = launch.id_token.services.assignment_and_grades
     if not services.available:
-        raise HTTPException(409, "This course keeps no grades.")
+        raise HTTPException(409, "This course does not record grades.")
     column = services.line_item_id
     if column is None:
         made = await launch.async_api.column(
