@@ -65,7 +65,7 @@ def test_a_bad_name_is_an_error_that_lists_the_good_ones(sandbox: Sandbox) -> No
         ("redirect", {"location": "http://x/\r\n"}, "location is the URL"),
         ("delay", {"times": 0}, "times must be"),
         ("delay", {"times": True}, "times must be"),
-        ("delay", {"endpoint": 5}, "endpoint is"),
+        ("delay", {"endpoint": 5}, "endpoint must be"),
     ],
 )
 def test_an_option_that_cannot_be_is_an_error(
