@@ -11,7 +11,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHON=$(BIN)/python tests/run.sh $(ARGS)
 
-# What takes longer than `make test` should: the slow proofs, each case in the other browser, and
+# What takes longer than `make test` should: the slow proofs, most cases in browsers, and
 # 20,000 decisions.
 check: $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 2 -m "slow and not exhaustive"

@@ -29,6 +29,8 @@ from ltiaas_middleware.sandbox.world_file import default_world
 from ltiaas_middleware.service_keys import ActivityKey, ServiceKeyStore
 from tests.account import SECRET, Account
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[2] / "examples" / "nightly_grade_sync.py"
 ACTIVITIES = 200
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -231,7 +233,6 @@ class RateLimiting(Sandbox):
         return super().__call__(environ, start_response)
 
 
-@pytest.mark.slow
 def test_against_a_sandbox_that_rate_limits_all_are_right_and_none_twice(
     make_night: Callable[..., Night],
 ) -> None:
