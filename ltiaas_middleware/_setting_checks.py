@@ -77,7 +77,9 @@ def _api_key(name: str, key: object) -> str:
         _refuse(name, "must be the account's API key")
     if not _API_KEY.fullmatch(key):
         _refuse(
-            name, "contains a character that API keys cannot have (space, colon, control, accent)"
+            name,
+            "contains a space, a colon, a control character or an accented letter, which API keys "
+            "cannot contain",
         )
     return key
 
@@ -139,7 +141,8 @@ def _header(text: str) -> str | None:
 
 _prefixes = _several(
     lambda text: text if text.startswith("/") and text.strip("/") else None,
-    "must be a list of prefixes such as '/static/', or a function from a path to bool",
+    "must be a list of prefixes such as '/static/', or a function that takes a path and returns a "
+    "bool",
 )
 
 
@@ -160,16 +163,16 @@ def _paths(name: str, paths: object) -> Any:
 def _secrets(name: str, value: object) -> Any:
     if value is None:
         return None
-    several = _several(str, "must be a string or a list of strings; the first signs, all verify")
+    several = _several(str, "must be a string or a list of strings (the first signs; all verify)")
     secrets: tuple[str, ...] = several(name, value)
     if not secrets or any(len(secret) < 16 for secret in secrets):
-        _refuse(name, "must be at least 16 characters long; the first signs, all verify")
+        _refuse(name, "must each be at least 16 characters long (the first signs; all verify)")
     return secrets
 
 
 def _file(name: str, path: Any) -> Any:
     if path is not None and not os.path.isfile(path):
-        _refuse(name, "must be the path of an existing file: file not found")
+        _refuse(name, "must be the path to an existing file: file not found")
     return path
 
 
