@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 from selenium.webdriver.remote.webelement import WebElement
 
-from .browser import Browser
+from .browser import Browser, type_into
 from .running_apps import RunningApps
 from .sites import Sites
 
@@ -104,7 +104,7 @@ class Tab:
         else:
             # clear() is no input for a framework that watches the field.
             self.person.driver.execute_script(CLEAR, field)
-            field.send_keys(text)
+            type_into(field, text)
 
     def click(self, css: str) -> None:
         element = self.find(css)

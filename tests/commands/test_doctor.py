@@ -146,7 +146,10 @@ def test_findings_are_given_as_json(
         ({"LTIAAS_URL": "https://a.example/lti"}, "no path"),
         ({"LTIAAS_URL": "http://a.example"}, "https"),
         ({"LTIAAS_URL": "https://user:pw@a.example"}, "https://your.ltiaas.com"),
-        ({"LTIAAS_URL": "a.example", "LTIAAS_API_KEY": "with space"}, "character that API keys"),
+        (
+            {"LTIAAS_URL": "a.example", "LTIAAS_API_KEY": "with space"},
+            "which API keys cannot contain",
+        ),
         ({"LTIAAS_URL": "a.example", "LTIAAS_TTL": "soon"}, "LTIAAS_TTL"),
     ],
 )
