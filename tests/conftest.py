@@ -21,7 +21,7 @@ os.chmod(_HOST, 0o755)
 # processes of their own, too.
 os.environ["LTIAAS_WAITING_PAGE_AFTER"] = "60"
 
-# A shell starts jobs in the background with SIGINT ignored, and children inherit that.
+# Shells start background jobs with SIGINT ignored, and child processes inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -49,17 +49,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         mark = _MARKS.get(item.path.relative_to(root).parts[0])
         if mark is not None:
             item.add_marker(mark)
-        item.add_marker(pytest.mark.xdist_group(_shares(item, str(item.path.relative_to(root)))))
+        item.add_marker(pytest.mark.xdist_group(_group(item, str(item.path.relative_to(root)))))
 
 
-def _shares(item: pytest.Item, file: str) -> str:
-    """What is slow to start is started once: tests with the same browser or the same framework's
-    server run in one worker, and so do the tests of a file."""
+def _group(item: pytest.Item, file: str) -> str:
+    """The group that a test runs with, in one worker: the tests that use the same browser or the
+    same framework's server, which start only once then; otherwise those of its file."""
     params = item.callspec.params if hasattr(item, "callspec") else {}
-    if file.startswith(("browsers/", "tools/")) and "kind" in params:
+    if file.startswith("browsers/") and "kind" in params:
         return str(params["kind"])
-    framework = params.get("framework")
-    return getattr(framework, "name", file)
+    return getattr(params.get("framework"), "name", file)
 
 
 def pytest_unconfigure() -> None:

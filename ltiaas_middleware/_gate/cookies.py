@@ -105,7 +105,7 @@ def read_set_cookie(header: str) -> SetCookie | None:
     return SetCookie(name.strip(), value, *_attributes(attributes))
 
 
-# Apps send the same ones all the time.
+# Cached, because an app sends the same attributes with every response.
 @lru_cache(maxsize=256)
 def _attributes(text: str) -> tuple[Mapping[str, str], str, str]:
     found, kept, replaced = {}, "", ""

@@ -197,12 +197,14 @@ class AppAnswers(AdapterText[AnyStr]):
         serve: Serve,
         request: Variables,
     ) -> None:
-        """Warn if the app signs the user in and redirects to where the browser does not send the
-        cookie. What the request had already was for the launch: sessions are sent again and
-        again."""
+        """Warn if the app sets a cookie, as it does to sign a user in, and redirects to a URL to
+        which the browser does not send it. Cookies that the request already had do not count,
+        because apps refresh them with many responses."""
         start = start_of_path(location, request.get("HTTP_HOST") or "")
+        if start is None:
+            return
         path = location[start:].partition("#")[0].partition("?")[0]
-        if start is None or f"{path}/".startswith(f"{serve.launch_path}/"):
+        if f"{path}/".startswith(f"{serve.launch_path}/"):
             return
         assert serve.launch is not None
         tag, had = tag_of(serve.launch.id), f"; {serve.cookies or ''}"

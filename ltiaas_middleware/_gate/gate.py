@@ -62,8 +62,7 @@ class Gate:
         paths = self._launch_path = LaunchPath(settings)
         self._cookie = LaunchCookie(settings, paths)
         self._ltiks = Ltiks(settings, ids)
-        cache = settings.cache
-        uses_redis = not isinstance(cache, str) or "://" in cache
+        uses_redis = settings.cache not in ("auto", "memory")
         self._cookies = CookieAuthentication(self._cookie, self._ltiks, uses_redis=uses_redis)
         self._cross_origin = CrossOrigin(settings)
         self._excluded = Paths(settings.exclude)

@@ -193,8 +193,8 @@ field.dispatchEvent(new Event("input", {bubbles: true}));"""
 
 
 def type_into(element: WebElement, text: str) -> None:
-    """Type, and type the rest of it if the field lost the focus meanwhile, as it does in Chromium
-    if its tab was shown a moment ago."""
+    """Type a text. Chromium loses keys while a tab that was just shown takes the focus, so the rest
+    is typed after that."""
     element.send_keys(text)
     typed = element.get_attribute("value")
     if typed is not None and typed != text and text.startswith(typed):

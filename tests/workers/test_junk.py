@@ -26,15 +26,14 @@ def launches(tokens):
 
 
 async def one_after_another(port, paths):
-    """The status of each launch. A machine that is busy answers 503 with a Retry-After, which a
-    browser follows."""
+    """The status of each launch. A busy server may return 503 with Retry-After once, which browsers
+    follow."""
     found = []
     for path in paths:
-        for _ in range(5):
-            reply = await get(port, path, {}, REAL)
-            if reply.status != 503:
-                break
+        reply = await get(port, path, {}, REAL)
+        if reply.status == 503:
             await asyncio.sleep(float(reply.headers["retry-after"]))
+            reply = await get(port, path, {}, REAL)
         found.append(reply.status)
     return found
 
@@ -74,11 +73,12 @@ def test_that_ltiaas_refuses(tool):
     async def all_at_once():
         return await asyncio.gather(
             gather(port, launches(ltik() for _ in range(300)), at_once=100, source=JUNK),
-            one_after_another(port, launches(sandbox.issue() for _ in range(20))),
+            one_after_another(port, launches(sandbox.issue() for _ in range(10))),
+            one_after_another(port, launches(sandbox.issue() for _ in range(10))),
             gather(port, known, at_once=2, source=OLD),
         )
 
-    junk, real, old = asyncio.run(all_at_once())
+    junk, real, more, old = asyncio.run(all_at_once())
     assert {reply.status for reply in junk} <= {401, 503}
-    assert real == [200] * 20
+    assert real + more == [200] * 20
     assert [reply.status for reply in old] == [200] * 20
