@@ -283,6 +283,38 @@
     };
   }
 
+  // -- storage ----------------------------------------------------------------------------------
+
+  // A browser that blocks all cookies also refuses storage, without which some apps do not start.
+  // This lasts as long as the page.
+  class Kept {
+    getItem(key) {
+      return Object.hasOwn(this, key) ? this[key] : null;
+    }
+    setItem(key, value) {
+      this[key] = `${value}`;
+    }
+    removeItem(key) {
+      delete this[key];
+    }
+    clear() {
+      for (const key in this) delete this[key];
+    }
+    key(index) {
+      return Object.keys(this)[index] ?? null;
+    }
+    get length() {
+      return Object.keys(this).length;
+    }
+  }
+  for (const name of ["sessionStorage", "localStorage"]) {
+    try {
+      window[name];
+    } catch {
+      Object.defineProperty(window, name, { value: new Kept() });
+    }
+  }
+
   // -- the LMS around the iframe ----------------------------------------------------------------
 
   // Canvas and Brightspace read objects, others strings; Moodle and 1EdTech use the longer names.

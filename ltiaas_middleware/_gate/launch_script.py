@@ -27,7 +27,9 @@ ONE_TIME_PATH = "/ltiaas-one-time-link"
 def _shortened(source: str) -> str:
     """The source in one line, without comments and without spaces around operators."""
     source = re.sub(r"(?m)^(\s+|//.*\n)+", "", source).replace("\n", "")
-    return re.sub(r" ([=!<>?:&|]+) |([,:{]) | (})", r"\1\2\3", source)
+    source = re.sub(r" ?([=!<>?:&|+]+) |([,:]) ", r"\1\2", source)
+    source = re.sub(r" ?([(){}[\]]) ?", r"\1", source)
+    return re.sub(r",(?=[}\])])|;(?=})", "", source)
 
 
 _SOURCE = files(__package__).joinpath("launch.js").read_text("utf-8")
@@ -35,7 +37,7 @@ _FOR_PAGES = _shortened(_SOURCE)
 _FOR_WORKERS = _shortened(f"{_SOURCE.partition('// -- in pages alone')[0]}}})();")
 # A regular expression that matches nothing.
 _NONE = "(?!)"
-_SETTINGS = "/*settings*/ {}"
+_SETTINGS = "/*settings*/{}"
 
 
 class LaunchScript:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import pytest
@@ -34,9 +33,6 @@ SETTINGS = [
 #: These are driven in two workers, too, in the browser that keeps no cookie.
 IN_TWO_WORKERS = ("flask", "django-wsgi", "django-asgi", "fastapi", "dash")
 WEBKIT = 5
-# Whether the middleware keeps an app's cookies for a browser that keeps none.
-KEEPS_COOKIES_ITSELF = find_spec("ltiaas_middleware._gate.jar") is not None
-KEEPS_NO_COOKIE = {"no-cookies", "third-party-refused", "tracking-prevention"}
 
 # Bokeh draws in shadow roots.
 FIND = """
@@ -205,14 +201,12 @@ class App(NamedTuple):
     then: Callable[[Tab], None] = nothing
     #: Whether people see each other's notes in it.
     is_shared: bool = False
-    #: Whether it does without its cookies.
-    has_session: bool = False
     #: The settings in which ``make test`` drives it.
     usual: tuple[int, ...] = ()
 
 
 def notes(name: str, **more: object) -> App:
-    session = {"then": session_keeps_notes, "has_session": True}
+    session = {"then": session_keeps_notes}
     return App(name, "h1", "[name=note]", "#save", "#message", **session | more)  # type: ignore[arg-type]
 
 
@@ -229,7 +223,6 @@ APPS = [
         save="form[method=POST] .btn-primary",
         said=".response-info",
         then=request_of_a_script,
-        has_session=True,
         usual=(1,),
     ),
     App("react", then=routes_of_the_spa, usual=(1, WEBKIT)),
@@ -250,7 +243,6 @@ APPS = [
         save=".q-btn",
         said=".said",
         then=storage_keeps_notes,
-        has_session=True,
     ),
     App(
         "gradio",
@@ -274,8 +266,6 @@ def cases() -> list[object]:
             if app in twice and number != WEBKIT:
                 continue
             marks = [] if number in app.usual else [pytest.mark.exhaustive]
-            if app.has_session and profile in KEEPS_NO_COOKIE and not KEEPS_COOKIES_ITSELF:
-                marks.append(pytest.mark.xfail(reason="its session needs a cookie"))
             found.append(
                 pytest.param(app, kind, profile, id=f"{app.name}-{kind}-{profile}", marks=marks)
             )

@@ -87,6 +87,27 @@ def test_scripts_read_and_set_the_launchs_cookies(
     assert "theme" not in person.page(f"Notes of {BEN}").cookies
 
 
+def test_scripts_find_storage_though_the_browser_refuses_it(
+    person: Browser, lms: Sites, apps: RunningApps
+) -> None:
+    apps.url("flask")
+    person.open(lms.activity(user="ada"))
+    person.page(f"Notes of {ADA}")
+    used = """
+const found = [];
+for (const storage of [sessionStorage, localStorage]) {
+  storage.clear();
+  storage.tab = "a";
+  storage.setItem("count", 1);
+  found.push(storage.getItem("tab"), storage.count, storage.length, storage.getItem("none"));
+  storage.removeItem("tab");
+  found.push(storage.key(0), storage.key(1), storage.length, "count" in storage);
+}
+done(found);"""
+    seen = ["a", "1", 2, None, "count", None, 1, True]
+    assert person.run(used, framed=True) == seen * 2
+
+
 def run(person: Browser, script: str, *arguments: Any) -> None:
     """Run a script in the tool's page, and wait until the requests that it makes are answered."""
     asked = (
