@@ -127,14 +127,20 @@ def _plan(cls: Any, /) -> tuple[_Field, ...]:
 @functools.cache
 def _index(
     cls: Any, /
-) -> tuple[tuple[_Field, ...], dict[str, tuple[int, ...]], tuple[_Field, ...]]:
-    """The plan; which of it a document with such a name may fill; and what is required."""
-    plan, heads = _plan(cls), dict[str, tuple[int, ...]]()
-    for index, field in enumerate(plan):
-        for name in field.names:
-            for head in {name, name.partition(".")[0]}:
-                heads[head] = (*heads.get(head, ()), index)
-    return plan, heads, tuple(field for field in plan if field.required)
+) -> tuple[dict[str, list[tuple[str, Callable[[object], Any]]]], list[_Field], list[_Field]]:
+    """By wire name, which fields to read from it, and how; the nested and the required fields."""
+    readers: dict[str, list[tuple[str, Callable[[object], Any]]]] = {}
+    plan = _plan(cls)
+    for field in plan:
+        for name in () if field.nested else field.names:
+            outer, dot, inner = name.partition(".")
+            read = functools.partial(_inner, inner, field.read) if dot else field.read
+            readers.setdefault(outer, []).append((field.name, read))
+    return readers, [one for one in plan if one.nested], [one for one in plan if one.required]
+
+
+def _inner(name: str, read: Callable[[object], Any], value: object) -> Any:
+    return read(mapping(value).get(name))
 
 
 def _camel(name: str) -> str:
@@ -148,36 +154,21 @@ def read_fields(cls: type, *documents: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: a field without a default is in none of them.
     """
-    fields, heads, required = _index(cls)
-    # Most of what a document may have, most documents lack.
-    present: set[int] = set()
-    for document in documents:
-        for name in heads.keys() & document.keys():
-            present.update(heads[name])
+    readers, nested, required = _index(cls)
     found: dict[str, Any] = {}
-    for index in sorted(present):
-        field = fields[index]
-        value = (_part if field.nested else _value)(field, documents)
-        if value is not None:
-            found[field.name] = value
-    for field in required:
-        if field.name not in found:
-            raise ValueError(f"a {cls.__name__} has no {field.names[0]}")
-    return found
-
-
-def _value(field: _Field, documents: tuple[Mapping[str, Any], ...]) -> Any:
     for document in documents:
-        for name in field.names:
-            raw = document.get(name)
-            if raw is None and "." in name:
-                outer, _, inner = name.partition(".")
-                raw = mapping(document.get(outer)).get(inner)
-            if raw is not None:
-                value = field.read(raw)
-                if value is not None:
-                    return value
-    return None
+        # Most of what a document may have, most documents lack.
+        for name in filter(document.__contains__, readers):
+            for field, read in readers[name]:
+                if field not in found and (value := read(document[name])) is not None:
+                    found[field] = value
+    for part in nested:
+        if (value := _part(part, documents)) is not None:
+            found[part.name] = value
+    for one in required:
+        if one.name not in found:
+            raise ValueError(f"a {cls.__name__} has no {one.names[0]}")
+    return found
 
 
 def _part(field: _Field, documents: tuple[Mapping[str, Any], ...]) -> Any:
