@@ -91,7 +91,7 @@ class Sendable(Document):
         return write_fields(getattr(self, "extra", None), values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Field:
     name: str
     names: tuple[str, ...]
@@ -127,16 +127,22 @@ def _plan(cls: Any, /) -> tuple[_Field, ...]:
 @functools.cache
 def _index(
     cls: Any, /
-) -> tuple[dict[str, list[tuple[str, Callable[[object], Any]]]], list[_Field], list[_Field]]:
-    """By wire name, which fields to read from it, and how; the nested and the required fields."""
-    readers: dict[str, list[tuple[str, Callable[[object], Any]]]] = {}
+) -> tuple[dict[str, tuple[str, Callable[[object], Any]]], dict[str, _Field], list[_Field]]:
+    """By wire name, how to read the plain fields, and the nested ones, each field's best name last;
+    and the required fields."""
+    readers: dict[str, tuple[str, Callable[[object], Any]]] = {}
+    nested: dict[str, _Field] = {}
     plan = _plan(cls)
     for field in plan:
-        for name in () if field.nested else field.names:
+        for name in reversed(field.names):
             outer, dot, inner = name.partition(".")
-            read = functools.partial(_inner, inner, field.read) if dot else field.read
-            readers.setdefault(outer, []).append((field.name, read))
-    return readers, [one for one in plan if one.nested], [one for one in plan if one.required]
+            assert outer not in readers, f"{cls.__name__} reads {outer} into two fields"
+            if field.nested:
+                nested[name] = field
+            else:
+                read = functools.partial(_inner, inner, field.read) if dot else field.read
+                readers[outer] = field.name, read
+    return readers, nested, [field for field in plan if field.required]
 
 
 def _inner(name: str, read: Callable[[object], Any], value: object) -> Any:
@@ -156,32 +162,27 @@ def read_fields(cls: type, *documents: Mapping[str, Any]) -> dict[str, Any]:
     """
     readers, nested, required = _index(cls)
     found: dict[str, Any] = {}
-    for document in documents:
-        # Most of what a document may have, most documents lack.
+    parts: dict[_Field, list[Mapping[str, Any]]] = {}
+    # The best one last. Most of what a document may have, most documents lack.
+    for document in reversed(documents):
         for name in filter(document.__contains__, readers):
-            for field, read in readers[name]:
-                if field not in found and (value := read(document[name])) is not None:
-                    found[field] = value
-    for part in nested:
-        if (value := _part(part, documents)) is not None:
-            found[part.name] = value
-    for one in required:
-        if one.name not in found:
-            raise ValueError(f"a {cls.__name__} has no {one.names[0]}")
-    return found
-
-
-def _part(field: _Field, documents: tuple[Mapping[str, Any], ...]) -> Any:
-    parts = [
-        part
-        for document in documents
-        for name in field.names
-        if name in document and (part := mapping(document[name]))
-    ]
-    if field.whole:
+            field, read = readers[name]
+            value = read(document[name])
+            if value is not None:
+                found[field] = value
+        for name in filter(document.__contains__, nested):
+            if part := mapping(document[name]):
+                parts.setdefault(nested[name], []).insert(0, part)
+    for inner, several in parts.items():
+        if not inner.whole:
+            found[inner.name] = inner.kind(**read_fields(inner.kind, *several))
         # Its fields belong together: a key is nothing without its own method.
-        return next(iter(_rows(field.kind, parts)), None)
-    return field.kind(**read_fields(field.kind, *parts)) if parts else None
+        elif rows := _rows(inner.kind, several):
+            found[inner.name] = rows[0]
+    for inner in required:
+        if inner.name not in found:
+            raise ValueError(f"a {cls.__name__} has no {inner.names[0]}")
+    return found
 
 
 def _rows(cls: Any, value: object) -> tuple[Any, ...]:
