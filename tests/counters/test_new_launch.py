@@ -187,9 +187,9 @@ def test_an_id_token_is_decoded_once_parsed_once_and_never_encoded(
         done["encoded"] += isinstance(document, dict) and "user" in document
         return dumps(document, *args, **named)
 
-    def noted_parse(raw: Any) -> IdToken:
+    def noted_parse(*args: Any) -> IdToken:
         done["parsed"] += 1
-        return parse(raw)
+        return parse(*args)
 
     monkeypatch.setattr(json, "loads", noted_loads)
     monkeypatch.setattr(json, "dumps", noted_dumps)
