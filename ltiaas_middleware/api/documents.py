@@ -146,7 +146,8 @@ def _index(
 
 
 def _inner(name: str, read: Callable[[object], Any], value: object) -> Any:
-    return read(mapping(value).get(name))
+    found = mapping(value).get(name)
+    return None if found is None else read(found)
 
 
 def _camel(name: str) -> str:
@@ -167,22 +168,27 @@ def read_fields(cls: type, *documents: Mapping[str, Any]) -> dict[str, Any]:
     for document in reversed(documents):
         for name in filter(document.__contains__, readers):
             field, read = readers[name]
-            value = read(document[name])
-            if value is not None:
+            raw = document[name]
+            if raw is not None and (value := read(raw)) is not None:
                 found[field] = value
         for name in filter(document.__contains__, nested):
             if part := mapping(document[name]):
                 parts.setdefault(nested[name], []).insert(0, part)
     for inner, several in parts.items():
-        if not inner.whole:
-            found[inner.name] = inner.kind(**read_fields(inner.kind, *several))
-        # Its fields belong together: a key is nothing without its own method.
-        elif rows := _rows(inner.kind, several):
-            found[inner.name] = rows[0]
+        value = _part(inner, several)
+        if value is not None:
+            found[inner.name] = value
     for inner in required:
         if inner.name not in found:
             raise ValueError(f"a {cls.__name__} has no {inner.names[0]}")
     return found
+
+
+def _part(field: _Field, several: list[Mapping[str, Any]]) -> Any:
+    if field.whole:
+        # Its fields belong together: a key is nothing without its own method.
+        return next(iter(_rows(field.kind, several)), None)
+    return field.kind(**read_fields(field.kind, *several))
 
 
 def _rows(cls: Any, value: object) -> tuple[Any, ...]:
