@@ -51,7 +51,7 @@ def address(path: str, query: Iterable[tuple[str, str]], credential: Credential)
         raise InvalidRequest("a path must be percent-encoded")
     if _EMPTY_OR_DOTS.search(path):
         raise InvalidRequest("a path cannot have empty or dot segments")
-    _admit(path.split("/", 3)[2], credential)
+    _admit(path[1:].partition("/")[2].partition("/")[0], credential)
     query_string = "&".join(filter(None, (own_query, _encoded(query) if query else "")))
     return f"{credential.origin}{path}{'?' if query_string else ''}{query_string}", path
 
