@@ -84,7 +84,7 @@ class Upstream:
         self.calls += 1
         self._wait()
         document = claims()
-        return Decoded(document, IdToken.parse(json.loads(document)))
+        return Decoded(document, IdToken.parse(json.loads(document), document))
 
 
 def offline(middleware: Any, upstream: Upstream | None = None) -> Any:

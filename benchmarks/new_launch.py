@@ -62,9 +62,10 @@ def _server(name: str, app: str, env: dict[str, str]) -> Iterator[int]:
 def _alternately(ports: list[int], rounds: int, times: int) -> list[list[float]]:
     """Seconds of a worker's processor time for each launch, by port and round."""
     took: list[list[float]] = [[] for _ in ports]
-    browsers = [Browser(port) for port in ports]
     for number in range(rounds + 1):
-        for port, browser, kept in zip(ports, browsers, took, strict=True):
+        for port, kept in zip(ports, took, strict=True):
+            # Anew each time: gunicorn closes connections that are idle for two seconds.
+            browser = Browser(port)
             pids = workers(port)
             before = processor_seconds(pids)
             for _ in range(times):
@@ -72,8 +73,7 @@ def _alternately(ports: list[int], rounds: int, times: int) -> list[list[float]]
             if number:
                 # The kernel counts in hundredths of a second.
                 kept.append(max(processor_seconds(pids) - before, 0.01) / times)
-    for browser in browsers:
-        browser.close()
+            browser.close()
     return took
 
 

@@ -84,7 +84,8 @@ def _pairs(headers: object) -> list[tuple[str, str]]:
         if not (
             isinstance(pair, (list, tuple))
             and len(pair) == 2
-            and all(isinstance(part, str) for part in pair)
+            and isinstance(pair[0], str)
+            and isinstance(pair[1], str)
         ):
             raise TypeError("Response.headers must be name and value pairs, both str")
         if not _NAME.fullmatch(pair[0]) or not _VALUE.fullmatch(pair[1]):

@@ -156,8 +156,7 @@ def scrub_request(request: dict[str, Any]) -> None:
 def _scrub_header(name: bytes, value: bytes) -> tuple[bytes, bytes]:
     if value and is_secret(name.decode("latin-1")):
         return name, HIDDEN.encode()
-    scrubbed: bytes = scrub_tree(value)
-    return name, scrubbed
+    return name, scrub(value.decode("latin-1")).encode("latin-1")
 
 
 # -- error trackers -------------------------------------------------------------------------------

@@ -205,8 +205,13 @@ def test_it_stands_once_on_every_known_logger():
 
 def test_a_secret_is_hidden_in_its_own_case_only(monkeypatch):
     monkeypatch.setattr(_secret_patterns, "_secrets", {"a-secret-of-its-own"})
-    monkeypatch.setattr(_secret_patterns, "_pattern", _secret_patterns._compiled())
+    monkeypatch.setattr(_secret_patterns, "_patterns", _secret_patterns._compiled())
     assert scrub("a-secret-of-its-own A-SECRET-OF-ITS-OWN") == "[hidden] A-SECRET-OF-ITS-OWN"
+
+
+@pytest.mark.parametrize("name", ["LT\u0130K", "\u017fervice_\u212aey", "ap\u0131-key"])
+def test_a_name_is_recognized_as_re_ignores_case(name):
+    assert scrub(f"{name}=abc") == f"{name}=[hidden]"
 
 
 def once(text):

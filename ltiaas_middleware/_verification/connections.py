@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
-from urllib3 import HTTPConnectionPool, PoolManager, Timeout
+from urllib3 import HTTPConnectionPool, PoolManager, Retry, Timeout
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import (
     HTTPError,
@@ -43,6 +43,9 @@ __all__ = ["Connections"]
 # Seconds.
 _IDLE = 50.0
 _AGE = 300.0
+# A redirect would send the call, and the Authorization header, somewhere else; and ``exchange``
+# decides about repeating a call.
+_ONCE = Retry(False, redirect=False)
 # Milliseconds without an acknowledgment from the other end's kernel (RFC 5482).
 _VANISHED = 3000
 
@@ -118,8 +121,7 @@ class Connections:
                 step.method,
                 step.url[len(self._origin) :],
                 headers={**HEADERS, "Authorization": authorization},
-                # A redirect would send the call, and the Authorization header, somewhere else.
-                retries=False,
+                retries=_ONCE,
                 redirect=False,
                 assert_same_host=False,
                 timeout=timeout,

@@ -31,7 +31,7 @@ from ..errors import (
 from ..settings import Settings
 from .flights import Flight, Flights, Outcome, over, rejected
 from .id_tokens import IdTokenSource
-from .launches import DAY, CachedLaunch, launch_end, make_entry
+from .launches import DAY, CachedLaunch, make_entry
 from .limits import PATH
 from .rare_log import RareLog
 from .shared import Lease, Seen, Shared
@@ -264,7 +264,7 @@ class Fetching:
 
     def _entry(self, flight: Flight, asked_at: float, found: Decoded) -> Outcome:
         wall = self._clock()
-        ends_at = launch_end(flight.ltik, wall)
+        ends_at = flight.ends_at
         if ends_at is None:
             before = self._flights.peek(flight.launch_id)
             ends_at = before.ends_at if before is not None else wall + DAY

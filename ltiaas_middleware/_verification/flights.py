@@ -25,7 +25,7 @@ from cachetools import TTLCache
 
 from ..errors import ApiError, LaunchExpired, UpstreamError
 from ..settings import Settings
-from .launches import ENDED, REJECTED_FOR, CachedLaunch, LaunchCache, Verification, has_ended
+from .launches import ENDED, REJECTED_FOR, CachedLaunch, LaunchCache, Verification, launch_end
 from .limits import PATH, client_of
 from .shared import Seen
 from .stats import Stats
@@ -56,17 +56,25 @@ class Flight(Future[Outcome]):
         ltik: the token itself, a secret.
         previous: the launch as verified before, which is served if the flight fails, or None.
         since: when the flight began (monotonic).
+        ends_at: ``launch_end`` of the ltik.
         client: the client for the limits.
         binds: whether any waiting request has the launch's cookie.
         authenticated: whether any waiting request is authenticated.
         context: the context of the request that began the flight.
     """
 
-    def __init__(self, of: Verification, previous: CachedLaunch | None, since: float) -> None:
+    def __init__(
+        self,
+        of: Verification,
+        previous: CachedLaunch | None,
+        since: float,
+        ends_at: float | None = None,
+    ) -> None:
         super().__init__()
         self.ltik, self.launch_id, self.binds, authenticated, _, address = of
         self.previous = previous
         self.since = since
+        self.ends_at = ends_at
         self.authenticated = authenticated or previous is not None
         # For authenticated requests, the limits treat each launch as a client.
         self.client = self.launch_id if self.authenticated else client_of(address)
@@ -141,7 +149,9 @@ class Flights:
             if self._launches.is_rejected(launch_id):
                 self._stats.count("rejected")
                 return rejected()
-            if has_ended(verification.ltik, self._clock()):
+            wall = self._clock()
+            ends_at = launch_end(verification.ltik, wall)
+            if ends_at is not None and ends_at <= wall:
                 return over()
             current = self._launches.get(launch_id)
             # Another flight may have landed since the caller looked.
@@ -152,7 +162,7 @@ class Flights:
                 return copy(self._permanent[launch_id])
             if not background:
                 self._stats.count("misses")
-            flight = self._under_way[launch_id] = Flight(verification, current, now)
+            flight = self._under_way[launch_id] = Flight(verification, current, now, ends_at)
         if lost is not None:
             _log.error(
                 "launch %s could not be verified: the call did not finish in time", launch_id

@@ -110,8 +110,6 @@ class Api:
         """
         settings = self._settings
         credential = LtikCredential(settings.url, settings.api_key, ltik)
-        call = Call("GET", "idtoken", IdToken.parse)
-        flow = exchange(call, credential, self._policy, monotonic=self._monotonic)
         content = b""
 
         def send(step: Send) -> Answer | Failure:
@@ -120,14 +118,16 @@ class Api:
             content = outcome.content if isinstance(outcome, Answer) else b""
             return outcome
 
+        # A request's changes to ``raw`` do not affect other requests.
+        call = Call("GET", "idtoken", lambda document: IdToken.parse(document, content))
+        flow = exchange(call, credential, self._policy, monotonic=self._monotonic)
         try:
             token = run(flow, send, self._sleep)
         except ApiError as error:
             raise _judged(error) from None
         if token.user.id is None and not settings.allow_anonymous:
             raise AnonymousLaunch("the ID token has no user.id", path="/api/idtoken")
-        # A request's changes to ``raw`` do not affect other requests.
-        return Decoded(content, token.with_raw(content))
+        return Decoded(content, token)
 
 
 def _judged(error: ApiError) -> ApiError:

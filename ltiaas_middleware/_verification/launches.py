@@ -22,7 +22,6 @@ __all__ = [
     "CachedLaunch",
     "LaunchCache",
     "Verification",
-    "has_ended",
     "launch_end",
     "launch_start",
     "make_entry",
@@ -261,12 +260,6 @@ def launch_end(ltik: str, now: float) -> float | None:
     if issued is not None:
         return min(ends, issued + DAY) if ends is not None and ends > issued else issued + DAY
     return ends if ends is not None and ends <= now + DAY + _SKEW else None
-
-
-def has_ended(ltik: str, now: float) -> bool:
-    """Whether a launch is over by ``launch_end``."""
-    ends = launch_end(ltik, now)
-    return ends is not None and ends <= now
 
 
 def launch_start(ltik: str, now: float) -> float:

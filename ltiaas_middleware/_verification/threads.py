@@ -189,5 +189,11 @@ async def wait_for(future: Future[Any], seconds: float | None) -> bool:
             loop.call_soon_threadsafe(wake)
 
     future.add_done_callback(call_soon)
-    await asyncio.wait([waiter], timeout=seconds)
+    # Not asyncio.wait, which takes another turn of the loop.
+    timer = None if seconds is None else loop.call_later(seconds, wake)
+    try:
+        await waiter
+    finally:
+        if timer is not None:
+            timer.cancel()
     return future.done()

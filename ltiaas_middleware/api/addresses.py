@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
@@ -20,6 +21,10 @@ _TAKES: Mapping[str, tuple[type[Credential], ...]] = {
     "idtoken": _LAUNCH, "deeplinking": _LAUNCH, "memberships": _SERVICE, "lineitems": _SERVICE,
     "registrations": _ACCOUNT, "platforms": _ACCOUNT,
 }  # fmt: skip
+_UNENCODED = re.compile(r"[^!-~]|[#\\?]")
+# HTTP clients remove these, encoded or not, and the call would go to another endpoint than the one
+# that the credential was checked for.
+_EMPTY_OR_DOTS = re.compile(r"/(?:(?:\.|%2E){0,2}/|(?:\.|%2E){1,2}\Z)", re.IGNORECASE)
 
 
 def address(path: str, query: Iterable[tuple[str, str]], credential: Credential) -> tuple[str, str]:
@@ -42,15 +47,12 @@ def address(path: str, query: Iterable[tuple[str, str]], credential: Credential)
         path, _, own_query = path.partition("?")
         if not path.startswith(("/api/", "/admin/")):
             path = f"/api/{path.lstrip('/')}"
-    if any(not "!" <= char <= "~" or char in "#\\?" for char in path):
+    if _UNENCODED.search(path):
         raise InvalidRequest("a path must be percent-encoded")
-    segments = path.split("/")
-    # HTTP clients remove these, encoded or not, and the call would go to another endpoint than the
-    # one that the credential was checked for.
-    if any(unquote(one) in (".", "..") for one in segments) or "" in segments[1:-1]:
+    if _EMPTY_OR_DOTS.search(path):
         raise InvalidRequest("a path cannot have empty or dot segments")
-    _admit(segments[2], credential)
-    query_string = "&".join(filter(None, (own_query, _encoded(query))))
+    _admit(path[1:].partition("/")[2].partition("/")[0], credential)
+    query_string = "&".join(filter(None, (own_query, _encoded(query) if query else "")))
     return f"{credential.origin}{path}{'?' if query_string else ''}{query_string}", path
 
 

@@ -53,7 +53,7 @@ class DecodedTokens:
         if found is None or found[0] != claims:
             found = self._old.get(launch_id)
             if found is None or found[0] != claims:
-                found = Decoded(claims, IdToken.parse(json.loads(claims)))
+                found = Decoded(claims, IdToken.parse(json.loads(claims), claims))
             self.keep(launch_id, found)
         return found.token.with_raw(found.claims)
 

@@ -91,7 +91,7 @@ class Sendable(Document):
         return write_fields(getattr(self, "extra", None), values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Field:
     name: str
     names: tuple[str, ...]
@@ -127,14 +127,27 @@ def _plan(cls: Any, /) -> tuple[_Field, ...]:
 @functools.cache
 def _index(
     cls: Any, /
-) -> tuple[tuple[_Field, ...], dict[str, tuple[int, ...]], tuple[_Field, ...]]:
-    """The plan; which of it a document with such a name may fill; and what is required."""
-    plan, heads = _plan(cls), dict[str, tuple[int, ...]]()
-    for index, field in enumerate(plan):
-        for name in field.names:
-            for head in {name, name.partition(".")[0]}:
-                heads[head] = (*heads.get(head, ()), index)
-    return plan, heads, tuple(field for field in plan if field.required)
+) -> tuple[dict[str, tuple[str, Callable[[object], Any]]], dict[str, _Field], list[_Field]]:
+    """By wire name, how to read the plain fields, and the nested ones, each field's best name last;
+    and the required fields."""
+    readers: dict[str, tuple[str, Callable[[object], Any]]] = {}
+    nested: dict[str, _Field] = {}
+    plan = _plan(cls)
+    for field in plan:
+        for name in reversed(field.names):
+            outer, dot, inner = name.partition(".")
+            assert outer not in readers, f"{cls.__name__} reads {outer} into two fields"
+            if field.nested:
+                nested[name] = field
+            else:
+                read = functools.partial(_inner, inner, field.read) if dot else field.read
+                readers[outer] = field.name, read
+    return readers, nested, [field for field in plan if field.required]
+
+
+def _inner(name: str, read: Callable[[object], Any], value: object) -> Any:
+    found = mapping(value).get(name)
+    return None if found is None else read(found)
 
 
 def _camel(name: str) -> str:
@@ -148,49 +161,34 @@ def read_fields(cls: type, *documents: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: a field without a default is in none of them.
     """
-    fields, heads, required = _index(cls)
-    # Most of what a document may have, most documents lack.
-    present: set[int] = set()
-    for document in documents:
-        for name in heads.keys() & document.keys():
-            present.update(heads[name])
+    readers, nested, required = _index(cls)
     found: dict[str, Any] = {}
-    for index in sorted(present):
-        field = fields[index]
-        value = (_part if field.nested else _value)(field, documents)
+    parts: dict[_Field, list[Mapping[str, Any]]] = {}
+    # The best one last. Most of what a document may have, most documents lack.
+    for document in reversed(documents):
+        for name in filter(document.__contains__, readers):
+            field, read = readers[name]
+            raw = document[name]
+            if raw is not None and (value := read(raw)) is not None:
+                found[field] = value
+        for name in filter(document.__contains__, nested):
+            if part := mapping(document[name]):
+                parts.setdefault(nested[name], []).insert(0, part)
+    for inner, several in parts.items():
+        value = _part(inner, several)
         if value is not None:
-            found[field.name] = value
-    for field in required:
-        if field.name not in found:
-            raise ValueError(f"a {cls.__name__} has no {field.names[0]}")
+            found[inner.name] = value
+    for inner in required:
+        if inner.name not in found:
+            raise ValueError(f"a {cls.__name__} has no {inner.names[0]}")
     return found
 
 
-def _value(field: _Field, documents: tuple[Mapping[str, Any], ...]) -> Any:
-    for document in documents:
-        for name in field.names:
-            raw = document.get(name)
-            if raw is None and "." in name:
-                outer, _, inner = name.partition(".")
-                raw = mapping(document.get(outer)).get(inner)
-            if raw is not None:
-                value = field.read(raw)
-                if value is not None:
-                    return value
-    return None
-
-
-def _part(field: _Field, documents: tuple[Mapping[str, Any], ...]) -> Any:
-    parts = [
-        part
-        for document in documents
-        for name in field.names
-        if name in document and (part := mapping(document[name]))
-    ]
+def _part(field: _Field, several: list[Mapping[str, Any]]) -> Any:
     if field.whole:
         # Its fields belong together: a key is nothing without its own method.
-        return next(iter(_rows(field.kind, parts)), None)
-    return field.kind(**read_fields(field.kind, *parts)) if parts else None
+        return next(iter(_rows(field.kind, several)), None)
+    return field.kind(**read_fields(field.kind, *several))
 
 
 def _rows(cls: Any, value: object) -> tuple[Any, ...]:

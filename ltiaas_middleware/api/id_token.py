@@ -338,8 +338,12 @@ class IdToken(_Shared):
         return asdict(self)
 
     @classmethod
-    def parse(cls, raw: object) -> IdToken:
+    def parse(cls, raw: object, claims: bytes | None = None) -> IdToken:
         """Read the decoded JSON of ``GET /api/idtoken``.
+
+        Args:
+            raw: the decoded JSON.
+            claims: the JSON itself. If given, ``.raw`` is decoded from it at first use.
 
         Raises:
             IdTokenError: it is not an ID token: not an object, or incomplete.
@@ -361,7 +365,7 @@ class IdToken(_Shared):
             services = Services() if token.services is _NO_SERVICES else token.services
             object.__setattr__(services, "_kept", HeaderValue(key))
             object.__setattr__(token, "services", services)
-        object.__setattr__(token, "_kept", _hiding_keys(raw))
+        object.__setattr__(token, "_kept", _hiding_keys(raw) if claims is None else claims)
         return token
 
     def has_role(self, *roles: str) -> bool:

@@ -121,6 +121,8 @@ def read_answer(
                 return Failure("a response longer than max_response_size", passing=False)
             if monotonic() >= step.until:
                 return late
+            if response.length_remaining == 0:
+                break
     except Exception as error:  # noqa: BLE001 - urllib3 and http.client raise what they like
         why = f"connection closed mid-response ({type(error).__name__})"
         return late if monotonic() >= step.until else Failure(why)

@@ -115,6 +115,12 @@ def test_an_absolute_address_on_the_account_is_taken(api: Caller) -> None:
     assert (entry.path, entry.query) == ("/api/idtoken", "raw=true")
 
 
+@pytest.mark.parametrize("path", ["", "/", "/api", "/idtoken"])
+def test_an_absolute_address_of_no_endpoint_is_for_ltiaas_to_refuse(api: Caller, path: str) -> None:
+    with pytest.raises(ApiError):
+        api("request", "GET", f"{api.account.url}{path}")
+
+
 @pytest.mark.parametrize("path", ["idtoken", "/idtoken", "/api/idtoken"])
 def test_a_relative_path_joins_the_api(api: Caller, path: str) -> None:
     assert api("request", "GET", path, query={"raw": "true"})["sub"] == "ada"
@@ -128,6 +134,9 @@ def test_a_relative_path_joins_the_api(api: Caller, path: str) -> None:
         "memberships/%2e%2E/platforms",
         "lineitems/./x",
         "lineitems//x",
+        "lineitems/..",
+        "lineitems/%2E",
+        "lineitems//",
         "lineitems/ü",
         "lineitems/a b",
         "lineitems/a#b",

@@ -187,6 +187,11 @@ def test_an_empty_field_of_the_newer_spelling_hides_none_of_the_older(nothing: A
     assert (link.id, link.title, link.description) == ("r-1", "Renamed", "d")
 
 
+def test_a_null_of_the_newer_spelling_hides_no_list_of_the_older() -> None:
+    user = {"id": 1, "roleScopeMentor": None, "role_scope_mentor": ["m-1"]}
+    assert IdToken.parse({"user": user}).user.role_scope_mentor == ("m-1",)
+
+
 def test_what_tools_ask_of_a_user_is_an_attribute() -> None:
     token = IdToken.parse(
         {
