@@ -19,7 +19,7 @@ from urllib.parse import quote
 _logger = logging.getLogger("ltiaas_middleware.sandbox")
 REDACTED = "[redacted]"
 # Whatever looks like a JWS or a service key is taken for one, whoever made it.
-_TOKENS = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*|sk-[\w-]{20,}")
+_TOKENS = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*|sk-[\w.-]{20,}")
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def checked(
     Raises `ApiError` if the body breaks a rule or has `further` problems."""
     if not isinstance(body, dict):
         raise invalid_body([problem("", "must be a JSON object")], body)
-    given = {name: value for name, value in body.items() if value is not None}
+    given = without_nulls(body)
     problems = [
         problem(name, what) for name, (fits, what) in rules.items() if not fits(given.get(name))
     ]
@@ -61,6 +61,10 @@ def read_line_item(body: object, course: Course) -> dict[str, Any]:
     item = checked(body, _LINE_ITEM, elsewhere)
     item.pop("id", None)
     return item
+
+
+def without_nulls(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if value is not None}
 
 
 def moment(timestamp: object) -> datetime | None:

@@ -11,7 +11,6 @@ from werkzeug import Request, Response
 from . import errors, registering
 from .claims import DEEP_LINKING, offers_grades, offers_roster
 from .faults import KINDS, value_of
-from .launches import changed
 from .pages import page, see_other
 from .platforms import Unregistered
 from .roles import ROLES
@@ -208,7 +207,7 @@ def _seat(sandbox: Sandbox, request: Request) -> Seat:
         if not equals or not name.strip():
             raise ValueError(f"Write each custom parameter as a line name=value, not {line!r}.")
         custom[name.strip()] = value.strip()
-    return changed(seat, roles or None, custom or None)
+    return seat.changed(roles or None, custom or None)
 
 
 _ROUTES = {
