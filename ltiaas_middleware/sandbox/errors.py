@@ -73,10 +73,11 @@ def wrong_service_key() -> ApiError:
     return ApiError(401, "INVALID_SERVICE_AUTH_AUTHORIZATION_HEADER", "Invalid service key.")
 
 
-def rate_limited(retry_after: str) -> Response:
-    """Too many requests; `retry_after` is the header's value."""
+def rate_limited(retry_after: float | str) -> Response:
+    """Too many requests; `retry_after` is in seconds, or the header's own text."""
     response = ApiError(429, "RATE_LIMITED", "Too many requests.").response()
-    response.headers["Retry-After"] = retry_after
+    text = retry_after if isinstance(retry_after, str) else f"{retry_after:g}"
+    response.headers["Retry-After"] = text
     return response
 
 
