@@ -22,9 +22,6 @@ from .urls import raw_path
 if TYPE_CHECKING:
     from .app import Sandbox
 
-FAULTED = "ltiaas_sandbox.faulted"
-"""In `environ` if a fault spoils the answer: its connection is of no more use."""
-
 
 class BoundedRequest(Request):
     """A request with a size limit."""
@@ -75,8 +72,10 @@ def _with_faults(request: Request, met: list[Fault], carry_out: Callable[[], Res
         if fault.name == "delay":
             holding.wait(fault.options["seconds"], fault.ended)
     if met and met[-1].name != "delay":
-        request.environ[FAULTED] = True
-        return spoiled(met[-1], carry_out, holding)
+        response = spoiled(met[-1], carry_out, holding)
+        # A connection with a spoiled answer is of no more use.
+        response.headers["Connection"] = "close"
+        return response
     return carry_out()
 
 
