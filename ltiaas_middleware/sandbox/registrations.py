@@ -85,14 +85,9 @@ class Registrations:
         self._platforms = platforms
         self._lock = threading.Lock()
         riverside = Platform(
-            id="",
-            name="Riverside Institute",
-            url="https://canvas.riverside.example",
-            product="canvas",
-            roster=True,
-            grades=True,
-            deep_linking=True,
-        )
+            "", "Riverside Institute", "https://canvas.riverside.example", "canvas",
+            roster=True, grades=True, deep_linking=True,
+        )  # fmt: skip
         self._pending = {PENDING: Registration(riverside, secrets.token_urlsafe(24))}
 
     def start(self, platform: Platform, token: str, *, anonymous: bool = False) -> str:

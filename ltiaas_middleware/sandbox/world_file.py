@@ -20,14 +20,14 @@ _Table = Mapping[str, Any]
 
 def default_world() -> World:
     """The default world of a sandbox. It is always the same."""
-    return _world(_default(), "worlds/default.toml")
+    return _world(_default())
 
 
 def read(text: str, name: str) -> World:
     """Read a world from the text of a TOML file. Raises `ValueError`, which names the file and the
     place in it."""
     try:
-        return _world(tomllib.loads(text), name)
+        return _world(tomllib.loads(text))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 
@@ -40,10 +40,10 @@ def in_preset(name: str) -> World:
     kept = {key: platform[key] for key in ("id", "client_id", "deployment_id")}
     document["platforms"] = {"northfield": {**kept, "preset": name}}
     document["courses"] = [row for row in document["courses"] if row["platform"] == "northfield"]
-    return _world(document, name)
+    return _world(document)
 
 
-def _world(document: _Table, name: str) -> World:
+def _world(document: _Table) -> World:
     _known(document, ("settings", "platforms", "users", "courses"), "the file")
     settings = _table(document.get("settings", {}), "settings")
     _known(settings, SETTINGS, "settings")
@@ -170,12 +170,12 @@ def _table(value: Any, where: str) -> _Table:
 def _preset(name: Any) -> dict[str, Any]:
     if name not in (*PRESETS, "generic"):
         raise ValueError(f"unknown preset {name!r}; valid presets: {', '.join(PRESETS)}")
-    return tomllib.loads(_text("presets", f"{name}.toml"))
+    return _file(f"presets/{name}.toml")
 
 
 def _default() -> dict[str, Any]:
-    return tomllib.loads(_text("worlds", "default.toml"))
+    return _file("worlds/default.toml")
 
 
-def _text(folder: str, name: str) -> str:
-    return resources.files(__package__).joinpath(folder, name).read_text("utf-8")
+def _file(path: str) -> dict[str, Any]:
+    return tomllib.loads(resources.files(__package__).joinpath(path).read_text("utf-8"))
