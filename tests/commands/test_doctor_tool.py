@@ -12,7 +12,7 @@ import trustme
 from werkzeug import Response
 
 from ltiaas_middleware.commands import browser
-from ltiaas_middleware.commands.demo.run import Demo
+from ltiaas_middleware.commands.demo.run import Demo, serve_demo
 from ltiaas_middleware.commands.demo.tool import DemoTool
 from ltiaas_middleware.commands.doctor import Finding, examine
 from ltiaas_middleware.responses import ErrorInfo
@@ -24,7 +24,7 @@ from .scripted import App, answering, serving
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
-    with Demo(0, 0) as running:
+    with serve_demo(0, 0) as running:
         yield running
 
 
@@ -37,12 +37,12 @@ def look(demo: Demo, tool: str, **env: str) -> dict[str, Finding]:
 
 
 def test_a_tool_that_is_well(demo: Demo) -> None:
-    findings = look(demo, f"{demo.tool.url}/launch?resource=1#part")
+    findings = look(demo, f"{demo.tool_url}/launch?resource=1#part")
     assert list(findings) == ["tool", "launch", "iframe", "cookies"]
 
 
 def test_a_tool_is_not_looked_at_before_the_account_is_well(demo: Demo) -> None:
-    assert list(look(demo, demo.tool.url, LTIAAS_API_KEY="wrong")) == ["tool-skipped"]
+    assert list(look(demo, demo.tool_url, LTIAAS_API_KEY="wrong")) == ["tool-skipped"]
 
 
 def test_a_url_that_is_none(demo: Demo) -> None:
