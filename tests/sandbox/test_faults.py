@@ -66,6 +66,9 @@ def test_a_bad_name_is_an_error_that_lists_the_good_ones(sandbox: Sandbox) -> No
         ("delay", {"times": 0}, "times must be"),
         ("delay", {"times": True}, "times must be"),
         ("delay", {"endpoint": 5}, "endpoint must be"),
+        ("per_second", {"limit": 0}, "limit is a whole number of at least 1"),
+        ("throttled", {"shape": "round"}, "shape is one of bodyReceived"),
+        ("throttled", {"lms": 5}, "lms is a product family code"),
     ],
 )
 def test_an_option_that_cannot_be_is_an_error(
