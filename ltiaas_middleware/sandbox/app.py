@@ -193,8 +193,7 @@ class Sandbox:
         item with that id, or the first one with that tag. Empty if there is no such column. Raises
         `ValueError` for an activity that is not in the world.
         """
-        tagged = [] if tag is None else self.gradebook.items(tag=tag)
-        item = self._column(activity, line_item) if tag is None else next(iter(tagged), None)
+        item = self._column(activity, line_item, tag)
         return self.gradebook.column(item) if item else {}
 
     def override(
@@ -236,7 +235,11 @@ class Sandbox:
         the course does not exist."""
         return [dict(added.item) for added in self.content.of(self.world.seat(course).course)]
 
-    def _column(self, activity: str | None, line_item: str | None) -> LineItem | None:
+    def _column(
+        self, activity: str | None, line_item: str | None, tag: str | None = None
+    ) -> LineItem | None:
+        if tag is not None:
+            return next(iter(self.gradebook.items(tag=tag)), None)
         if line_item is not None:
             return self.gradebook.find(line_item)
         seat = self.world.seat(activity=activity)

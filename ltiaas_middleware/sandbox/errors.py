@@ -102,12 +102,10 @@ def not_found(what: str) -> ApiError:
     return ApiError(404, "NOT_FOUND", what)
 
 
-def invalid(description: str) -> ApiError:
-    return ApiError(400, "VALIDATION_ERROR", description)
+def invalid(description: str, **details: Any) -> ApiError:
+    return ApiError(400, "VALIDATION_ERROR", description, **details)
 
 
 def invalid_body(errors: list[dict[str, str]], body: object) -> ApiError:
     """The body breaks documented rules; `errors` lists each as a field and a message."""
-    return ApiError(
-        400, "VALIDATION_ERROR", "The request body is not valid.", bodyReceived=body, errors=errors
-    )
+    return invalid("The request body is not valid.", bodyReceived=body, errors=errors)

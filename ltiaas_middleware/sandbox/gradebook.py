@@ -18,14 +18,9 @@ from .errors import ApiError
 from .lms_errors import refused
 from .world import Activity, Course, World
 
-COLUMN_KEYS = (
-    "scoreGiven",
-    "scoreMaximum",
-    "activityProgress",
-    "gradingProgress",
-    "comment",
-    "timestamp",
-)
+_KEYS = (
+    "scoreGiven", "scoreMaximum", "activityProgress", "gradingProgress", "comment", "timestamp",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -180,7 +175,7 @@ class Gradebook:
         with self._lock:
             return {
                 user_id: {
-                    **dict.fromkeys(COLUMN_KEYS),
+                    **dict.fromkeys(_KEYS),
                     **{key: value for key, value in entry.score.items() if key != "userId"},
                     "submissions": entry.submissions,
                     **({} if entry.override is None else {"override": entry.override}),
