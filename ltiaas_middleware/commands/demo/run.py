@@ -26,11 +26,9 @@ from ...sandbox import Sandbox, SandboxServer
 from ...sandbox.faults import read_faults
 from ...wsgi import LTIAASMiddleware
 from ..browser import Browser, NoReply, Reply
-from ..doctor import Finding, examine
-from ..doctor.finding import find, print_findings
+from ..doctor import examine
+from ..doctor.finding import Finding, find, print_findings
 from .tool import DemoTool
-
-__all__ = ["Demo", "check", "run", "serve_demo"]
 
 _HOST, _SCORE = "127.0.0.1", 80
 
