@@ -103,6 +103,14 @@ SCORE = {
     "activityProgress": "Completed",
     "gradingProgress": "FullyGraded",
 }
+PLATFORM = {
+    "url": "https://new.example",
+    "clientId": "c",
+    "name": "New",
+    "authenticationEndpoint": "https://new.example/auth",
+    "accesstokenEndpoint": "https://new.example/token",
+    "authConfig": {"method": "JWK_SET", "key": "https://new.example/jwks"},
+}
 
 
 def refused(
