@@ -60,18 +60,6 @@ def test_it_answers_at_the_printed_address_and_ends_in_peace(sign: signal.Signal
     assert "eyJ" not in printed
 
 
-def test_a_port_that_was_asked_for_and_is_taken_ends_it_with_a_sentence() -> None:
-    for option in ("--port", "--tool-port"):
-        other = "--tool-port" if option == "--port" else "--port"
-        with taken_port() as port, command("demo", option, str(port), other, "0") as server:
-            assert server.process.wait(10) == 1
-            printed = server.stop()
-        assert printed == (
-            "Cannot listen: Address already in use.\n"
-            "Next: choose another with --port or --tool-port\n"
-        )
-
-
 def test_the_sandbox_is_not_left_behind_when_the_tool_has_no_port() -> None:
     before = set(threading.enumerate())
     with taken_port() as port, pytest.raises(OSError, match="in use"), serve_demo(0, port):
