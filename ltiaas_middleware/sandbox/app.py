@@ -15,7 +15,7 @@ from .answering import BoundedRequest
 from .api_log import ApiLog
 from .content import Content
 from .errors import ApiError
-from .faults import Faults, read_faults
+from .faults import Faults
 from .gradebook import Gradebook, LineItem
 from .launches import Launches
 from .platforms import Platforms
@@ -71,8 +71,7 @@ class Sandbox:
         self.content = Content(self.gradebook)
         self.api_log = ApiLog(api_key)
         self.faults = Faults()
-        for fault in read_faults(settings.get("faults", ())):
-            self.faults.switch_on(fault)
+        self.faults.begin(settings.get("faults", ()))
         empty = settings["empty"] if empty is None else empty
         self.platforms = Platforms(() if empty else self.world.platforms)
         self.registrations = Registrations(self.platforms)

@@ -136,6 +136,11 @@ class Faults:
         with self._lock:
             self._active.append(fault)
 
+    def begin(self, descriptions: Iterable[str | Mapping[str, Any]]) -> None:
+        """Turn on faults in the format of `read_faults`."""
+        for settings in read_faults(descriptions):
+            self.switch_on(settings)
+
     def end(self, name: str | None = None) -> None:
         """Turn off one fault, or all; delayed requests continue."""
         with self._lock:

@@ -23,7 +23,6 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from ..._version import __version__
 from ...sandbox import Sandbox, SandboxServer
-from ...sandbox.faults import read_faults
 from ...wsgi import LTIAASMiddleware
 from ..browser import Browser, NoReply, Reply
 from ..doctor import examine
@@ -54,8 +53,7 @@ def serve_demo(port: int, tool_port: int, faults: Iterable[str] = ()) -> Iterato
         ValueError: unknown fault.
     """
     sandbox = Sandbox()
-    for fault in read_faults(faults):
-        sandbox.faults.switch_on(fault)
+    sandbox.faults.begin(faults)
     with SandboxServer(sandbox, _HOST, port) as server:
         tool = DemoTool(f"{server.url}/")
         app = LTIAASMiddleware(tool, url=server.url, api_key=sandbox.api_key)
