@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-import trustme
 
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from ltiaas_middleware.sandbox.faults import read_faults
@@ -314,12 +313,10 @@ def test_a_stalled_request_whose_client_still_talks_goes_on(
         assert connection.recv(12) == b"HTTP/1.1 200"
 
 
-def test_a_stalled_tls_request_ends_with_its_client(sandbox: Sandbox) -> None:
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
+def test_a_stalled_tls_request_ends_with_its_client(
+    sandbox: Sandbox, tls: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    context, trusting = tls
     sandbox.fault("delay", seconds=600)
     header = f"LTIK-AUTH-V2 {sandbox.api_key}:{sandbox.issue()}"
     with SandboxServer(sandbox, ssl_context=context) as server:

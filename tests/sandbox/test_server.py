@@ -116,13 +116,11 @@ def test_tls_takes_a_context_or_files(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_a_client_that_says_nothing_holds_nobody_else_up(
-    sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+    sandbox: Sandbox,
+    capfd: pytest.CaptureFixture[str],
+    tls: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
+    context, trusting = tls
     with SandboxServer(sandbox, ssl_context=context) as server:
         address = ("127.0.0.1", server.port)
         with socket.create_connection(address), socket.create_connection(address) as nonsense:
@@ -138,12 +136,12 @@ def test_a_client_that_says_nothing_holds_nobody_else_up(
 
 
 def test_a_client_that_never_finishes_its_handshake_is_let_go(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    tls: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     monkeypatch.setattr("ltiaas_middleware.sandbox.server._TLS_HANDSHAKE", 0.1)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    with SandboxServer(sandbox, ssl_context=context) as server:
+    with SandboxServer(sandbox, ssl_context=tls[0]) as server:
         address = ("127.0.0.1", server.port)
         with socket.create_connection(address, timeout=5) as silent:
             assert silent.recv(1) == b""
