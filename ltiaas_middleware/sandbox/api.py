@@ -52,10 +52,7 @@ _PATHS = {
     "registrations/<id>/complete": _endpoint(_ACCOUNT, POST=account.complete_registration),
     "platforms": _endpoint(_ACCOUNT, GET=account.platforms, POST=account.create_platform),
     "platforms/<id>": _endpoint(
-        _ACCOUNT,
-        GET=account.platform,
-        PUT=account.update_platform,
-        DELETE=account.delete_platform,
+        _ACCOUNT, GET=account.platform, PUT=account.update_platform, DELETE=account.delete_platform
     ),
     "platforms/<id>/activate": _endpoint(_ACCOUNT, POST=account.activate_platform),
     "platforms/<id>/deactivate": _endpoint(_ACCOUNT, POST=account.deactivate_platform),

@@ -14,14 +14,8 @@ from typing import Any
 
 from werkzeug import Response
 
-from .errors import (
-    expired_ltik,
-    json_response,
-    phrase,
-    rate_limited,
-    wrong_api_key,
-    wrong_service_key,
-)
+from . import errors
+from .errors import json_response
 from .faults import Fault
 from .holding import Holding
 from .lms_errors import REFUSALS, refused
@@ -54,7 +48,7 @@ def spoiled(fault: Fault, answer: Callable[[], Response], holding: Holding) -> R
 
 
 def _proxy_page(status: int) -> Response:
-    name = phrase(status)
+    name = errors.phrase(status)
     if status in (204, 304):
         return Response(status=status)
     page = f"<html><head><title>{status} {name}</title></head><body><center><h1>{status} {name}"
@@ -63,12 +57,12 @@ def _proxy_page(status: int) -> Response:
 
 
 _INSTEAD: Mapping[str, Callable[[Mapping[str, Any]], Response]] = {
-    "rate_limit": lambda options: rate_limited(options["retry_after"]),
-    "per_second": lambda options: rate_limited(1),
+    "rate_limit": lambda options: errors.rate_limited(options["retry_after"]),
+    "per_second": lambda options: errors.rate_limited(1),
     "status": lambda options: _proxy_page(options["status"]),
-    "refuse": lambda options: expired_ltik().response(),
-    "bad_api_key": lambda options: wrong_api_key().response(),
-    "service_key_refused": lambda options: wrong_service_key().response(),
+    "refuse": lambda options: errors.expired_ltik().response(),
+    "bad_api_key": lambda options: errors.wrong_api_key().response(),
+    "service_key_refused": lambda options: errors.wrong_service_key().response(),
     "redirect": lambda options: Response("", 302, {"Location": options["location"]}),
 }
 
