@@ -7,7 +7,8 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib import resources
-from typing import Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from .roles import full_role
 from .world import SETTINGS, Activity, Course, Platform, User, World
@@ -129,10 +130,9 @@ def _made(kind: type[_Kind], table: _Table, where: str, **given: Any) -> _Kind:
     _known(table, names, where)
     values = {}
     for name, value in table.items():
-        text = str(hints[name])
-        if "tuple" in text and isinstance(value, list):
+        if isinstance(value, list) and get_origin(hints[name]) is tuple:
             value = tuple(value)
-        if not _fits(value, text):
+        if not _fits(value, hints[name]):
             raise ValueError(f"{where}.{name} cannot be {value!r}")
         values[name] = value
     try:
@@ -141,18 +141,16 @@ def _made(kind: type[_Kind], table: _Table, where: str, **given: Any) -> _Kind:
         raise ValueError(f"{where}: {str(error).partition(' ')[2]}") from None
 
 
-def _fits(value: Any, hint: str) -> bool:
+def _fits(value: Any, hint: Any) -> bool:
+    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    kinds = tuple(get_origin(part) or part for part in parts)
     if isinstance(value, bool):
-        return "bool" in hint
-    if isinstance(value, (int, float)):
-        return "float" in hint
-    if isinstance(value, str):
-        return hint.startswith(("<class 'str'>", "str"))
-    if isinstance(value, tuple):
-        return "tuple" in hint and all(isinstance(item, str) for item in value)
-    if value is None:
-        return "None" in hint
-    return isinstance(value, dict) and "Mapping" in hint
+        return bool in kinds
+    if isinstance(value, int):
+        return float in kinds
+    if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
+        return False
+    return isinstance(value, kinds)
 
 
 def _known(table: _Table, names: Any, where: str) -> None:
