@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 from werkzeug import Response
 
-from ltiaas_middleware.commands.demo.run import Demo
+from ltiaas_middleware.commands.demo.run import Demo, serve_demo
 from tests.commands.scripted import serving
 
 FOLDER = Path(__file__).parents[1] / "docs" / "img"
@@ -122,7 +122,7 @@ def main(folder: str = str(FOLDER), width: str = "1280", *names: str) -> int:
         options.add_argument(f"--blink-settings=preferredColorScheme={number}")
         with Chrome(options, ChromeService(shutil.which("chromedriver"))) as chrome:
             for name in names or SHOTS:
-                with Demo(0, 0) as demo:
+                with serve_demo(0, 0) as demo:
                     SHOTS[name](Browser(chrome, int(width)), demo)
                     chrome.save_screenshot(str(Path(folder, f"{name}-{scheme}.png")))
     return 0

@@ -15,8 +15,6 @@ import urllib3
 from .._gate.cookies import SetCookie, read_set_cookie
 from ..credentials import Credential
 
-__all__ = ["Browser", "NoReply", "Reply", "fetch", "is_kept", "reaches"]
-
 _TIMEOUT = (5.0, 15.0)
 _MAX_SIZE = 1_048_576
 # How often, and at most after how many seconds, a page that reloads itself is asked for again.

@@ -17,8 +17,6 @@ from typing import Any, NoReturn
 from .._version import __version__
 from .printing import PROGRAM, fail
 
-__all__ = ["main"]
-
 _ABOUT_SANDBOX = f"""\
 Prints the two variables that your tool needs to stdout, and everything else to stderr.
 Press Ctrl-C to stop it.

@@ -6,8 +6,6 @@ import os
 import sys
 from typing import TextIO
 
-__all__ = ["PROGRAM", "fail", "heading", "line", "printable"]
-
 PROGRAM = "python -m ltiaas_middleware"
 # By level: its symbol, and after it the number of its color (ANSI).
 _MARKS = {"ok": "✓32", "note": "·36", "warning": "!33", "failed": "✗31", "skipped": "–90"}

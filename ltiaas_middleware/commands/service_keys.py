@@ -14,8 +14,6 @@ from ..errors import ServiceKeyUnreadable
 from ..service_keys import ServiceKeyStore, StoredServiceKey
 from .printing import PROGRAM, fail, printable
 
-__all__ = ["delete_keys", "list_keys", "rotate_keys"]
-
 _HEAD = ("LAUNCHED (UTC)", "PLATFORM", "CONTEXT", "RESOURCE LINK", "")
 _UNREADABLE = "add the secret that encrypted them to LTIAAS_SECRETS, or wait for the next launches"
 

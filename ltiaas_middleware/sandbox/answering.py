@@ -14,16 +14,13 @@ from .api_log import ApiLogEntry, token_digest
 from .call import read_body
 from .credentials import read_authorization
 from .errors import ApiError
-from .faults import Asked, Fault
+from .faults import Fault
 from .holding import Gone, Holding
 from .spoiling import spoiled
 from .urls import raw_path
 
 if TYPE_CHECKING:
     from .app import Sandbox
-
-FAULTED = "ltiaas_sandbox.faulted"
-"""In `environ` if a fault spoils the answer: its connection is of no more use."""
 
 
 class BoundedRequest(Request):
@@ -36,8 +33,8 @@ def answer(sandbox: Sandbox, request: Request, path: str, origin: str) -> Respon
     """The response to one call; `path` is as received, still percent-encoded. Raises `Gone` if a
     fault ends the connection."""
     credential = read_authorization(request.environ.get("HTTP_AUTHORIZATION"))
-    asked, now = Asked(request.method, path, credential.scheme), sandbox.clock()
-    met = sandbox.faults.draw(asked, now)
+    now = sandbox.clock()
+    met = sandbox.faults.draw(request.method, path, credential.scheme, now)
     oversized, body = _body(request)
     answered = sandbox.api_log.arrived(
         ApiLogEntry(
@@ -70,13 +67,15 @@ def answer(sandbox: Sandbox, request: Request, path: str, origin: str) -> Respon
 
 
 def _with_faults(request: Request, met: list[Fault], carry_out: Callable[[], Response]) -> Response:
-    holding = Holding.of(request.environ)
+    holding = Holding(request.environ.get("werkzeug.socket"))
     for fault in met:
         if fault.name == "delay":
             holding.wait(fault.options["seconds"], fault.ended)
     if met and met[-1].name != "delay":
-        request.environ[FAULTED] = True
-        return spoiled(met[-1], carry_out, holding)
+        response = spoiled(met[-1], carry_out, holding)
+        # A connection with a spoiled answer is of no more use.
+        response.headers["Connection"] = "close"
+        return response
     return carry_out()
 
 

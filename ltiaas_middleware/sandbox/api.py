@@ -4,7 +4,7 @@ accept."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
 from werkzeug import Request, Response
@@ -27,45 +27,35 @@ _SERVICE = (*_LAUNCH, credentials.SERVICE)
 _ACCOUNT = (credentials.ACCOUNT,)
 
 
-class _Endpoint(NamedTuple):
-    """What one URL offers: the credentials that it takes, and an answer for each method."""
+_Endpoint = tuple[tuple[str, ...], Mapping[str, Callable[[Call], Response]]]
+"""What one URL offers: the credentials that it takes, and an answer for each method."""
 
-    schemes: tuple[str, ...]
-    methods: Mapping[str, Callable[[Call], Response]]
+
+def _endpoint(schemes: tuple[str, ...], **methods: Callable[[Call], Response]) -> _Endpoint:
+    return schemes, methods
 
 
 _PATHS = {
-    "idtoken": _Endpoint(_LAUNCH, {"GET": launch.id_token}),
-    "deeplinking": _Endpoint(_LAUNCH, {"POST": launch.deep_linking_message}),
-    "deeplinking/form": _Endpoint(_LAUNCH, {"POST": launch.deep_linking_form}),
-    "memberships": _Endpoint(_SERVICE, {"GET": services.memberships}),
-    "lineitems": _Endpoint(
-        _SERVICE, {"GET": services.line_items, "POST": services.create_line_item}
-    ),
-    "lineitems/<id>": _Endpoint(
+    "idtoken": _endpoint(_LAUNCH, GET=launch.id_token),
+    "deeplinking": _endpoint(_LAUNCH, POST=launch.deep_linking_message),
+    "deeplinking/form": _endpoint(_LAUNCH, POST=launch.deep_linking_form),
+    "memberships": _endpoint(_SERVICE, GET=services.memberships),
+    "lineitems": _endpoint(_SERVICE, GET=services.line_items, POST=services.create_line_item),
+    "lineitems/<id>": _endpoint(
         _SERVICE,
-        {
-            "GET": services.line_item,
-            "PUT": services.update_line_item,
-            "DELETE": services.delete_line_item,
-        },
+        GET=services.line_item,
+        PUT=services.update_line_item,
+        DELETE=services.delete_line_item,
     ),
-    "lineitems/<id>/scores": _Endpoint(
-        _SERVICE, {"GET": services.scores, "POST": services.submit_score}
+    "lineitems/<id>/scores": _endpoint(_SERVICE, GET=services.scores, POST=services.submit_score),
+    "registrations/<id>": _endpoint(_ACCOUNT, GET=account.registration),
+    "registrations/<id>/complete": _endpoint(_ACCOUNT, POST=account.complete_registration),
+    "platforms": _endpoint(_ACCOUNT, GET=account.platforms, POST=account.create_platform),
+    "platforms/<id>": _endpoint(
+        _ACCOUNT, GET=account.platform, PUT=account.update_platform, DELETE=account.delete_platform
     ),
-    "registrations/<id>": _Endpoint(_ACCOUNT, {"GET": account.registration}),
-    "registrations/<id>/complete": _Endpoint(_ACCOUNT, {"POST": account.complete_registration}),
-    "platforms": _Endpoint(_ACCOUNT, {"GET": account.platforms, "POST": account.create_platform}),
-    "platforms/<id>": _Endpoint(
-        _ACCOUNT,
-        {
-            "GET": account.platform,
-            "PUT": account.update_platform,
-            "DELETE": account.delete_platform,
-        },
-    ),
-    "platforms/<id>/activate": _Endpoint(_ACCOUNT, {"POST": account.activate_platform}),
-    "platforms/<id>/deactivate": _Endpoint(_ACCOUNT, {"POST": account.deactivate_platform}),
+    "platforms/<id>/activate": _endpoint(_ACCOUNT, POST=account.activate_platform),
+    "platforms/<id>/deactivate": _endpoint(_ACCOUNT, POST=account.deactivate_platform),
 }
 # Paths are matched as received, still percent-encoded, so that an encoded slash stays inside one
 # segment.
@@ -79,16 +69,16 @@ def answer(
 ) -> Response:
     """The response to one call; `path` is as received, still percent-encoded."""
     try:
-        endpoint, path_id = _find(path)
+        (schemes, methods), path_id = _find(path)
         query = dict(parse_qsl(request.environ["QUERY_STRING"], keep_blank_values=True))
-        admitted = _admitted(sandbox, credential, endpoint.schemes)
+        admitted = _admitted(sandbox, credential, schemes)
         call = Call(sandbox, request, origin, query, path_id, admitted)
-        if request.method not in endpoint.methods:
+        if request.method not in methods:
             error = ApiError(405, "METHOD_NOT_ALLOWED", f"Not for {request.method}.")
             response = error.response()
-            response.headers["Allow"] = ", ".join(endpoint.methods)
+            response.headers["Allow"] = ", ".join(methods)
             return response
-        return endpoint.methods[request.method](call)
+        return methods[request.method](call)
     except ApiError as error:
         return error.response()
 

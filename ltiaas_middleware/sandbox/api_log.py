@@ -11,7 +11,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +19,7 @@ from urllib.parse import quote
 _logger = logging.getLogger("ltiaas_middleware.sandbox")
 REDACTED = "[redacted]"
 # Whatever looks like a JWS or a service key is taken for one, whoever made it.
-_TOKENS = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*|sk-[\w-]{20,}")
+_TOKENS = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*|sk-[\w.-]{20,}")
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,6 @@ class ApiLogEntry:
     fault: str | None = None
     status: int | None = None
     answered: bool = False
-
-    def document(self) -> dict[str, Any]:
-        return asdict(self)
 
     @property
     def time(self) -> str:

@@ -15,9 +15,9 @@ from .answering import BoundedRequest
 from .api_log import ApiLog
 from .content import Content
 from .errors import ApiError
-from .faults import Faults, read_faults
+from .faults import Faults
 from .gradebook import Gradebook, LineItem
-from .launches import Launches, changed
+from .launches import Launches
 from .platforms import Platforms
 from .registrations import Registrations
 from .tokens import InvalidToken, Mint
@@ -71,8 +71,7 @@ class Sandbox:
         self.content = Content(self.gradebook)
         self.api_log = ApiLog(api_key)
         self.faults = Faults()
-        for fault in read_faults(settings.get("faults", ())):
-            self.faults.switch_on(fault)
+        self.faults.begin(settings.get("faults", ()))
         empty = settings["empty"] if empty is None else empty
         self.platforms = Platforms(() if empty else self.world.platforms)
         self.registrations = Registrations(self.platforms)
@@ -82,8 +81,8 @@ class Sandbox:
         """The origin to put into links, if it is not the one that a request was sent to."""
         self.tool = settings["tool"] if tool is None else tool
         self.pre_approval = pre_approval or settings.get("pre_approval")
-        self.mint = Mint(api_key)
-        self.launches = Launches(self.world, self.platforms, self.mint, lambda: self.clock())
+        self.mint = Mint(api_key, lambda: self.clock())
+        self.launches = Launches(self.world, self.platforms, self.mint)
 
     @property
     def tool(self) -> str:
@@ -129,7 +128,7 @@ class Sandbox:
         if isinstance(roles, str) or not all(isinstance(role, str) for role in roles or ()):
             raise ValueError("roles must be a list, each item a URI or a bare name")
         seat = self.world.seat(course, activity, user, deep_linking)
-        return self.launches.issue(changed(seat, roles, custom, claims))
+        return self.launches.issue(seat.changed(roles, custom, claims))
 
     def launch_url(self, ltik: str, query: str | None = None) -> str:
         """The tool's URL as in the launch redirect: with its own query, then `query` (by default
@@ -193,7 +192,7 @@ class Sandbox:
         item with that id, or the first one with that tag. Empty if there is no such column. Raises
         `ValueError` for an activity that is not in the world.
         """
-        item = self._column(activity, line_item) if tag is None else self.gradebook.tagged(tag)
+        item = self._column(activity, line_item, tag)
         return self.gradebook.column(item) if item else {}
 
     def override(
@@ -235,7 +234,11 @@ class Sandbox:
         the course does not exist."""
         return [dict(added.item) for added in self.content.of(self.world.seat(course).course)]
 
-    def _column(self, activity: str | None, line_item: str | None) -> LineItem | None:
+    def _column(
+        self, activity: str | None, line_item: str | None, tag: str | None = None
+    ) -> LineItem | None:
+        if tag is not None:
+            return next(iter(self.gradebook.items(tag=tag)), None)
         if line_item is not None:
             return self.gradebook.find(line_item)
         seat = self.world.seat(activity=activity)

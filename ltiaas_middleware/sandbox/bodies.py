@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,18 +10,12 @@ from .errors import invalid_body
 from .world import Course
 
 Problem = dict[str, str]
-Rules = Mapping[str, tuple[Callable[[Any], bool], str]]
+Rule = tuple[Callable[[Any], bool], str]
+Rules = Mapping[str, Rule]
 """For each field a test of its value (None if it is missing), and what it must be."""
 
-ACTIVITY_PROGRESS = (
-    "Initialized",
-    # One page of the API reference spells it so (`wire.md`).
-    "Initiated",
-    "Started",
-    "InProgress",
-    "Submitted",
-    "Completed",
-)
+# One page of the API reference spells `Initialized` as `Initiated` (`wire.md`).
+ACTIVITY_PROGRESS = ("Initialized", "Initiated", "Started", "InProgress", "Submitted", "Completed")
 GRADING_PROGRESS = ("FullyGraded", "Pending", "PendingManual", "Failed", "NotReady")
 
 
@@ -32,7 +26,7 @@ def checked(
     Raises `ApiError` if the body breaks a rule or has `further` problems."""
     if not isinstance(body, dict):
         raise invalid_body([problem("", "must be a JSON object")], body)
-    given = {name: value for name, value in body.items() if value is not None}
+    given = without_nulls(body)
     problems = [
         problem(name, what) for name, (fits, what) in rules.items() if not fits(given.get(name))
     ]
@@ -61,6 +55,10 @@ def read_line_item(body: object, course: Course) -> dict[str, Any]:
     item = checked(body, _LINE_ITEM, elsewhere)
     item.pop("id", None)
     return item
+
+
+def without_nulls(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if value is not None}
 
 
 def moment(timestamp: object) -> datetime | None:
@@ -98,17 +96,15 @@ def _without_maximum(score: dict[str, Any]) -> list[Problem]:
     return []
 
 
+def _one_of(words: Sequence[str]) -> Rule:
+    return lambda value: value in words, f"must be one of {', '.join(words)}"
+
+
 _TEXT = (optional(str), "must be text")
 _SCORE: Rules = {
     "userId": (_user_id, "is required: text or a whole number"),
-    "activityProgress": (
-        lambda value: value in ACTIVITY_PROGRESS,
-        f"must be one of {', '.join(ACTIVITY_PROGRESS)}",
-    ),
-    "gradingProgress": (
-        lambda value: value in GRADING_PROGRESS,
-        f"must be one of {', '.join(GRADING_PROGRESS)}",
-    ),
+    "activityProgress": _one_of(ACTIVITY_PROGRESS),
+    "gradingProgress": _one_of(GRADING_PROGRESS),
     "scoreGiven": (
         lambda value: value is None or (_number(value) and value >= 0),
         "must be a number from 0",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug import Request
 
-from .errors import ApiError
+from .errors import invalid
 from .world import Course, Platform, Seat
 
 if TYPE_CHECKING:
@@ -72,18 +72,11 @@ def read_body(request: Request) -> Any:
         return None
     received = data.decode("utf-8", "replace")
     if request.mimetype != "application/json":
-        raise ApiError(
-            400,
-            "VALIDATION_ERROR",
-            "The body must be sent as application/json.",
-            bodyReceived=received,
-        )
+        raise invalid("The body must be sent as application/json.", bodyReceived=received)
     try:
         return json.loads(data, parse_constant=_no_constant)
     except ValueError:
-        raise ApiError(
-            400, "VALIDATION_ERROR", "The body is not JSON.", bodyReceived=received
-        ) from None
+        raise invalid("The body is not JSON.", bodyReceived=received) from None
 
 
 def _no_constant(name: str) -> Any:

@@ -7,9 +7,11 @@ tools must be able to read such tokens.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from .bodies import without_nulls
 from .call import Call
 from .variables import replaced
 from .world import Course, Platform, Seat, User
@@ -30,15 +32,14 @@ class Claims:
     """Builds the ID token for the launch of one call."""
 
     def __init__(self, call: Call) -> None:
-        self.launch = call.launch
-        self.sandbox = call.sandbox
-        self.origin = call.launch.lms or call.origin
+        self.launch, self.sandbox = call.launch, call.sandbox
+        self.seat, self.platform = self.launch.seat, self.launch.platform
+        self.origin = self.launch.lms or call.origin
 
     def id_token(self) -> dict[str, Any]:
-        platform = self.launch.platform
         document: dict[str, Any] = {
-            "user": _user(self.launch.seat.user, platform.anonymous),
-            "platform": _platform(platform),
+            "user": _user(self.seat.user),
+            "platform": _platform(self.platform),
             "launch": self._launch,
             "services": self.services(),
             "sandbox": {
@@ -46,24 +47,34 @@ class Claims:
                 "note": "an unknown field, which must survive",
             },
         }
-        if platform.sparse:
+        if self.platform.sparse:
             document["custom"] = self._custom
         else:
-            document["ltiVersion"] = platform.lti_version
-        return document | self._claims(of_lms=False)
+            document["ltiVersion"] = self.platform.lti_version
+        given = self.seat.claims or {}
+        return document | {name: value for name, value in given.items() if ":" not in name}
+
+    def raw(self) -> dict[str, Any]:
+        """The response to `GET /api/idtoken?raw=true`: the LMS's own claims, or its OAuth
+        payload."""
+        document = self._oauth() if self.platform.legacy else self._message()
+        given = {**self._replaced(self.platform.claims), **(self.seat.claims or {})}
+        return document | {
+            name: value for name, value in given.items() if ":" in name or name == "locale"
+        }
 
     def services(self) -> dict[str, Any]:
         """The `services` of an ID token: those that this launch may use, and its service key."""
-        seat, platform = self.launch.seat, self.launch.platform
-        roster, grades = offers_roster(seat.course), offers_grades(seat.course)
+        course, link, deep_linking = self.seat.course, self.seat.activity, self.seat.deep_linking
+        roster, grades = offers_roster(course), offers_grades(course)
         document: dict[str, Any] = {
-            "deepLinking": {"available": seat.deep_linking},
+            "deepLinking": {"available": deep_linking},
             "namesAndRoles": {"available": roster},
             "assignmentAndGrades": {"available": grades},
         }
-        if not platform.sparse:
+        if not self.platform.sparse:
             document["outcomes"] = {"available": False}
-            if seat.deep_linking:
+            if deep_linking:
                 document["deepLinking"].update(
                     acceptTypes=ACCEPT_TYPES,
                     acceptPresentationDocumentTargets=["iframe", "window"],
@@ -71,50 +82,31 @@ class Claims:
                 )
         if grades:
             document["assignmentAndGrades"]["scopes"] = GRADE_SCOPES
-            column = seat.activity and self.sandbox.gradebook.only_column_of(
-                seat.course, seat.activity.id
-            )
-            if column:
-                document["assignmentAndGrades"]["lineItemId"] = column.id
+            columns = self.sandbox.gradebook.items(course, resourceLinkId=link.id) if link else []
+            if len(columns) == 1:
+                document["assignmentAndGrades"]["lineItemId"] = columns[0].id
         if roster or grades:
             document["serviceKey"] = self.sandbox.mint.service_key(
-                platform.id, seat.course.id, seat.activity.id if seat.activity else ""
+                self.platform.id, course.id, link.id if link else ""
             )
         return document
 
-    def raw(self) -> dict[str, Any]:
-        """The response to `GET /api/idtoken?raw=true`: the LMS's own claims, or its OAuth
-        payload."""
-        if self.launch.platform.legacy:
-            return self._oauth() | self._claims(of_lms=True)
-        document = self._message() | self._person() | self._place() | self._service_claims()
-        return document | self._claims(of_lms=True)
-
-    def _claims(self, *, of_lms: bool) -> dict[str, Any]:
-        """What the platform and this launch add: LTIAAS's own fields, or claims of the LMS."""
-        seat, platform = self.launch.seat, self.launch.platform
-        given = seat.changes.claims or {}
-        if of_lms:
-            given = {**replaced(platform.claims, seat, platform), **given}
-            return {name: value for name, value in given.items() if ":" in name or name == "locale"}
-        return {name: value for name, value in given.items() if ":" not in name}
-
-    @cached_property
-    def _custom(self) -> dict[str, Any]:
-        seat, platform = self.launch.seat, self.launch.platform
-        custom: dict[str, Any] = {**platform.custom, **seat.course.custom}
-        if seat.activity is not None:
-            custom.update(seat.activity.custom)
-        if seat.changes.custom is not None:
-            custom = dict(seat.changes.custom)
-        replacement: dict[str, Any] = replaced(custom, seat, platform)
+    def _replaced(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        replacement: dict[str, Any] = replaced(values, self.seat, self.platform)
         return replacement
 
     @cached_property
+    def _custom(self) -> dict[str, Any]:
+        link = self.seat.activity
+        own = self.platform.custom, self.seat.course.custom, link.custom if link else {}
+        configured = {name: value for values in own for name, value in values.items()}
+        return self._replaced(configured if self.seat.custom is None else self.seat.custom)
+
+    @cached_property
     def _launch(self) -> dict[str, Any]:
-        seat, sparse = self.launch.seat, self.launch.platform.sparse
+        course, link, sparse = self.seat.course, self.seat.activity, self.platform.sparse
         launch: dict[str, Any] = {
-            "type": message_type(seat),
+            "type": message_type(self.seat),
             "target": self.sandbox.tool,
             "presentation": {
                 "document_target" if sparse else "documentTarget": "iframe",
@@ -126,24 +118,24 @@ class Claims:
         }
         if not sparse:
             launch["custom"] = self._custom
-        if has_context(seat):
+        if has_context(self.seat):
             launch["context"] = {
-                "id": seat.course.id,
-                "label": seat.course.label,
-                "title": seat.course.title,
+                "id": course.id,
+                "label": course.label,
+                "title": course.title,
                 "type": ["http://purl.imsglobal.org/vocab/lis/v2/course#CourseSection"],
             }
-        if seat.activity:
+        if link:
             launch["resourceLink"] = {
-                "id": seat.activity.id,
-                "title": seat.activity.title,
-                "description": seat.activity.description,
+                "id": link.id,
+                "title": link.title,
+                "description": link.description,
             }
         return launch
 
     def _message(self) -> dict[str, Any]:
-        platform = self.launch.platform
-        return {
+        platform, user = self.platform, self.seat.user
+        claims = {
             # Not a claim of the LMS: LTIAAS's official SDK refuses a raw ID token without it.
             "ltiVersion": platform.lti_version,
             "iss": platform.url,
@@ -167,53 +159,42 @@ class Claims:
                 "locale": "en-GB",
                 "return_url": f"{self.origin}/lms/return",
             },
+            "sub": user.id,
+            "name": user.name,
+            "given_name": user.given_name,
+            "family_name": user.family_name,
+            "email": user.email_address,
+            f"{CLAIM}roles": list(user.roles),
+            f"{CLAIM}role_scope_mentor": list(user.mentor_of) or None,
+            f"{CLAIM}context": self._launch.get("context"),
+            f"{CLAIM}resource_link": self._launch.get("resourceLink"),
         }
-
-    def _person(self) -> dict[str, Any]:
-        user = self.launch.seat.user
-        document: dict[str, Any] = {"sub": user.id, f"{CLAIM}roles": list(user.roles)}
-        if user.name is not None and not self.launch.platform.anonymous:
-            document.update(
-                name=user.name,
-                given_name=user.given_name,
-                family_name=user.family_name,
-                email=user.email_address,
-            )
-        if user.mentor_of:
-            document[f"{CLAIM}role_scope_mentor"] = list(user.mentor_of)
-        return document
-
-    def _place(self) -> dict[str, Any]:
-        names = {"context": "context", "resourceLink": "resource_link"}
-        return {
-            f"{CLAIM}{claim}": self._launch[name]
-            for name, claim in names.items()
-            if name in self._launch
-        }
+        return without_nulls(claims) | self._service_claims()
 
     def _service_claims(self) -> dict[str, Any]:
-        seat, document = self.launch.seat, dict[str, Any]()
-        if offers_roster(seat.course):
+        course, document = self.seat.course, dict[str, Any]()
+        if offers_roster(course):
             document["https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"] = {
-                "context_memberships_url": seat.course.roster_url,
+                "context_memberships_url": course.roster_url,
                 "service_versions": ["2.0"],
             }
-        if offers_grades(seat.course):
-            endpoint = {"scope": GRADE_SCOPES, "lineitems": seat.course.line_items_url}
+        if offers_grades(course):
             column = self.services()["assignmentAndGrades"].get("lineItemId")
-            document[f"{AGS}claim/endpoint"] = endpoint | ({"lineitem": column} if column else {})
-        if seat.deep_linking:
+            document[f"{AGS}claim/endpoint"] = without_nulls(
+                {"scope": GRADE_SCOPES, "lineitems": course.line_items_url, "lineitem": column}
+            )
+        if self.seat.deep_linking:
             document[f"{DEEP_LINKING}deep_linking_settings"] = {
                 "deep_link_return_url": f"{self.origin}/lms/deep-linking/return",
                 "accept_types": ACCEPT_TYPES,
                 "accept_presentation_document_targets": ["iframe", "window"],
-                "accept_multiple": "true" if self.launch.platform.sparse else True,
+                "accept_multiple": "true" if self.platform.sparse else True,
             }
         return document
 
     def _oauth(self) -> dict[str, Any]:
-        seat, platform = self.launch.seat, self.launch.platform
-        activity, user = seat.activity or seat.course.activities[0], seat.user
+        seat, platform, user = self.seat, self.platform, self.seat.user
+        activity = seat.activity or seat.course.activities[0]
         payload = {
             "ltiVersion": platform.lti_version,
             "lti_version": "LTI-1p0",
@@ -247,7 +228,7 @@ class Claims:
             "tool_consumer_instance_name": platform.name,
         }
         # A form has no nulls, and LTIAAS's Node SDK refuses them.
-        return {name: value for name, value in payload.items() if value is not None}
+        return without_nulls(payload)
 
 
 def message_type(seat: Seat) -> str:
@@ -269,9 +250,9 @@ def has_context(seat: Seat) -> bool:
     return not (seat.platform.sparse and seat.activity and seat.activity.id == "portfolio")
 
 
-def member(user: User, withheld: bool = False) -> dict[str, Any]:
-    """One member of a roster; `withheld` omits the name and the email address."""
-    document = _user(user, withheld)
+def member(user: User) -> dict[str, Any]:
+    """One member of a roster."""
+    document = _user(user)
     document["userId"] = document.pop("id")
     document.pop("roleScopeMentor", None)
     if user.status is not None:
@@ -280,18 +261,17 @@ def member(user: User, withheld: bool = False) -> dict[str, Any]:
     return document
 
 
-def _user(user: User, withheld: bool) -> dict[str, Any]:
-    document: dict[str, Any] = {"id": user.wire_id, "roles": list(user.roles)}
-    if user.name is not None and not withheld:
-        document.update(
-            name=user.name,
-            givenName=user.given_name,
-            familyName=user.family_name,
-            email=user.email_address,
-        )
-    if user.mentor_of:
-        document["roleScopeMentor"] = list(user.mentor_of)
-    return document
+def _user(user: User) -> dict[str, Any]:
+    document = {
+        "id": user.wire_id,
+        "roles": list(user.roles),
+        "name": user.name,
+        "givenName": user.given_name,
+        "familyName": user.family_name,
+        "email": user.email_address,
+        "roleScopeMentor": list(user.mentor_of) or None,
+    }
+    return without_nulls(document)
 
 
 def _platform(platform: Platform) -> dict[str, Any]:

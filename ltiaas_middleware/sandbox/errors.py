@@ -73,10 +73,11 @@ def wrong_service_key() -> ApiError:
     return ApiError(401, "INVALID_SERVICE_AUTH_AUTHORIZATION_HEADER", "Invalid service key.")
 
 
-def rate_limited(retry_after: str) -> Response:
-    """Too many requests; `retry_after` is the header's value."""
+def rate_limited(retry_after: float | str) -> Response:
+    """Too many requests; `retry_after` is in seconds, or the header's own text."""
     response = ApiError(429, "RATE_LIMITED", "Too many requests.").response()
-    response.headers["Retry-After"] = retry_after
+    text = retry_after if isinstance(retry_after, str) else f"{retry_after:g}"
+    response.headers["Retry-After"] = text
     return response
 
 
@@ -101,12 +102,10 @@ def not_found(what: str) -> ApiError:
     return ApiError(404, "NOT_FOUND", what)
 
 
-def invalid(description: str) -> ApiError:
-    return ApiError(400, "VALIDATION_ERROR", description)
+def invalid(description: str, **details: Any) -> ApiError:
+    return ApiError(400, "VALIDATION_ERROR", description, **details)
 
 
 def invalid_body(errors: list[dict[str, str]], body: object) -> ApiError:
     """The body breaks documented rules; `errors` lists each as a field and a message."""
-    return ApiError(
-        400, "VALIDATION_ERROR", "The request body is not valid.", bodyReceived=body, errors=errors
-    )
+    return invalid("The request body is not valid.", bodyReceived=body, errors=errors)

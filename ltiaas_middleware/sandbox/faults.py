@@ -6,54 +6,35 @@ server stops; it checks for these several times a second. `spoiling` says what e
 
 from __future__ import annotations
 
+import re
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from .lms_errors import SHAPES
 
 _LONGEST = 86400
 
 
-class Asked(NamedTuple):
-    """The properties of a request that decide which faults affect it; `path` is as received."""
-
-    method: str
-    path: str
-    scheme: str | None
-
-
 @dataclass(frozen=True)
 class Kind:
     """A kind of fault: its description on the page, its options with their defaults, and which
-    requests it affects."""
+    requests it affects, as a pattern of `method path scheme`."""
 
     text: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    concerns: Callable[[Asked], bool] = lambda asked: True
+    affects: str = ""
 
 
-def _of_lms(asked: Asked) -> bool:
-    return asked.path.startswith(("/api/memberships", "/api/lineitems"))
+def _refusal(text: str, affects: str) -> Kind:
+    return Kind(f"The LMS refuses: {text}", {"lms": "canvas", "shape": SHAPES[0]}, affects)
 
 
-def _of_grades(asked: Asked) -> bool:
-    return asked.path.startswith("/api/lineitems")
-
-
-def _of_column(asked: Asked) -> bool:
-    return asked.path.startswith("/api/lineitems/")
-
-
-def _of_score(asked: Asked) -> bool:
-    return asked.method == "POST" and _of_column(asked) and asked.path.endswith("/scores")
-
-
-def _refusal(text: str, concerns: Callable[[Asked], bool]) -> Kind:
-    return Kind(f"The LMS refuses: {text}", {"lms": "canvas", "shape": SHAPES[0]}, concerns)
-
+_LMS = r"\S+ /api/(memberships|lineitems)"
+_GRADES = r"\S+ /api/lineitems"
+_COLUMN = r"\S+ /api/lineitems/"
+_SCORE = r"POST /api/lineitems/\S*/scores "
 
 KINDS: Mapping[str, Kind] = {
     "delay": Kind("Wait some seconds before each answer", {"seconds": 5.0}),
@@ -63,8 +44,7 @@ KINDS: Mapping[str, Kind] = {
     "refuse": Kind("Answer 401: this launch is over"),
     "bad_api_key": Kind("Answer 401: the API key is wrong"),
     "service_key_refused": Kind(
-        "Answer 401: the service key is wrong",
-        concerns=lambda asked: asked.scheme == "SERVICE-AUTH-V1",
+        "Answer 401: the service key is wrong", affects=r".* SERVICE-AUTH-V1$"
     ),
     "reset": Kind("Reset the connection"),
     "lost_answer": Kind("Carry out the request, then reset the connection"),
@@ -76,13 +56,13 @@ KINDS: Mapping[str, Kind] = {
     "endless": Kind("Send a body that never ends"),
     "gzip_bomb": Kind("Send a small body that decompresses to 200 MB"),
     "redirect": Kind("Answer 302 to another URL", {"location": None}),
-    "not_a_student": _refusal("not a student here", _of_score),
-    "attempts_used_up": _refusal("all attempts are used up", _of_score),
-    "column_gone": _refusal("the column is gone", _of_column),
-    "course_concluded": _refusal("the course has concluded", _of_grades),
-    "access_refused": _refusal("LTIAAS has no access to it", _of_lms),
-    "throttled": _refusal('too many requests (403 "Rate Limit Exceeded")', _of_lms),
-    "lms_down": _refusal("500, an error of its own", _of_lms),
+    "not_a_student": _refusal("not a student here", _SCORE),
+    "attempts_used_up": _refusal("all attempts are used up", _SCORE),
+    "column_gone": _refusal("the column is gone", _COLUMN),
+    "course_concluded": _refusal("the course has concluded", _GRADES),
+    "access_refused": _refusal("LTIAAS has no access to it", _LMS),
+    "throttled": _refusal('too many requests (403 "Rate Limit Exceeded")', _LMS),
+    "lms_down": _refusal("500, an error of its own", _LMS),
 }
 
 
@@ -95,20 +75,20 @@ class Fault:
     endpoint: str | None
     left: int | None
     ended: threading.Event = field(default_factory=threading.Event)
-    _taken: deque[float] = field(default_factory=deque)
+    _taken: list[float] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         return {"name": self.name, **self.options, "endpoint": self.endpoint, "times": self.left}
 
-    def meets(self, asked: Asked, now: float) -> bool:
-        if self.endpoint is not None and not asked.path.startswith(self.endpoint):
+    def affects(self, method: str, path: str, scheme: str | None, now: float) -> bool:
+        """Whether the fault affects a request; `path` is as received."""
+        if not path.startswith(self.endpoint or ""):
             return False
-        if not KINDS[self.name].concerns(asked):
+        if not re.match(KINDS[self.name].affects, f"{method} {path} {scheme}"):
             return False
         if self.name != "per_second":
             return True
-        while self._taken and self._taken[0] <= now - 1:
-            self._taken.popleft()
+        self._taken = [taken for taken in self._taken if taken > now - 1]
         if len(self._taken) >= self.options["limit"]:
             return True
         self._taken.append(now)
@@ -147,9 +127,19 @@ class Faults:
             raise ValueError(
                 "times must be a whole number of at least 1, or None for every request"
             )
-        fault = Fault(name, _checked({**known, **options}), endpoint, times)
+        options = {**known, **options}
+        for option, value in options.items():
+            fits, what = _OPTIONS[option]
+            if not fits(value):
+                raise ValueError(f"{option} is {what}, not {value!r}")
+        fault = Fault(name, options, endpoint, times)
         with self._lock:
             self._active.append(fault)
+
+    def begin(self, descriptions: Iterable[str | Mapping[str, Any]]) -> None:
+        """Turn on faults in the format of `read_faults`."""
+        for settings in read_faults(descriptions):
+            self.switch_on(settings)
 
     def end(self, name: str | None = None) -> None:
         """Turn off one fault, or all; delayed requests continue."""
@@ -159,22 +149,22 @@ class Faults:
         for fault in ending:
             fault.ended.set()
 
-    def draw(self, asked: Asked, now: float) -> list[Fault]:
+    def draw(self, method: str, path: str, scheme: str | None, now: float) -> list[Fault]:
         """The faults that affect a request: any delays, then at most one other fault."""
-        drawn: list[Fault] = []
+        delays: list[Fault] = []
+        others: list[Fault] = []
         with self._lock:
             for fault in list(self._active):
-                if fault.name != "delay" and any(other.name != "delay" for other in drawn):
+                group = delays if fault.name == "delay" else others
+                if (others and group is others) or not fault.affects(method, path, scheme, now):
                     continue
-                if not fault.meets(asked, now):
-                    continue
-                drawn.append(fault)
+                group.append(fault)
                 if fault.left is not None:
                     fault.left -= 1
                     if not fault.left:
                         self._active.remove(fault)
                         # It stays un-ended: the request that drew it last must still meet it.
-        return sorted(drawn, key=lambda fault: fault.name != "delay")
+        return delays + others
 
 
 def read_faults(descriptions: Iterable[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -207,14 +197,6 @@ def value_of(text: str) -> Any:
         except ValueError:
             continue
     return text
-
-
-def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    for name, value in options.items():
-        fits, what = _OPTIONS[name]
-        if not fits(value):
-            raise ValueError(f"{name} is {what}, not {value!r}")
-    return options
 
 
 def _fits_header(value: object) -> bool:

@@ -13,17 +13,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from .bodies import without_nulls
+from .errors import ApiError
 from .lms_errors import refused
 from .world import Activity, Course, World
 
-COLUMN_KEYS = (
-    "scoreGiven",
-    "scoreMaximum",
-    "activityProgress",
-    "gradingProgress",
-    "comment",
-    "timestamp",
-)
+_KEYS = (
+    "scoreGiven", "scoreMaximum", "activityProgress", "gradingProgress", "comment", "timestamp",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,8 +89,8 @@ class Gradebook:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._items: dict[str, LineItem] = {}
-        for course, activity in world.contexts():
-            if activity is not None:
+        for course in world.courses:
+            for activity in course.activities:
                 self.add(course, activity)
 
     def add(self, course: Course, activity: Activity) -> LineItem | None:
@@ -108,7 +105,7 @@ class Gradebook:
             "tag": activity.tag,
             **activity.line_item,
         }
-        return self.create(course, {key: body[key] for key in body if body[key] is not None})
+        return self.create(course, without_nulls(body))
 
     def create(self, course: Course, body: dict[str, Any]) -> LineItem:
         number = next(self._numbers)
@@ -116,29 +113,21 @@ class Gradebook:
         self._items[item.id] = item
         return item
 
-    def items(self, course: Course) -> list[LineItem]:
-        """The columns of `course`, oldest first."""
-        return [item for item in list(self._items.values()) if item.course is course]
+    def items(self, course: Course | None = None, **fields: Any) -> list[LineItem]:
+        """The columns of `course` (None for all) with these values, oldest first."""
+        return [
+            item
+            for item in list(self._items.values())
+            if course in (None, item.course)
+            and all(item.body.get(name) == value for name, value in fields.items())
+        ]
 
-    def find(self, item_id: str, course: Course | None = None) -> LineItem | None:
-        """The column with this id, if it is in `course`."""
-        item = self._items.get(item_id)
-        return item if item and course in (None, item.course) else None
-
-    def tagged(self, tag: str) -> LineItem | None:
-        """The first column with this tag."""
-        with self._lock:
-            rows = list(self._items.values())
-        return next((item for item in rows if item.body.get("tag") == tag), None)
+    def find(self, item_id: str) -> LineItem | None:
+        return self._items.get(item_id)
 
     def column_of(self, activity_id: str) -> LineItem | None:
-        rows = list(self._items.values())
-        return next((row for row in rows if row.body.get("resourceLinkId") == activity_id), None)
-
-    def only_column_of(self, course: Course, activity_id: str) -> LineItem | None:
-        """The column of an activity, if it has exactly one (`wire.md`, `lineItemId`)."""
-        found = [it for it in self.items(course) if it.body.get("resourceLinkId") == activity_id]
-        return found[0] if len(found) == 1 else None
+        """The first column of an activity."""
+        return next(iter(self.items(resourceLinkId=activity_id)), None)
 
     def delete(self, item: LineItem) -> None:
         self._items.pop(item.id, None)
@@ -148,7 +137,7 @@ class Gradebook:
         user_id, rules = score["userId"], item.rules
         user = item.course.member(user_id)
         if user is None or not user.gradable:
-            raise self._refused("not_a_student", item, score)
+            raise _refused("not_a_student", item, score)
         with self._lock:
             entry = self._entry(item, user_id)
             last = entry.changed
@@ -156,7 +145,7 @@ class Gradebook:
                 if rules.whole_seconds:
                     stamp, last = stamp.replace(microsecond=0), last.replace(microsecond=0)
                 if stamp < last or (stamp == last and not rules.takes_equal):
-                    raise self._refused("older_score", item, score, last.isoformat())
+                    raise _refused("older_score", item, score, last.isoformat())
             entry.score, entry.changed = score, stamp
             entry.submissions += 1
             if not rules.keeps_override:
@@ -186,7 +175,7 @@ class Gradebook:
         with self._lock:
             return {
                 user_id: {
-                    **dict.fromkeys(COLUMN_KEYS),
+                    **dict.fromkeys(_KEYS),
                     **{key: value for key, value in entry.score.items() if key != "userId"},
                     "submissions": entry.submissions,
                     **({} if entry.override is None else {"override": entry.override}),
@@ -197,11 +186,10 @@ class Gradebook:
     def _entry(self, item: LineItem, user_id: str) -> Entry:
         return item.entries.setdefault(user_id, Entry(len(item.entries) + 1))
 
-    @staticmethod
-    def _refused(name: str, item: LineItem, score: dict[str, Any], last: str = "") -> Exception:
-        product, stamp = item.course.platform.product, score["timestamp"]
-        words = {"last": last, "stamp": stamp, "user": score["userId"]}
-        return refused(name, product, url=item.id, sent=score, **words)
+
+def _refused(name: str, item: LineItem, score: dict[str, Any], last: str = "") -> ApiError:
+    words = {"last": last, "stamp": score["timestamp"], "user": score["userId"]}
+    return refused(name, item.course.platform.product, url=item.id, sent=score, **words)
 
 
 def _result(item: LineItem, user_id: str, entry: Entry) -> dict[str, Any]:

@@ -5,6 +5,7 @@ The API has the same protection, because its default key is well known, so any p
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -55,16 +56,13 @@ def _own(host: str, own_hosts: Collection[str]) -> bool:
         return False
     if not own_hosts:
         return name in ("localhost", "127.0.0.1", "::1")
-    if host in own_hosts:
-        return True
     # Rebinding needs a name to rebind: an address cannot be anybody else's.
     ports = {urlsplit(f"//{own}").port for own in own_hosts}
-    return _is_address(name) and port in ports
+    return host in own_hosts or (port in ports and _is_address(name))
 
 
 def _is_address(name: str) -> bool:
-    try:
+    with contextlib.suppress(ValueError):
         ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+        return True
+    return False

@@ -7,9 +7,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NoReturn
 
 _TICK = 0.05
 """Seconds between two looks at whether a held request is still wanted."""
@@ -27,11 +26,7 @@ class Holding:
     """
 
     connection: socket.socket | None
-
-    @classmethod
-    def of(cls, environ: Mapping[str, Any]) -> Holding:
-        """For a request from this sandbox's server or a plain WSGI caller."""
-        return cls(environ.get("werkzeug.socket"))
+    """None for a plain WSGI caller."""
 
     def wait(self, seconds: float, ended: threading.Event) -> None:
         """Wait until the time is over or `ended` is set. Raises `Gone`."""
@@ -42,12 +37,13 @@ class Holding:
             if ended.wait(min(left, _TICK)):
                 return
 
-    def reset(self) -> None:
-        """End the connection with RST, like a machine that crashes."""
+    def reset(self) -> NoReturn:
+        """End the connection with RST, like a machine that crashes. Raises `Gone`."""
         if self.connection is not None:
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.connection.close()
+        raise Gone("reset by the sandbox")
 
     def _hung_up(self) -> bool:
         connection = self.connection

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +11,8 @@ from .api_log import token_digest
 from .call import Launch
 from .pages import role_words
 from .platforms import Platforms, Unregistered
-from .roles import full_role
 from .tokens import InvalidToken, Mint
-from .world import Course, LaunchChanges, Platform, Seat, World
+from .world import Course, Platform, Seat, World
 
 _logger = logging.getLogger("ltiaas_middleware.sandbox")
 _HANDSHAKE = 300
@@ -25,21 +22,17 @@ _HANDSHAKE = 300
 class Launches:
     """Creates and reads the tokens of launches. Thread-safe."""
 
-    def __init__(
-        self, world: World, platforms: Platforms, mint: Mint, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, world: World, platforms: Platforms, mint: Mint) -> None:
         self._world = world
         self._platforms = platforms
         self._mint = mint
-        self._clock = clock
-        self._lock = threading.Lock()
         self._ended: set[str] = set()
 
     def issue(self, seat: Seat, lms: str | None = None) -> str:
         """Create an ltik. Raises `Unregistered` if the LMS may not launch."""
         platform = self._platforms.active(seat.platform)
         claims = {"platformId": platform.id, "platformUrl": platform.url, "lms": lms}
-        ltik = self._token("launch", {**claims, **_claims_of(seat)}, tokens.LIFETIME)
+        ltik = self._mint.token("launch", {**claims, **_claims_of(seat)}, tokens.LIFETIME)
         place = seat.activity.id if seat.activity else "deep linking"
         who = f"{seat.user.id} ({role_words(seat.user.roles)})"
         _logger.info("launch %s: %s, %s in %s", token_digest(ltik), who, place, seat.course.id)
@@ -51,9 +44,7 @@ class Launches:
 
     def end(self, ltik: str) -> None:
         """Expire an ltik. Raises `InvalidToken` for an ltik from another sandbox."""
-        jti = self._mint.payload(ltik)["jti"]
-        with self._lock:
-            self._ended.add(jti)
+        self._ended.add(self._mint.payload(ltik)["jti"])
 
     def verify(self, ltik: str) -> Launch:
         """The launch of an ltik.
@@ -61,15 +52,16 @@ class Launches:
         Raises `InvalidToken` if the ltik has expired or was never issued, and `ApiError` if the
         LMS's registration was deleted or is inactive.
         """
-        payload = self._mint.read("launch", ltik, now=self._clock())
-        with self._lock:
-            if payload["jti"] in self._ended:
-                raise InvalidToken("expired manually")
+        payload = self._mint.read("launch", ltik)
+        if payload["jti"] in self._ended:
+            raise InvalidToken("expired manually")
         seat = self._seat(payload)
         try:
             platform = self._platforms.active(seat.platform, payload["platformId"])
         except Unregistered:
             raise errors.unregistered() from None
+        if platform.anonymous:
+            seat = replace(seat, user=seat.user.without_name())
         return Launch(seat, platform, payload["iat"], payload["jti"], payload.get("lms"))
 
     def course_of(self, service_key: str) -> Course | None:
@@ -93,20 +85,20 @@ class Launches:
     def handshake(self, seat: Seat, lms: str | None = None) -> str:
         """A signed token that says who launches what from which LMS's page. It is valid for five
         minutes."""
-        return self._token("handshake", {"lms": lms, **_claims_of(seat)}, _HANDSHAKE)
+        return self._mint.token("handshake", {"lms": lms, **_claims_of(seat)}, _HANDSHAKE)
 
     def of_handshake(self, token: str) -> tuple[Seat, str | None]:
         """Read such a token: who launches what, and the LMS's origin. Raises `InvalidToken`."""
-        payload = self._mint.read("handshake", token, now=self._clock())
+        payload = self._mint.read("handshake", token)
         return self._seat(payload), payload.get("lms")
 
     def registration_token(self, platform: Platform) -> str:
         """The token with which an LMS requests registration."""
-        return self._token("registration", {"platformUrl": platform.url}, _HANDSHAKE)
+        return self._mint.token("registration", {"platformUrl": platform.url}, _HANDSHAKE)
 
     def of_registration(self, token: str) -> Platform:
         """The LMS of a registration token. Raises `InvalidToken`."""
-        payload = self._mint.read("registration", token, now=self._clock())
+        payload = self._mint.read("registration", token)
         found = self._world.platform(payload["platformUrl"])
         if found is None:
             raise InvalidToken("from a world that no longer exists")
@@ -114,13 +106,7 @@ class Launches:
 
     def deep_linking_message(self, token: str) -> dict[str, Any]:
         """The payload of the JWT that a deep-linking form posts. Raises `InvalidToken`."""
-        payload = self._mint.payload(token)
-        if "exp" not in payload or self._clock() >= payload["exp"] or "kind" in payload:
-            raise InvalidToken("not a deep-linking message, or expired")
-        return payload
-
-    def _token(self, kind: str, claims: dict[str, Any], lifetime: float) -> str:
-        return self._mint.token(kind, claims, now=self._clock(), lifetime=lifetime)
+        return self._mint.read(None, token)
 
     def _seat(self, payload: dict[str, Any]) -> Seat:
         try:
@@ -132,25 +118,13 @@ class Launches:
             )
         except (KeyError, ValueError):
             raise InvalidToken("from a world that no longer exists") from None
-        return changed(seat, **payload.get("changes", {}))
-
-
-def changed(
-    seat: Seat,
-    roles: Iterable[str] | None = None,
-    custom: Mapping[str, Any] | None = None,
-    claims: Mapping[str, Any] | None = None,
-) -> Seat:
-    """The same launch with other roles (bare names or URIs), custom parameters and claims."""
-    full = None if roles is None else tuple(full_role(role) for role in roles)
-    user = seat.user if full is None else replace(seat.user, roles=full)
-    return replace(seat, user=user, changes=LaunchChanges(full, custom, claims))
+        return seat.changed(**payload.get("changes", {}))
 
 
 def _claims_of(seat: Seat) -> dict[str, Any]:
-    changes = {name: value for name, value in vars(seat.changes).items() if value is not None}
+    changes = {"roles": seat.roles, "custom": seat.custom, "claims": seat.claims}
     return {
-        **({"changes": changes} if changes else {}),
+        "changes": {name: value for name, value in changes.items() if value is not None},
         "contextId": seat.course.id,
         "resourceLinkId": seat.activity.id if seat.activity else None,
         "userId": seat.user.id,

@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 from werkzeug import Request, Response
 
 from . import errors, registering
+from .bodies import without_nulls
 from .claims import DEEP_LINKING, offers_grades, offers_roster
 from .faults import KINDS, value_of
-from .launches import changed
-from .pages import page, see_other
+from .pages import found, page, see_other
 from .platforms import Unregistered
 from .roles import ROLES
 from .tokens import InvalidToken
@@ -76,7 +76,7 @@ def _launch(sandbox: Sandbox, request: Request) -> Response:
     handshake = sandbox.launches.handshake(seat, sandbox.origin_for(request))
     query = "&".join(filter(None, [own, extra, f"{_HANDSHAKE}={handshake}"]))
     path = "/lti/legacy/launch" if seat.platform.legacy else "/lti/launch"
-    return Response("", 302, {"Location": f"{path}?{query}", "Cache-Control": "no-store"})
+    return found(f"{path}?{query}")
 
 
 def _lti_launch(sandbox: Sandbox, request: Request) -> Response:
@@ -94,8 +94,7 @@ def _lti_launch(sandbox: Sandbox, request: Request) -> Response:
     except Unregistered:
         # As LTIAAS does: raw JSON in the LMS's frame. The tool is never reached.
         return errors.unregistered().response()
-    location = sandbox.launch_url(ltik, query)
-    return Response("", 302, {"Location": location, "Cache-Control": "no-store"})
+    return found(sandbox.launch_url(ltik, query))
 
 
 def receive_content(sandbox: Sandbox, token: str) -> tuple[Course, list[Added], dict[str, Any]]:
@@ -105,11 +104,8 @@ def receive_content(sandbox: Sandbox, token: str) -> tuple[Course, list[Added], 
     message = sandbox.launches.deep_linking_message(token)
     course = sandbox.world.seat(message[f"{DEEP_LINKING}data"]).course
     items: list[dict[str, Any]] = message[f"{DEEP_LINKING}content_items"]
-    said = {
-        name: message[f"{DEEP_LINKING}{name}"]
-        for name in ("msg", "log", "errormsg", "errorlog")
-        if f"{DEEP_LINKING}{name}" in message
-    }
+    names = ("msg", "log", "errormsg", "errorlog")
+    said = without_nulls({name: message.get(f"{DEEP_LINKING}{name}") for name in names})
     # errormsg and errorlog say that the tool could not complete the choice (`wire.md`).
     rejected = any(name.startswith("error") for name in said)
     return course, [] if rejected else sandbox.content.add(course, items), said
@@ -126,21 +122,15 @@ def _deep_linking_return(sandbox: Sandbox, request: Request) -> Response:
 
 def _return(sandbox: Sandbox, request: Request) -> Response:
     names = ("lti_msg", "lti_log", "lti_errormsg", "lti_errorlog")
-    said = {name: request.args[name] for name in names if name in request.args}
+    said = without_nulls({name: request.args.get(name) for name in names})
     return page("returned", "Back in the LMS", said=said)
 
 
 def _gradebook(sandbox: Sandbox, request: Request) -> Response:
     course, gradebook = _course(sandbox, request), sandbox.gradebook
     columns = [(item.document(), gradebook.column(item)) for item in gradebook.items(course)]
-    return page(
-        "gradebook",
-        "Gradebook",
-        "/lms/gradebook",
-        world=sandbox.world,
-        course=course,
-        columns=columns,
-    )
+    shown: dict[str, Any] = {"world": sandbox.world, "course": course, "columns": columns}
+    return page("gradebook", "Gradebook", "/lms/gradebook", **shown)
 
 
 def _faults(sandbox: Sandbox, problem: str | None = None) -> Response:
@@ -148,16 +138,9 @@ def _faults(sandbox: Sandbox, problem: str | None = None) -> Response:
     for name, kind in KINDS.items():
         for option in kind.options:
             options.setdefault(option, []).append(name)
-    return page(
-        "faults",
-        "Faults",
-        "/lms/faults",
-        status=400 if problem else 200,
-        active=list(sandbox.faults),
-        kinds=KINDS,
-        options=options,
-        problem=problem,
-    )
+    shown: dict[str, Any] = {"active": list(sandbox.faults), "kinds": KINDS, "options": options}
+    status = 400 if problem else 200
+    return page("faults", "Faults", "/lms/faults", status, problem=problem, **shown)
 
 
 def _add_fault(sandbox: Sandbox, request: Request) -> Response:
@@ -201,14 +184,13 @@ def _seat(sandbox: Sandbox, request: Request) -> Seat:
         values.get("deep_linking", "").lower() in ("1", "true", "on", "yes"),
     )
     roles = " ".join(values.getlist("roles")).replace(",", " ").split()
-    lines = [line for line in values.get("custom", "").splitlines() if line.strip()]
     custom = {}
-    for line in lines:
+    for line in filter(str.strip, values.get("custom", "").splitlines()):
         name, equals, value = line.partition("=")
         if not equals or not name.strip():
             raise ValueError(f"Write each custom parameter as a line name=value, not {line!r}.")
         custom[name.strip()] = value.strip()
-    return changed(seat, roles or None, custom or None)
+    return seat.changed(roles or None, custom or None)
 
 
 _ROUTES = {

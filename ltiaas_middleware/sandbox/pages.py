@@ -32,10 +32,17 @@ def page(
     `current` is the path of the current navigation entry ("" for none). None omits the navigation,
     for a page in an iframe.
     """
-    document = _environment.get_template(f"{template}.html").render(
-        {"wide": False, **values}, title=title, current=current, navigation=_NAVIGATION.items()
-    )
+    shown = {"wide": False, "title": title, "current": current, **values}
+    document = rendered(template, navigation=_NAVIGATION.items(), **shown)
     return Response(document, status, {"Cache-Control": "no-store"}, mimetype="text/html")
+
+
+def rendered(template: str, **values: Any) -> str:
+    return _environment.get_template(f"{template}.html").render(values)
+
+
+def found(location: str) -> Response:
+    return Response("", 302, {"Location": location, "Cache-Control": "no-store"})
 
 
 def see_other(location: str) -> Response:

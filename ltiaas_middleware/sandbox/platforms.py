@@ -9,22 +9,14 @@ import secrets
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
+from importlib.resources import files
 from typing import Any
 
 from .world import Platform
 
 Document = dict[str, Any]
 
-PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
-MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA2mogP2Z22XNIV89qF8QV
-M8XjN6dpJ4tNHGFPzXhNq/7wBa2On8Bu/VWuGvpd5qV6YbexBUxgxtUto95ogqJS
-SjNWr+fTZx36mJPAlNWkU2/sbk7GnPmAMsIiXRSBNQgP1fl8YL3Op55Sd2uWxPNk
-Nc/AuJy8xUwaqxLJ6M1NtldAg3DxNXnV0+HwST/9oM3y7P75KKkOlBYzNpN9FD6h
-W3T5yY6z1/dGkvI/AeFJlztSskNW1okWZVZ5DioPnazRZEzFJHbsU/BW2KLwdRLa
-PvIw6ldd3NfaTIeylbcZfxrgEkkm/AlbpZoLcEN1IrQ/MfPwx9WKgum+IjYZbtos
-LQIDAQAB
------END PUBLIC KEY-----
-"""
+PUBLIC_KEY = files(__package__).joinpath("public_key.pem").read_text("utf-8")
 """The key that LTIAAS signs with for a platform. Whoever made this one kept no private key."""
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from werkzeug import Request, Response
 
-from .pages import page, see_other
+from .pages import found, page, see_other
 from .registrations import CLOSE
 from .tokens import InvalidToken
 from .world import Platform
@@ -56,7 +56,7 @@ def _lti_register(sandbox: Sandbox, request: Request) -> Response:
     id = sandbox.registrations.start(platform, token, anonymous=anonymous)
     url = sandbox.pre_approval_url(id)
     if url is not None:
-        return Response("", 302, {"Location": url, "Cache-Control": "no-store"})
+        return found(url)
     sandbox.registrations.complete(id)
     return page("registered", "Registered", platform=platform, html=CLOSE)
 

@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterable
+from importlib.resources import files
 
 VOCABULARY = "http://purl.imsglobal.org/vocab/lis/v2/"
 MEMBERSHIP = f"{VOCABULARY}membership#"
 
-_PERSONS = {
-    "system": "AccountAdmin Administrator Creator None SysAdmin SysSupport User",
-    "institution": "Administrator Alumni Faculty Guest Instructor Learner Member Mentor None "
-    "Observer Other ProspectiveStudent Staff Student",
-}
-_SUB_ROLES = {
-    "Administrator": "Administrator Developer ExternalDeveloper ExternalSupport "
-    "ExternalSystemAdministrator Support SystemAdministrator",
-    "ContentDeveloper": "ContentDeveloper ContentExpert ExternalContentExpert Librarian",
-    "Instructor": "ExternalInstructor Grader GuestInstructor Lecturer PrimaryInstructor "
-    "SecondaryInstructor TeachingAssistant TeachingAssistantGroup TeachingAssistantOffering "
-    "TeachingAssistantSection TeachingAssistantSectionAssociation TeachingAssistantTemplate",
-    "Learner": "ExternalLearner GuestLearner Instructor Learner NonCreditLearner",
-    "Manager": "AreaManager CourseCoordinator ExternalObserver Manager Observer",
-    "Member": "Member",
-    "Mentor": "Advisor Auditor ExternalAdvisor ExternalAuditor ExternalLearningFacilitator "
-    "ExternalMentor ExternalReviewer ExternalTutor LearningFacilitator Mentor Reviewer Tutor",
-    "Officer": "Chair Communications Secretary Treasurer Vice-Chair",
-}
+_VOCABULARY = tomllib.loads(files(__package__).joinpath("roles.toml").read_text("utf-8"))
 
 ROLES: tuple[str, ...] = (
-    *(f"{MEMBERSHIP}{role}" for role in _SUB_ROLES),
+    *(f"{MEMBERSHIP}{role}" for role in _VOCABULARY["context"]),
     *(
         f"{VOCABULARY}membership/{role}#{sub_role}"
-        for role, sub_roles in _SUB_ROLES.items()
-        for sub_role in sub_roles.split()
+        for role, sub_roles in _VOCABULARY["context"].items()
+        for sub_role in sub_roles
     ),
     *(
         f"{VOCABULARY}{kind}/person#{role}"
-        for kind, roles in _PERSONS.items()
-        for role in roles.split()
+        for kind, roles in _VOCABULARY["persons"].items()
+        for role in roles
     ),
     "http://purl.imsglobal.org/vocab/lti/system/person#TestUser",
 )

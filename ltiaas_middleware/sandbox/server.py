@@ -7,14 +7,14 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.test import run_wsgi_app
 from werkzeug.wsgi import ClosingIterator
 
-from .answering import FAULTED
 from .app import Sandbox
 
 _logger = logging.getLogger("ltiaas_middleware.sandbox")
@@ -147,17 +147,23 @@ class _Handler(WSGIRequestHandler):
     disable_nagle_algorithm = True
 
     def run_wsgi(self) -> None:
-        if self.headers.get("Expect", "").strip().lower() == "100-continue":
-            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.environ = self.make_environ()
-        self._head: tuple[str, list[tuple[str, str]]] | None = None
+        bodiless = (
+            self.headers.get("Content-Length", "0") == "0"
+            and "Transfer-Encoding" not in self.headers
+        )
         try:
-            with contextlib.closing(
-                ClosingIterator(self.server.app(self.environ, self._start))
-            ) as rows:
+            rows, status, headers = run_wsgi_app(self.server.app, self.environ)
+            with contextlib.closing(ClosingIterator(rows)):
+                if not bodiless or self.server.stopping.is_set():
+                    headers.set("Connection", "close")
+                code, _, phrase = status.partition(" ")
+                self.send_response(int(code), phrase)
+                for name, value in headers:
+                    self.send_header(name, value)
+                self.end_headers()
                 for data in rows:
-                    self._send(data)
-            self._send(b"")
+                    self.wfile.write(data)
         except OSError:
             raise  # The connection is gone; see `handle`.
         except Exception:
@@ -166,35 +172,8 @@ class _Handler(WSGIRequestHandler):
             )
             self.close_connection = True
             self.send_error(500)
-        if not self._bodiless():
+        if not bodiless:
             self._drain()
-
-    def _start(
-        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
-    ) -> Callable[[bytes], object]:
-        self._head = (status, headers)
-        return self._send
-
-    def _send(self, data: bytes) -> None:
-        if self._head is not None:
-            (status, headers), self._head = self._head, None
-            code, _, phrase = status.partition(" ")
-            self.send_response(int(code), phrase)
-            for name, value in headers:
-                self.send_header(name, value)
-            if not self._may_go_on():
-                self.send_header("Connection", "close")
-            self.end_headers()
-        self.wfile.write(data)
-
-    def _bodiless(self) -> bool:
-        length = self.headers.get("Content-Length", "0")
-        return length == "0" and "Transfer-Encoding" not in self.headers
-
-    def _may_go_on(self) -> bool:
-        return (
-            self._bodiless() and not self.environ.get(FAULTED) and not self.server.stopping.is_set()
-        )
 
     def _drain(self) -> None:
         """Read what is left of a body: closing on it would reset the connection, and the client

@@ -15,7 +15,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .app import Sandbox
-from .faults import read_faults
 from .server import SandboxServer
 
 _logger = logging.getLogger("ltiaas_middleware.sandbox")
@@ -38,8 +37,7 @@ def serve(
     `ready` once the server listens. Raises `ValueError` for an unknown fault, and `OSError` if the
     port is in use or the file cannot be written.
     """
-    for fault in read_faults(faults):
-        sandbox.faults.switch_on(fault)
+    sandbox.faults.begin(faults)
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, signal.default_int_handler) for number in signals}
     try:

@@ -9,20 +9,15 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from werkzeug import Response
 
-from .errors import (
-    expired_ltik,
-    json_response,
-    phrase,
-    rate_limited,
-    wrong_api_key,
-    wrong_service_key,
-)
+from . import errors
+from .errors import json_response
 from .faults import Fault
-from .holding import Gone, Holding
+from .holding import Holding
 from .lms_errors import REFUSALS, refused
 
 BOMB_SIZE = 200_000_000
@@ -32,29 +27,28 @@ BOMB_SIZE = 200_000_000
 def spoiled(fault: Fault, answer: Callable[[], Response], holding: Holding) -> Response:
     """The response to a request with `fault`; `answer` executes the request. A reset ends the
     connection and raises `Gone`."""
+    options = fault.options
     if fault.name in REFUSALS:
-        lms, shape = fault.options["lms"], fault.options["shape"]
-        return refused(fault.name, lms, url=_LMS_URL, shape=shape).response()
+        lms, shape = options["lms"], options["shape"]
+        url = "https://lms.example/services"
+        return refused(fault.name, lms, url=url, shape=shape).response()
     if fault.name in _INSTEAD:
-        return _INSTEAD[fault.name](fault)
-    if fault.name == "lost_answer":
-        answer()
-    if fault.name in ("lost_answer", "reset"):
+        return _INSTEAD[fault.name](options)
+    if fault.name == "reset":
         holding.reset()
-        raise Gone("reset by the sandbox")
-    return _AFTER[fault.name](answer(), fault, holding)
+    response = answer()
+    if fault.name == "lost_answer":
+        holding.reset()
+    if fault.name == "drip":
+        drops = _drops(response.get_data(), fault, holding)
+        return Response(drops, response.status, response.headers)
+    if fault.name == "endless":
+        return Response(_blocks(fault, holding), mimetype="application/json")
+    return _AFTER[fault.name](response)
 
 
-_LMS_URL = "https://lms.example/services"
-
-
-def _header(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
-
-
-def _proxy_page(fault: Fault) -> Response:
-    status: int = fault.options["status"]
-    name = phrase(status)
+def _proxy_page(status: int) -> Response:
+    name = errors.phrase(status)
     if status in (204, 304):
         return Response(status=status)
     page = f"<html><head><title>{status} {name}</title></head><body><center><h1>{status} {name}"
@@ -62,26 +56,18 @@ def _proxy_page(fault: Fault) -> Response:
                     mimetype="text/html")  # fmt: skip
 
 
-_INSTEAD: dict[str, Callable[[Fault], Response]] = {
-    "rate_limit": lambda fault: rate_limited(_header(fault.options["retry_after"])),
-    "per_second": lambda fault: rate_limited("1"),
-    "status": _proxy_page,
-    "refuse": lambda fault: expired_ltik().response(),
-    "bad_api_key": lambda fault: wrong_api_key().response(),
-    "service_key_refused": lambda fault: wrong_service_key().response(),
-    "redirect": lambda fault: Response("", 302, {"Location": fault.options["location"]}),
+_INSTEAD: Mapping[str, Callable[[Mapping[str, Any]], Response]] = {
+    "rate_limit": lambda options: errors.rate_limited(options["retry_after"]),
+    "per_second": lambda options: errors.rate_limited(1),
+    "status": lambda options: _proxy_page(options["status"]),
+    "refuse": lambda options: errors.expired_ltik().response(),
+    "bad_api_key": lambda options: errors.wrong_api_key().response(),
+    "service_key_refused": lambda options: errors.wrong_service_key().response(),
+    "redirect": lambda options: Response("", 302, {"Location": options["location"]}),
 }
 
 
-def _not_json(response: Response, fault: Fault, holding: Holding) -> Response:
-    return Response("<!doctype html><title>Welcome</title><p>Welcome.", mimetype="text/html")
-
-
-def _wrong_type(response: Response, fault: Fault, holding: Holding) -> Response:
-    return json_response(["not", "an", "object"])
-
-
-def _without_user(response: Response, fault: Fault, holding: Holding) -> Response:
+def _without_user(response: Response) -> Response:
     document = response.get_json(silent=True)
     if response.status_code != 200 or not isinstance(document, dict):
         return response
@@ -92,50 +78,11 @@ def _without_user(response: Response, fault: Fault, holding: Holding) -> Respons
     return json_response(document)
 
 
-def _truncated(response: Response, fault: Fault, holding: Holding) -> Response:
+def _truncated(response: Response) -> Response:
     body = response.get_data()
     cut = Response(body[: len(body) // 2], response.status, response.headers)
     cut.headers["Content-Length"] = str(max(len(body), 100))
     return cut
-
-
-def _drip(response: Response, fault: Fault, holding: Holding) -> Response:
-    body = response.get_data()
-
-    def drops() -> Iterator[bytes]:
-        for position in range(len(body)):
-            yield body[position : position + 1]
-            holding.wait(fault.options["seconds"], fault.ended)
-
-    return Response(drops(), response.status, response.headers)
-
-
-def _endless(response: Response, fault: Fault, holding: Holding) -> Response:
-    def blocks() -> Iterator[bytes]:
-        yield b'{"padding": "'
-        block = b"x" * 65536
-        while not fault.ended.is_set():
-            yield block
-            # Slow enough to leave the machine usable, fast enough to hurt whoever reads on.
-            holding.wait(0.01, fault.ended)
-
-    return Response(blocks(), mimetype="application/json")
-
-
-def _gzip_bomb(response: Response, fault: Fault, holding: Holding) -> Response:
-    packed = {"Content-Encoding": "gzip"}
-    return Response(gzip_bomb(), mimetype="application/json", headers=packed)
-
-
-_AFTER: dict[str, Callable[[Response, Fault, Holding], Response]] = {
-    "not_json": _not_json,
-    "wrong_type": _wrong_type,
-    "no_user": _without_user,
-    "truncated": _truncated,
-    "drip": _drip,
-    "endless": _endless,
-    "gzip_bomb": _gzip_bomb,
-}
 
 
 @functools.lru_cache(maxsize=1)
@@ -148,3 +95,31 @@ def gzip_bomb() -> bytes:
     parts += [packer.compress(block) for _ in range(whole)]
     parts += [packer.compress(block[:rest] + end), packer.flush()]
     return b"".join(parts)
+
+
+_AFTER: Mapping[str, Callable[[Response], Response]] = {
+    "not_json": lambda _: Response(
+        "<!doctype html><title>Welcome</title><p>Welcome.", mimetype="text/html"
+    ),
+    "wrong_type": lambda _: json_response(["not", "an", "object"]),
+    "no_user": _without_user,
+    "truncated": _truncated,
+    "gzip_bomb": lambda _: Response(
+        gzip_bomb(), 200, {"Content-Encoding": "gzip"}, mimetype="application/json"
+    ),
+}
+
+
+def _drops(body: bytes, fault: Fault, holding: Holding) -> Iterator[bytes]:
+    for position in range(len(body)):
+        yield body[position : position + 1]
+        holding.wait(fault.options["seconds"], fault.ended)
+
+
+def _blocks(fault: Fault, holding: Holding) -> Iterator[bytes]:
+    yield b'{"padding": "'
+    block = b"x" * 65536
+    while not fault.ended.is_set():
+        yield block
+        # Slow enough to leave the machine usable, fast enough to hurt whoever reads on.
+        holding.wait(0.01, fault.ended)

@@ -12,10 +12,13 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 LIFETIME = 24 * 60 * 60
 """Seconds for which an ltik works (`wire.md`, "The launch redirect")."""
+
+_SERVICE_KEY = "sk-"
 
 
 class InvalidToken(Exception):
@@ -23,14 +26,16 @@ class InvalidToken(Exception):
 
 
 class Mint:
-    """Creates and reads the tokens of one account."""
+    """Creates and reads the tokens of one account. `clock` returns seconds since the epoch."""
 
-    def __init__(self, api_key: str) -> None:
+    def __init__(self, api_key: str, clock: Callable[[], float]) -> None:
         self._key = hashlib.sha256(b"ltiaas sandbox\0" + api_key.encode()).digest()
+        self._clock = clock
 
-    def token(self, kind: str, claims: dict[str, Any], *, now: float, lifetime: float) -> str:
+    def token(self, kind: str, claims: dict[str, Any], lifetime: float) -> str:
         """A compact HS256 JWS with `claims`, its kind, a random `jti`, `iat` and `exp` (both in
         seconds)."""
+        now = self._clock()
         payload = {
             "iss": "ltiaas-sandbox",
             "kind": kind,
@@ -42,59 +47,53 @@ class Mint:
         return self.jws(payload)
 
     def jws(self, payload: dict[str, Any]) -> str:
-        signed = f"{_HEADER}.{_encode(_json(payload))}"
-        return f"{signed}.{self._signature(signed)}"
+        return self._signed(f"{_HEADER}{_json(payload)}")
 
-    def read(self, kind: str, token: str, *, now: float) -> dict[str, Any]:
-        """The claims of a token from this mint. Raises `InvalidToken`."""
+    def read(self, kind: str | None, token: str) -> dict[str, Any]:
+        """The claims of a token from this mint. `kind` None is a JWS of claims alone. Raises
+        `InvalidToken`."""
         payload = self.payload(token)
         if payload.get("kind") != kind:
             raise InvalidToken(f"not a token of kind {kind}")
-        if now >= payload["exp"]:
+        if self._clock() >= payload["exp"]:
             raise InvalidToken("expired")
         return payload
 
     def payload(self, token: str) -> dict[str, Any]:
         """The payload of any JWS signed by this mint. Raises `InvalidToken`."""
-        signed, _, signature = token.rpartition(".")
-        expected = self._signature(signed)
-        # The signature is compared as text: several texts decode to the same bytes, and only one is
-        # ours.
-        if not hmac.compare_digest(expected.encode(), signature.encode()):
-            raise InvalidToken("not signed by this sandbox")
-        payload: dict[str, Any] = json.loads(_decode(signed.split(".")[1]))
+        payload: dict[str, Any] = self._content(_HEADER, token)
         return payload
 
     def service_key(self, *ids: str) -> str:
         """The key for (platform, context, resource link). It is always the same."""
-        body = f"sk-{_encode(_json(ids))}"
-        return body + self._signature(body)
+        return self._signed(f"{_SERVICE_KEY}{_json(ids)}")
 
     def read_service_key(self, key: str) -> list[str]:
         """The ids of a service key from this mint. Raises `InvalidToken`."""
-        body, signature = key[:-_SIGNATURE], key[-_SIGNATURE:]
-        if not hmac.compare_digest(self._signature(body).encode(), signature.encode()):
-            raise InvalidToken("not a service key from this sandbox")
-        ids: list[str] = json.loads(_decode(body.removeprefix("sk-")))
+        ids: list[str] = self._content(_SERVICE_KEY, key)
         return ids
 
-    def _signature(self, signed: str) -> str:
-        return _encode(hmac.new(self._key, signed.encode(), hashlib.sha256).digest())
+    def _signed(self, text: str) -> str:
+        return f"{text}.{_base64(hmac.digest(self._key, text.encode(), 'sha256'))}"
+
+    def _content(self, prefix: str, token: str) -> Any:
+        signed = token.rpartition(".")[0]
+        # The signature is compared as text: several texts decode to the same bytes, and only one is
+        # ours.
+        if not hmac.compare_digest(self._signed(signed).encode(), token.encode()):
+            raise InvalidToken("not signed by this sandbox")
+        if not signed.startswith(prefix):
+            raise InvalidToken("a token of another form")
+        content = signed.removeprefix(prefix)
+        return json.loads(base64.urlsafe_b64decode(content + "=" * (-len(content) % 4)))
 
 
-def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+def _json(value: object) -> str:
+    return _base64(json.dumps(value, separators=(",", ":")).encode())
 
 
-def _encode(data: bytes) -> str:
+def _base64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _decode(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-_SIGNATURE = 43
-"""Characters of a signature: base64url of 32 bytes."""
-
-_HEADER = _encode(b'{"alg":"HS256","typ":"JWT"}')
+_HEADER = _base64(b'{"alg":"HS256","typ":"JWT"}') + "."

@@ -28,12 +28,8 @@ def replaced(value: Any, seat: Seat, platform: Platform) -> Any:
 
 
 def _values(seat: Seat, platform: Platform) -> dict[str, str | None]:
-    return _course(seat, platform) | _person(seat, platform) | _link(seat)
-
-
-def _course(seat: Seat, platform: Platform) -> dict[str, str | None]:
-    course = seat.course
-    return {
+    course, user, link = seat.course, seat.user, seat.activity
+    known = {
         "Context.id": course.id,
         "Context.label": course.label,
         "Context.title": course.title,
@@ -49,34 +45,21 @@ def _course(seat: Seat, platform: Platform) -> dict[str, str | None]:
         "Canvas.course.id": _number(course.id),
         "Canvas.course.name": course.title,
         "Canvas.course.sisSourceId": f"sis:{course.id}",
-    }
-
-
-def _person(seat: Seat, platform: Platform) -> dict[str, str | None]:
-    user = seat.user
-    named: dict[str, str | None] = {
+        "User.id": user.id,
+        "User.username": user.id,
+        "Person.sourcedId": f"sis:{user.id}",
         "Person.name.full": user.name,
         "Person.name.given": user.given_name,
         "Person.name.family": user.family_name,
         "Person.email.primary": user.email_address,
-    }
-    return {
-        "User.id": user.id,
-        "User.username": user.id,
-        "Person.sourcedId": f"sis:{user.id}",
         "Membership.role": ",".join(user.roles),
         "Canvas.user.id": _number(user.id),
         "Canvas.user.loginId": user.id,
         "Canvas.user.sisSourceId": f"sis:{user.id}",
-        **({} if platform.anonymous else named),
     }
-
-
-def _link(seat: Seat) -> dict[str, str | None]:
-    link = seat.activity
     if link is None:
-        return {}
-    return {
+        return known
+    return known | {
         "ResourceLink.id": link.id,
         "ResourceLink.title": link.title,
         "ResourceLink.description": link.description,

@@ -7,13 +7,13 @@ people or conclude a course.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from .roles import has_role
+from .roles import full_role, has_role
 
 _Row = TypeVar("_Row", "User", "Activity")
 
@@ -45,8 +45,12 @@ class User:
 
     @property
     def email_address(self) -> str | None:
-        """The email address, or None if the LMS withholds it."""
-        return self.email or (self.name and f"{self.id}@students.example")
+        """The email address, or None if the LMS withholds it, as it does with the name."""
+        return self.name and (self.email or f"{self.id}@students.example")
+
+    def without_name(self) -> User:
+        """This person as in a launch from an LMS that withholds names."""
+        return replace(self, given_name=None, family_name=None, email=None)
 
     @property
     def label(self) -> str:
@@ -184,36 +188,37 @@ class Course:
 
 
 @dataclass(frozen=True)
-class LaunchChanges:
-    """How one launch differs from its world; None keeps the world's value."""
+class Seat:
+    """Who launches and from where: a course, an activity in it (none in a deep-linking launch) and
+    a user. The other fields are what differs from the world in this launch, or None."""
 
+    course: Course
+    activity: Activity | None
+    user: User
+    deep_linking: bool = False
     roles: tuple[str, ...] | None = None
-    """Full URIs."""
+    """Full URIs, which `user` has, too."""
     custom: Mapping[str, Any] | None = None
     """In the place of the activity's custom parameters."""
     claims: Mapping[str, Any] | None = None
     """Top-level fields of the ID token. One whose name is a URI is a claim of the LMS, which
     LTIAAS gives in the raw ID token alone."""
 
-
-NO_CHANGES = LaunchChanges()
-
-
-@dataclass(frozen=True)
-class Seat:
-    """Who launches and from where: a course, an activity in it (none in a deep-linking launch) and
-    a user."""
-
-    course: Course
-    activity: Activity | None
-    user: User
-    deep_linking: bool = False
-    changes: LaunchChanges = NO_CHANGES
-
     @property
     def platform(self) -> Platform:
         """The course's platform."""
         return self.course.platform
+
+    def changed(
+        self,
+        roles: Iterable[str] | None = None,
+        custom: Mapping[str, Any] | None = None,
+        claims: Mapping[str, Any] | None = None,
+    ) -> Seat:
+        """The same launch with other roles (bare names or URIs), custom parameters and claims."""
+        full = None if roles is None else tuple(map(full_role, roles))
+        user = self.user if full is None else replace(self.user, roles=full)
+        return replace(self, user=user, roles=full, custom=custom, claims=claims)
 
 
 @dataclass(frozen=True)
@@ -260,14 +265,6 @@ class World:
     def course(self, course_id: str) -> Course | None:
         """The course with that id."""
         return next((course for course in self.courses if course.id == course_id), None)
-
-    def contexts(self) -> Iterator[tuple[Course, Activity | None]]:
-        """Every place from which a launch can come, including deep linking (without an
-        activity)."""
-        for course in self.courses:
-            yield course, None
-            for activity in course.activities:
-                yield course, activity
 
     def seat(
         self,

@@ -7,7 +7,8 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib import resources
-from typing import Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from .roles import full_role
 from .world import SETTINGS, Activity, Course, Platform, User, World
@@ -20,14 +21,14 @@ _Table = Mapping[str, Any]
 
 def default_world() -> World:
     """The default world of a sandbox. It is always the same."""
-    return _world(_default(), "worlds/default.toml")
+    return _world(_default())
 
 
 def read(text: str, name: str) -> World:
     """Read a world from the text of a TOML file. Raises `ValueError`, which names the file and the
     place in it."""
     try:
-        return _world(tomllib.loads(text), name)
+        return _world(tomllib.loads(text))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 
@@ -40,10 +41,10 @@ def in_preset(name: str) -> World:
     kept = {key: platform[key] for key in ("id", "client_id", "deployment_id")}
     document["platforms"] = {"northfield": {**kept, "preset": name}}
     document["courses"] = [row for row in document["courses"] if row["platform"] == "northfield"]
-    return _world(document, name)
+    return _world(document)
 
 
-def _world(document: _Table, name: str) -> World:
+def _world(document: _Table) -> World:
     _known(document, ("settings", "platforms", "users", "courses"), "the file")
     settings = _table(document.get("settings", {}), "settings")
     _known(settings, SETTINGS, "settings")
@@ -129,10 +130,9 @@ def _made(kind: type[_Kind], table: _Table, where: str, **given: Any) -> _Kind:
     _known(table, names, where)
     values = {}
     for name, value in table.items():
-        text = str(hints[name])
-        if "tuple" in text and isinstance(value, list):
+        if isinstance(value, list) and get_origin(hints[name]) is tuple:
             value = tuple(value)
-        if not _fits(value, text):
+        if not _fits(value, hints[name]):
             raise ValueError(f"{where}.{name} cannot be {value!r}")
         values[name] = value
     try:
@@ -141,18 +141,16 @@ def _made(kind: type[_Kind], table: _Table, where: str, **given: Any) -> _Kind:
         raise ValueError(f"{where}: {str(error).partition(' ')[2]}") from None
 
 
-def _fits(value: Any, hint: str) -> bool:
+def _fits(value: Any, hint: Any) -> bool:
+    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    kinds = tuple(get_origin(part) or part for part in parts)
     if isinstance(value, bool):
-        return "bool" in hint
-    if isinstance(value, (int, float)):
-        return "float" in hint
-    if isinstance(value, str):
-        return hint.startswith(("<class 'str'>", "str"))
-    if isinstance(value, tuple):
-        return "tuple" in hint and all(isinstance(item, str) for item in value)
-    if value is None:
-        return "None" in hint
-    return isinstance(value, dict) and "Mapping" in hint
+        return bool in kinds
+    if isinstance(value, int):
+        return float in kinds
+    if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
+        return False
+    return isinstance(value, kinds)
 
 
 def _known(table: _Table, names: Any, where: str) -> None:
@@ -170,12 +168,12 @@ def _table(value: Any, where: str) -> _Table:
 def _preset(name: Any) -> dict[str, Any]:
     if name not in (*PRESETS, "generic"):
         raise ValueError(f"unknown preset {name!r}; valid presets: {', '.join(PRESETS)}")
-    return tomllib.loads(_text("presets", f"{name}.toml"))
+    return _file(f"presets/{name}.toml")
 
 
 def _default() -> dict[str, Any]:
-    return tomllib.loads(_text("worlds", "default.toml"))
+    return _file("worlds/default.toml")
 
 
-def _text(folder: str, name: str) -> str:
-    return resources.files(__package__).joinpath(folder, name).read_text("utf-8")
+def _file(path: str) -> dict[str, Any]:
+    return tomllib.loads(resources.files(__package__).joinpath(path).read_text("utf-8"))

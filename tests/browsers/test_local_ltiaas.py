@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 import requests
 
-from ltiaas_middleware.commands.demo.run import Demo
+from ltiaas_middleware.commands.demo.run import Demo, serve_demo
 
 from .browser import Browser
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
-    with Demo(0, 0) as running:
+    with serve_demo(0, 0) as running:
         yield running
 
 
@@ -40,7 +40,7 @@ def test_the_demo_is_across_sites_and_keeps_its_own_session(
         tabs[user] = person.open(activity(demo, user), new_tab=True)
         # Ben does not begin with Ada's count: the cookie is the launch's.
         person.text("#opened", "1")
-        assert person.driver.execute_script("return location.origin") == demo.tool.url
+        assert person.driver.execute_script("return location.origin") == demo.tool_url
     picture(person, f"demo-{profile}")
     for count in ("2", "3"):
         person.show(tabs["ada"])
@@ -52,5 +52,5 @@ def test_the_demo_is_across_sites_and_keeps_its_own_session(
 
     # The launch's own cookie came back, so that its path alone opens it no more.
     address = person.driver.execute_script("return location.href")
-    assert address.startswith(f"{demo.tool.url}/lti/")
+    assert address.startswith(f"{demo.tool_url}/lti/")
     assert requests.get(address, timeout=10).status_code == 401

@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from werkzeug.wrappers import Response
 
-from ltiaas_middleware.commands.demo.run import Demo
+from ltiaas_middleware.commands.demo.run import Demo, serve_demo
 from ltiaas_middleware.sandbox import Sandbox
 from tests.workers.crowd import get
 
@@ -61,7 +61,7 @@ class Limited:
 
 @pytest.fixture
 def demo() -> Iterator[Demo]:
-    with Demo(0, 0) as running:
+    with serve_demo(0, 0) as running:
         yield running
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ltiaas_middleware.commands.demo.run import Demo
+from ltiaas_middleware.commands.demo.run import Demo, serve_demo
 
 
 @pytest.fixture(autouse=True)
@@ -23,5 +23,5 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def demo() -> Iterator[Demo]:
     """The sandbox and the demo tool, on free ports."""
-    with Demo(0, 0) as running:
+    with serve_demo(0, 0) as running:
         yield running

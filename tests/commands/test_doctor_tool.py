@@ -12,7 +12,7 @@ import trustme
 from werkzeug import Response
 
 from ltiaas_middleware.commands import browser
-from ltiaas_middleware.commands.demo.run import Demo
+from ltiaas_middleware.commands.demo.run import Demo, serve_demo
 from ltiaas_middleware.commands.demo.tool import DemoTool
 from ltiaas_middleware.commands.doctor import Finding, examine
 from ltiaas_middleware.responses import ErrorInfo
@@ -24,7 +24,7 @@ from .scripted import App, answering, serving
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
-    with Demo(0, 0) as running:
+    with serve_demo(0, 0) as running:
         yield running
 
 
@@ -37,12 +37,12 @@ def look(demo: Demo, tool: str, **env: str) -> dict[str, Finding]:
 
 
 def test_a_tool_that_is_well(demo: Demo) -> None:
-    findings = look(demo, f"{demo.tool.url}/launch?resource=1#part")
+    findings = look(demo, f"{demo.tool_url}/launch?resource=1#part")
     assert list(findings) == ["tool", "launch", "iframe", "cookies"]
 
 
 def test_a_tool_is_not_looked_at_before_the_account_is_well(demo: Demo) -> None:
-    assert list(look(demo, demo.tool.url, LTIAAS_API_KEY="wrong")) == ["tool-skipped"]
+    assert list(look(demo, demo.tool_url, LTIAAS_API_KEY="wrong")) == ["tool-skipped"]
 
 
 def test_a_url_that_is_none(demo: Demo) -> None:
@@ -144,34 +144,22 @@ def tls() -> tuple[ssl.SSLContext, trustme.CA]:
     return context, authority
 
 
-def _seen_as_http(app: App) -> App:
-    """As behind a proxy that ends TLS, and of which the app has not been told."""
+def _behind(app: App, changes: dict[str, str | None]) -> App:
+    """As behind a proxy that changes the environ; None removes a key."""
 
     def behind(environ: Any, start_response: Any) -> Any:
-        environ["wsgi.url_scheme"] = "http"
-        return app(environ, start_response)
+        environ = {**environ, **changes}
+        given = {key: value for key, value in environ.items() if value is not None}
+        return app(given, start_response)
 
     return behind
 
 
-def _without_cookies(app: App) -> App:
-    """As behind a proxy that removes the Cookie header."""
-
-    def behind(environ: Any, start_response: Any) -> Any:
-        environ.pop("HTTP_COOKIE", None)
-        return app(environ, start_response)
-
-    return behind
-
-
-def _with_a_host_of_its_own(app: App) -> App:
-    """As behind nginx, which by default sends ``Host: 127.0.0.1:8000``."""
-
-    def behind(environ: Any, start_response: Any) -> Any:
-        environ["HTTP_HOST"] = "127.0.0.1:8000"
-        return app(environ, start_response)
-
-    return behind
+# A proxy that ends TLS, and of which the app has not been told.
+ENDS_TLS: dict[str, str | None] = {"wsgi.url_scheme": "http"}
+NO_COOKIES: dict[str, str | None] = {"HTTP_COOKIE": None}
+# As nginx does by default.
+OWN_HOST: dict[str, str | None] = {"HTTP_HOST": "127.0.0.1:8000"}
 
 
 def _mounted(app: App) -> App:
@@ -204,21 +192,21 @@ def test_whether_the_tool_knows_that_it_is_reached_by_https(
         off = look(demo, f"{url}/launch", LTIAAS_LAUNCH_PATH="off", **env)
         assert not [code for code in off if code.startswith("https")]
 
-    with serving(_without_cookies(wrapped), context) as url:
+    with serving(_behind(wrapped, NO_COOKIES), context) as url:
         assert look(demo, f"{url}/launch", **env)["cookie-not-recognized"].level == "failed"
         with serving(_without_launches(demo.sandbox)) as account:
             real = LTIAASMiddleware(DemoTool(), url=account, api_key=demo.sandbox.api_key)
-            with serving(_without_cookies(real), context) as url:
+            with serving(_behind(real, NO_COOKIES), context) as url:
                 findings = look(demo, f"{url}/launch", LTIAAS_URL=account, **env)
             real.close()
         assert findings["cookie-not-recognized"].level == "failed"
         assert "https-unknown" not in findings
 
-    with serving(_seen_as_http(wrapped), context) as url:
+    with serving(_behind(wrapped, ENDS_TLS), context) as url:
         findings = look(demo, f"{url}/launch", **env)
         assert "ProxyFix" in findings["https-not-seen"].fix
 
-    with serving(_with_a_host_of_its_own(wrapped), context) as url:
+    with serving(_behind(wrapped, OWN_HOST), context) as url:
         finding = look(demo, f"{url}/launch", **env)["host-not-seen"]
         assert f"browsers use {url.removeprefix('https://')}" in finding.seen
 

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from ltiaas_middleware.commands.demo import tool
-from ltiaas_middleware.commands.demo.run import Demo
+from ltiaas_middleware.commands.demo.run import Demo, serve_demo
 from ltiaas_middleware.sandbox import world, world_file
 
 
@@ -132,7 +132,7 @@ def test_a_teacher_of_an_lms_without_roster_may_only_score_themselves(
     monkeypatch.setattr(
         "ltiaas_middleware.sandbox.app.default_world", lambda: world.World((course,))
     )
-    with Demo(0, 0) as demo:
+    with serve_demo(0, 0) as demo:
         tab = launched(demo)
         assert "Without a roster, the score is your own." in tab.text
         # A teacher is no student: the LMS takes no score.
@@ -174,7 +174,7 @@ def test_what_an_lms_sends_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "ltiaas_middleware.sandbox.app.default_world", lambda: world.World((course,))
     )
-    with Demo(0, 0) as demo:
+    with serve_demo(0, 0) as demo:
         tab = launched(demo)
         assert "<script>" not in tab.text
         tab.go("POST", "/score", learner=evil, score=evil, comment=evil)
@@ -219,14 +219,14 @@ def test_content_that_ltiaas_does_not_sign_is_said_to_be_none(demo: Demo) -> Non
 
 
 def test_without_a_launch_there_is_a_way_to_one(demo: Demo) -> None:
-    home = requests.get(f"{demo.tool.url}/", timeout=10)
+    home = requests.get(f"{demo.tool_url}/", timeout=10)
     assert f'href="{demo.server.url}/"' in home.text
-    page = requests.get(f"{demo.tool.url}/launch", headers={"Accept": "text/html"}, timeout=10)
+    page = requests.get(f"{demo.tool_url}/launch", headers={"Accept": "text/html"}, timeout=10)
     assert page.status_code == 401
     assert "Open this from your course" in page.text
 
 
 def test_addresses_that_there_are_not_are_answered_as_such(demo: Demo) -> None:
-    page = requests.get(f"{demo.tool.url}/nowhere", timeout=10)
+    page = requests.get(f"{demo.tool_url}/nowhere", timeout=10)
     assert page.status_code == 404
     assert 'role="alert"' in page.text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -8,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 import requests
+import trustme
 
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 
@@ -96,12 +98,31 @@ def teacher(call: Caller) -> Caller:
     return call.launched()
 
 
+@pytest.fixture
+def tls() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """For a server at 127.0.0.1, and for a client that trusts it."""
+    authority = trustme.CA()
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(serving)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    return serving, trusting
+
+
 SCORE = {
     "userId": "ben",
     "scoreGiven": 8,
     "scoreMaximum": 10,
     "activityProgress": "Completed",
     "gradingProgress": "FullyGraded",
+}
+PLATFORM = {
+    "url": "https://new.example",
+    "clientId": "c",
+    "name": "New",
+    "authenticationEndpoint": "https://new.example/auth",
+    "accesstokenEndpoint": "https://new.example/token",
+    "authConfig": {"method": "JWK_SET", "key": "https://new.example/jwks"},
 }
 
 

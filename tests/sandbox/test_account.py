@@ -6,17 +6,9 @@ import pytest
 
 from ltiaas_middleware.sandbox import Sandbox
 
-from .conftest import Caller, refused
+from .conftest import PLATFORM, Caller, refused
 
-BODY = {
-    "url": "https://new.example",
-    "clientId": "c",
-    "name": "New",
-    "authenticationEndpoint": "https://new.example/auth",
-    "accesstokenEndpoint": "https://new.example/token",
-    "authConfig": {"method": "JWK_SET", "key": "https://new.example/jwks"},
-    "note": None,
-}
+BODY = {**PLATFORM, "note": None}
 PENDING = "/api/registrations/5d0f6a1e7c9b4b0e"
 
 

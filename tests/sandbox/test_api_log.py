@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 
 import pytest
@@ -115,9 +114,7 @@ def test_no_secret_stands_in_the_log_wherever_it_was_put() -> None:
                 spread.post("/api/lineitems", data=f"{ltik}&{key}&{sandbox.api_key}")
             shown = call.get("/lms/api-log").text
             exported = call.get("/sandbox/api-log").text
-    written = json.dumps([entry.document() for entry in sandbox.api_log]) + repr(
-        list(sandbox.api_log)
-    )
+    written = repr(list(sandbox.api_log))
     assert len(sandbox.api_log) == 1 + 2 * len(headers)
     for text in (written, shown, exported):
         assert "[redacted]" in text

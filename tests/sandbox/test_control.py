@@ -97,19 +97,13 @@ def test_what_is_not_there_is_a_404(call: Caller, method: str, path: str) -> Non
     refused(call(method, path), 404, "NOT_FOUND")
 
 
-PAGES = [
-    "/",
-    "/lms/launch",
-    "/lti/launch",
-    "/sandbox/api-log",
-    "/sandbox/gradebook",
-]
+HOSTS = ["evil.example:{port}", "localhost", "127.0.0.1:1", "127.0.0.1:x", "", "[::"]
+PAGES = ["/lms/launch", "/lti/launch", "/sandbox/api-log", "/sandbox/gradebook"]
 
 
-@pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize(
-    "host",
-    ["evil.example", "evil.example:{port}", "localhost", "127.0.0.1:1", "127.0.0.1:x", "", "[::"],
+    ("path", "host"),
+    [*(("/", host) for host in HOSTS), *((path, "evil.example") for path in ["/", *PAGES])],
 )
 def test_a_name_that_is_not_the_sandboxs_is_refused(call: Caller, path: str, host: str) -> None:
     answer = call.get(path, headers={"Host": host.format(port=call.server.port)})
@@ -145,20 +139,22 @@ WRITES = [
     ("POST", "/lms/launch"),
     ("POST", "/api/platforms"),
 ]
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://["},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Origin": "http://192.0.2.7:{port}"},
+    {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"},
+]
 
 
-@pytest.mark.parametrize(("method", "path"), WRITES)
 @pytest.mark.parametrize(
-    "headers",
+    ("method", "path", "headers"),
     [
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Origin": "https://evil.example"},
-        {"Origin": "null"},
-        {"Origin": "http://["},
-        {"Sec-Fetch-Site": "same-site"},
-        {"Origin": "http://127.0.0.1:1"},
-        {"Origin": "http://192.0.2.7:{port}"},
-        {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"},
+        *((*write, {"Sec-Fetch-Site": "cross-site"}) for write in WRITES),
+        *(("DELETE", "/sandbox/faults", headers) for headers in FOREIGN),
     ],
 )
 def test_another_sites_page_may_not_change_anything(

@@ -6,21 +6,13 @@ import pytest
 
 from ltiaas_middleware.sandbox import Sandbox
 
-from .conftest import SCORE, Caller, refused
+from .conftest import PLATFORM, SCORE, Caller, refused
 
 HEADER = "INVALID_LTIK_AUTH_AUTHORIZATION_HEADER"
-PLATFORM = "/api/platforms/8f1d0c5ae2b94c7f9d36c1a4e0b7f215"
+NORTHFIELD = "/api/platforms/8f1d0c5ae2b94c7f9d36c1a4e0b7f215"
 REGISTRATION = "/api/registrations/5d0f6a1e7c9b4b0e"
 CONTENT = {"contentItems": []}
 LINE_ITEM = {"label": "Extra", "scoreMaximum": 5}
-PLATFORM_BODY = {
-    "url": "https://new.example",
-    "clientId": "c",
-    "name": "New",
-    "authenticationEndpoint": "https://new.example/auth",
-    "accesstokenEndpoint": "https://new.example/token",
-    "authConfig": {"method": "JWK_SET", "key": "https://new.example/jwks"},
-}
 
 LAUNCH_ONLY = [
     ("GET", "/api/idtoken", None),
@@ -41,12 +33,12 @@ ACCOUNT = [
     ("GET", REGISTRATION, None),
     ("POST", f"{REGISTRATION}/complete", {}),
     ("GET", "/api/platforms", None),
-    ("POST", "/api/platforms", PLATFORM_BODY),
-    ("GET", PLATFORM, None),
-    ("PUT", PLATFORM, {"name": "Renamed"}),
-    ("POST", f"{PLATFORM}/activate", None),
-    ("POST", f"{PLATFORM}/deactivate", None),
-    ("DELETE", PLATFORM, None),
+    ("POST", "/api/platforms", PLATFORM),
+    ("GET", NORTHFIELD, None),
+    ("PUT", NORTHFIELD, {"name": "Renamed"}),
+    ("POST", f"{NORTHFIELD}/activate", None),
+    ("POST", f"{NORTHFIELD}/deactivate", None),
+    ("DELETE", NORTHFIELD, None),
     ("GET", "/admin/platforms", None),
 ]
 TABLE = [

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-import trustme
 
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from ltiaas_middleware.sandbox.faults import read_faults
@@ -66,6 +65,9 @@ def test_a_bad_name_is_an_error_that_lists_the_good_ones(sandbox: Sandbox) -> No
         ("delay", {"times": 0}, "times must be"),
         ("delay", {"times": True}, "times must be"),
         ("delay", {"endpoint": 5}, "endpoint must be"),
+        ("per_second", {"limit": 0}, "limit is a whole number of at least 1"),
+        ("throttled", {"shape": "round"}, "shape is one of bodyReceived"),
+        ("throttled", {"lms": 5}, "lms is a product family code"),
     ],
 )
 def test_an_option_that_cannot_be_is_an_error(
@@ -311,12 +313,10 @@ def test_a_stalled_request_whose_client_still_talks_goes_on(
         assert connection.recv(12) == b"HTTP/1.1 200"
 
 
-def test_a_stalled_tls_request_ends_with_its_client(sandbox: Sandbox) -> None:
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
+def test_a_stalled_tls_request_ends_with_its_client(
+    sandbox: Sandbox, tls: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    context, trusting = tls
     sandbox.fault("delay", seconds=600)
     header = f"LTIK-AUTH-V2 {sandbox.api_key}:{sandbox.issue()}"
     with SandboxServer(sandbox, ssl_context=context) as server:

@@ -107,7 +107,7 @@ def test_other_signed_values_of_the_sandbox_are_no_ltiks(call: Caller, sandbox: 
 
 def test_a_launch_of_a_course_that_is_gone_is_refused(call: Caller, sandbox: Sandbox) -> None:
     claims = {"contextId": "geology", "resourceLinkId": None, "userId": "ada"}
-    gone = sandbox.mint.token("launch", claims, now=START, lifetime=60)
+    gone = sandbox.mint.token("launch", claims, lifetime=60)
     refused(call.with_ltik(gone).get("/api/idtoken"), 401, OVER, "Invalid or expired ltik.")
 
 

@@ -402,16 +402,13 @@ def test_a_score_that_cannot_be_is_a_400_that_names_the_field(
     assert sandbox.scores() == {}
 
 
-@pytest.mark.parametrize(
-    "progress",
-    ["Initialized", "Initiated", "Started", "InProgress", "Submitted", "Completed"],
-)
-@pytest.mark.parametrize(
-    "grading", ["FullyGraded", "Pending", "PendingManual", "Failed", "NotReady"]
-)
-def test_every_documented_progress_is_taken(teacher: Caller, progress: str, grading: str) -> None:
-    body = {**SCORE, "activityProgress": progress, "gradingProgress": grading}
-    assert teacher.post(f"{teacher.line_item()}/scores", json=body).status_code == 204
+def test_every_documented_progress_is_taken(teacher: Caller, clock: Clock) -> None:
+    path = f"{teacher.line_item()}/scores"
+    for progress in ("Initialized", "Initiated", "Started", "InProgress", "Submitted", "Completed"):
+        for grading in ("FullyGraded", "Pending", "PendingManual", "Failed", "NotReady"):
+            clock.now += 1
+            body = {**SCORE, "activityProgress": progress, "gradingProgress": grading}
+            assert teacher.post(path, json=body).status_code == 204
 
 
 def test_a_score_may_be_above_its_maximum_and_may_be_zero(teacher: Caller, clock: Clock) -> None:

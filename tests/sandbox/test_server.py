@@ -116,13 +116,11 @@ def test_tls_takes_a_context_or_files(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_a_client_that_says_nothing_holds_nobody_else_up(
-    sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+    sandbox: Sandbox,
+    capfd: pytest.CaptureFixture[str],
+    tls: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
+    context, trusting = tls
     with SandboxServer(sandbox, ssl_context=context) as server:
         address = ("127.0.0.1", server.port)
         with socket.create_connection(address), socket.create_connection(address) as nonsense:
@@ -138,12 +136,12 @@ def test_a_client_that_says_nothing_holds_nobody_else_up(
 
 
 def test_a_client_that_never_finishes_its_handshake_is_let_go(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    tls: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     monkeypatch.setattr("ltiaas_middleware.sandbox.server._TLS_HANDSHAKE", 0.1)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    with SandboxServer(sandbox, ssl_context=context) as server:
+    with SandboxServer(sandbox, ssl_context=tls[0]) as server:
         address = ("127.0.0.1", server.port)
         with socket.create_connection(address, timeout=5) as silent:
             assert silent.recv(1) == b""
@@ -227,3 +225,20 @@ def test_other_containers_reach_it_by_its_hostname(
         }
         answer = requests.get(f"{server.url}/api/idtoken", headers=headers, timeout=5)
     assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("options", "url"),
+    [
+        ({"port": 8400}, "http://lms.localhost:8400"),
+        ({"host": "localhost", "port": 8401}, "http://lms.localhost:8401"),
+        ({"host": "192.0.2.7", "port": 8400}, "http://192.0.2.7:8400"),
+        (
+            {"port": 8400, "ssl_context": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)},
+            "https://127.0.0.1:8400",
+        ),
+        ({"public_url": "https://sandbox.example"}, "https://sandbox.example"),
+    ],
+)
+def test_the_lms_has_a_name_of_its_own_on_this_machine(options: dict, url: str) -> None:  # type: ignore[type-arg]
+    assert SandboxServer(Sandbox(), **options).lms_url == url

@@ -101,6 +101,16 @@ def test_a_world_may_withhold_names(tmp_path: Path) -> None:
         assert "name" not in teacher.get("/api/memberships").json()["members"][0]
 
 
+def test_a_legacy_lms_may_withhold_names(tmp_path: Path) -> None:
+    path = tmp_path / "school.toml"
+    legacy = 'anonymous = true\nlti_version = "1.2.0"'
+    path.write_text(SCHOOL.replace('name = "West High"', legacy), "utf-8")
+    with serving(Sandbox(world=World.from_toml(path))) as call:
+        raw = call.launched().get("/api/idtoken?raw=true").json()
+    assert raw["user_id"] == "kim"
+    assert not [name for name in raw if name.startswith("lis_person")]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -16,77 +16,61 @@ import webbrowser
 from collections.abc import Iterable, Iterator
 from html import unescape
 from importlib.resources import files
-from typing import Any, TextIO
+from typing import NamedTuple, TextIO
 from urllib.parse import urlencode
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from ..._version import __version__
-from ...sandbox import DEFAULT_API_KEY, Sandbox, SandboxServer
-from ...sandbox.faults import read_faults
+from ...sandbox import Sandbox, SandboxServer
 from ...wsgi import LTIAASMiddleware
 from ..browser import Browser, NoReply, Reply
-from ..doctor import Finding, examine
-from ..doctor.finding import find, print_findings
+from ..doctor import examine
+from ..doctor.finding import Finding, find, print_findings
 from .tool import DemoTool
-
-__all__ = ["Demo", "check", "run"]
 
 _HOST, _SCORE = "127.0.0.1", 80
 
 
-class Demo:
-    """Runs a sandbox and the demo tool on two loopback ports, as a context manager.
+class Demo(NamedTuple):
+    """A running sandbox, and the URL of the demo tool that it launches."""
+
+    sandbox: Sandbox
+    server: SandboxServer
+    tool_url: str
+
+
+@contextlib.contextmanager
+def serve_demo(port: int, tool_port: int, faults: Iterable[str] = ()) -> Iterator[Demo]:
+    """Run a sandbox and the demo tool on two loopback ports.
 
     Args:
         port: the sandbox's port, and ``tool_port`` the tool's; 0 picks a free one.
         faults: the faults at the start, in the format of ``sandbox.faults.read_faults``.
-        options: settings of the middleware.
 
     Raises:
         OSError: a port is in use.
         ValueError: unknown fault.
     """
-
-    def __init__(
-        self, port: int, tool_port: int, faults: Iterable[str] = (), **options: Any
-    ) -> None:
-        self.sandbox = Sandbox(api_key=DEFAULT_API_KEY)
-        for fault in read_faults(faults):
-            self.sandbox.faults.switch_on(fault)
-        self._ports = port, tool_port
-        self._options = options
-
-    def __enter__(self) -> Demo:
-        port, tool_port = self._ports
-        with contextlib.ExitStack() as running:
-            self.server = SandboxServer(self.sandbox, _HOST, port).start()
-            running.callback(self.server.stop)
-            account = {"url": self.server.url, "api_key": self.sandbox.api_key}
-            app = LTIAASMiddleware(DemoTool(f"{self.server.url}/"), **(account | self._options))
-            running.callback(app.close)
-            self.tool = ToolServer(app, tool_port)
-            running.callback(self.tool.stop)
-            # Before the tool, too: it lets go of requests that a fault holds up.
-            running.callback(self.server.stop)
-            self._running = running.pop_all()
-        self.sandbox.tool = f"{self.tool.url}/launch"
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._running.close()
-
-
-class ToolServer:
-    """Serves the tool on a loopback socket, as soon as it is created."""
-
-    def __init__(self, app: LTIAASMiddleware, port: int) -> None:
-        # Bound here, because Werkzeug ends the process when a port is taken.
-        with socket.create_server((_HOST, port), backlog=128) as listener:
-            fd = listener.fileno()
-            server = ThreadedWSGIServer(_HOST, 0, app, handler=_QuietHandler, fd=fd)
-        self.url, self.stop = f"http://{_HOST}:{server.port}", server.shutdown
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    sandbox = Sandbox()
+    sandbox.faults.begin(faults)
+    with SandboxServer(sandbox, _HOST, port) as server:
+        tool = DemoTool(f"{server.url}/")
+        app = LTIAASMiddleware(tool, url=server.url, api_key=sandbox.api_key)
+        with contextlib.closing(app):
+            # Bound here, because Werkzeug ends the process when a port is taken.
+            with socket.create_server((_HOST, tool_port), backlog=128) as listener:
+                fd = listener.fileno()
+                serving = ThreadedWSGIServer(_HOST, 0, app, handler=_QuietHandler, fd=fd)
+            threading.Thread(target=serving.serve_forever, args=(0.02,), daemon=True).start()
+            url = f"http://{_HOST}:{serving.port}"
+            sandbox.tool = f"{url}/launch"
+            try:
+                yield Demo(sandbox, server, url)
+            finally:
+                # Before the tool: it lets go of requests that a fault holds up.
+                server.stop()
+                serving.shutdown()
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -101,8 +85,8 @@ def run(port: int, tool_port: int, faults: Iterable[str], *, show: bool) -> None
     logging.basicConfig(format="[tool] %(message)s", level=logging.INFO)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with Demo(port, tool_port, faults) as demo:
-            lms, url, tool = demo.server.lms_url, demo.server.url, demo.tool.url
+        with serve_demo(port, tool_port, faults) as demo:
+            lms, url, tool = demo.server.lms_url, demo.server.url, demo.tool_url
             greeting = files(__package__).joinpath("greeting.txt").read_text("utf-8")
             print(greeting.format(version=__version__, lms=lms, url=url, tool=tool), flush=True)
             for fault in demo.sandbox.faults:
@@ -120,14 +104,14 @@ def run(port: int, tool_port: int, faults: Iterable[str], *, show: bool) -> None
 def check(faults: Iterable[str], out: TextIO) -> int:
     """Print each finding, and return the exit status. With ``faults`` in the sandbox, the check
     should fail. An unknown fault raises ``ValueError``."""
-    with Demo(0, 0, faults) as demo:
+    with serve_demo(0, 0, faults) as demo:
         return print_findings(_findings(demo), out, as_json=False)
 
 
 def _findings(demo: Demo) -> Iterator[Finding]:
     env = {"LTIAAS_URL": demo.server.url, "LTIAAS_API_KEY": demo.sandbox.api_key}
     failed = False
-    for finding in examine(env, tool=f"{demo.tool.url}/launch"):
+    for finding in examine(env, tool=f"{demo.tool_url}/launch"):
         failed = failed or finding.level == "failed"
         yield finding
     injected = ", ".join(fault.name for fault in demo.sandbox.faults) or "none"
@@ -162,7 +146,7 @@ def _steps(demo: Demo, browser: Browser) -> Iterator[Finding]:
 def _launch(demo: Demo, browser: Browser, course: str, activity: str, user: str) -> Reply:
     query = urlencode({"course": course, "activity": activity, "user": user})
     *_, redirect = browser.open(f"{demo.server.url}/lms/launch?{query}")
-    if not (redirect.location or "").startswith(f"{demo.tool.url}/launch?"):
+    if not (redirect.location or "").startswith(f"{demo.tool_url}/launch?"):
         raise NoReply(f"the LMS responded to the launch with an error ({redirect.status})")
     *_, page = browser.open(f"{redirect.location}")
     if "ltik=" in page.url:

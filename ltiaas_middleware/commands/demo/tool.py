@@ -21,8 +21,6 @@ from ...launch import Launch, current_launch, require_launch
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-__all__ = ["DemoTool"]
-
 T = TypeVar("T")
 # What a teacher can add to a course by deep linking: title by key.
 _CONTENT = {

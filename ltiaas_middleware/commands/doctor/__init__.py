@@ -19,8 +19,6 @@ from .finding import Finding, find
 from .stores import stores
 from .tool import tool as look_at_tool
 
-__all__ = ["Finding", "examine"]
-
 _KNOWN = {f"LTIAAS_{item.name.upper()}" for item in fields(Settings)}
 _KNOWN |= {"LTIAAS_DOMAIN", "LTIAAS_ALLOW_HTTP"}
 

@@ -21,8 +21,6 @@ from ..browser import Reply, fetch
 from ..printing import printable
 from .finding import Finding, find
 
-__all__ = ["account", "invalid_ltik"]
-
 # Seconds between two clocks that deserve a warning.
 _SKEW = 60
 

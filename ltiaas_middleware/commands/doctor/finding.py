@@ -12,8 +12,6 @@ from typing import TextIO
 
 from ..printing import heading, line
 
-__all__ = ["LEVELS", "TEXTS", "Finding", "find", "print_findings"]
-
 #: By code: group, check, level, seen and fix.
 TEXTS = tomllib.loads(files(__package__).joinpath("findings.toml").read_text("utf-8"))
 _DOCS = "https://github.com/ltiaas-middleware/ltiaas-middleware/blob/main/docs/reference/doctor.md"

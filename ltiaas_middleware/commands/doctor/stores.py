@@ -14,8 +14,6 @@ from ...errors import ServiceKeyStoreError, SettingsError
 from ...settings import Settings
 from .finding import Finding, find
 
-__all__ = ["stores"]
-
 _TIMEOUT = 2.0
 _EVICTS_ANY = "evicts entries that are in use, so that a used one-time link may open again"
 # What a full Redis does by a policy; docs/howto/redis.md says more.

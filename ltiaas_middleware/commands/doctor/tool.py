@@ -20,8 +20,6 @@ from ..browser import Browser, Reply, fetch, is_kept, reaches
 from .account import invalid_ltik
 from .finding import Finding, find
 
-__all__ = ["tool"]
-
 # How many requests probably reach more than one worker.
 _REQUESTS = 4
 

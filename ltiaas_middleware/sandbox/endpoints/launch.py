@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 from werkzeug import Response
@@ -11,6 +10,7 @@ from .. import claims, errors
 from ..bodies import Problem, Rules, checked, optional, positive, problem
 from ..call import Call
 from ..errors import json_response
+from ..pages import rendered
 
 _OPTIONS = {"message": "msg", "log": "log", "errMessage": "errormsg", "errLog": "errorlog"}
 
@@ -27,16 +27,8 @@ def deep_linking_message(call: Call) -> Response:
 
 def deep_linking_form(call: Call) -> Response:
     message, target = _deep_linking(call)
-    return json_response(
-        {
-            "form": (
-                '<form id="ltiaas_deeplinking_form" style="display: none;" '
-                f'action="{html.escape(target)}" method="POST">'
-                f'<input type="hidden" name="JWT" value="{message}" /></form>'
-                '<script>document.getElementById("ltiaas_deeplinking_form").submit()</script>'
-            )
-        }
-    )
+    form = rendered("deep_linking_form", message=message, target=target)
+    return json_response({"form": form})
 
 
 def _deep_linking(call: Call) -> tuple[str, str]:
@@ -54,12 +46,9 @@ def _message(call: Call) -> dict[str, Any]:
     document = checked(call.body, _BODY, _item_problems)
     items, options = document["contentItems"], document.get("options", {})
     now = int(call.sandbox.clock())
-    further = {
-        name: value for name, value in document.items() if name not in ("contentItems", "options")
-    }
     return {
         # Before the message's own claims, which nothing that a tool sends replaces.
-        **further,
+        **{name: document[name] for name in document.keys() - {"contentItems", "options"}},
         "iss": launch.platform.client_id,
         "aud": launch.platform.url,
         "iat": now,

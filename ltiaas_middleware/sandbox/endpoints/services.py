@@ -28,7 +28,7 @@ def memberships(call: Call) -> Response:
     withheld = call.sandbox.platforms.withholds(course.platform)
     role = full_role(filters.get("role", ""))
     rows = [
-        (number, claims.member(user, withheld))
+        (number, claims.member(user.without_name() if withheld else user))
         for number, user in enumerate(course.members, 1)
         if "role" not in filters or role in map(full_role, user.roles)
     ]
@@ -41,13 +41,10 @@ def line_items(call: Call) -> Response:
     course = _graded(call)
     query = _page_query(call, course, course.line_items_url)
     filters = _filters(query, "resourceLinkId", "resourceId", "tag")
-    rows = [
-        (item.number, item.document())
-        for item in call.sandbox.gradebook.items(course)
-        if all(item.body.get(name) == value for name, value in filters.items())
-    ]
-    items, links = paging.page(rows, course.line_items_url, filters, query)
-    return json_response({"lineItems": items, **links})
+    items = call.sandbox.gradebook.items(course, **filters)
+    rows = [(item.number, item.document()) for item in items]
+    shown, links = paging.page(rows, course.line_items_url, filters, query)
+    return json_response({"lineItems": shown, **links})
 
 
 def create_line_item(call: Call) -> Response:
@@ -97,8 +94,8 @@ def submit_score(call: Call) -> Response:
 
 def _item(call: Call) -> LineItem:
     course = _graded(call)
-    item = call.sandbox.gradebook.find(call.path_id, course)
-    if item is None:
+    item = call.sandbox.gradebook.find(call.path_id)
+    if item is None or item.course is not course:
         raise refused("column_gone", course.platform.product, url=call.path_id)
     return item
 
