@@ -6,6 +6,7 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import lru_cache
 from importlib import resources
 from typing import Any, TypeVar, get_type_hints
 
@@ -18,8 +19,9 @@ _Kind = TypeVar("_Kind")
 _Table = Mapping[str, Any]
 
 
+@lru_cache
 def default_world() -> World:
-    """The default world of a sandbox. It is always the same."""
+    """The default world of a sandbox, read once: a sandbox copies what may change in it."""
     return _world(_default(), "worlds/default.toml")
 
 
