@@ -23,7 +23,7 @@ types=$!
 rm -f .coverage .coverage.*
 tests=0
 # More workers than processors: they wait for servers and browsers half of the time.
-"$PYTHON" -m pytest --numprocesses 3 --dist loadgroup --cov --cov-report= -m "not slow and not exhaustive" "$@" || tests=$?
+"$PYTHON" -m pytest --numprocesses 3 --cov --cov-report= -m "not slow and not exhaustive" "$@" || tests=$?
 typed=0
 wait "$types" || typed=$?
 cat "$log"

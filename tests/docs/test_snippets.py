@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests import forks
 from tests.servers import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -70,47 +70,23 @@ def test_there_are_snippets() -> None:
     assert {"README_1", "docs_index_1", "docs_tutorial_first_launch_3"} <= names
 
 
-# What most of them import is imported once, in the process that they are forked from.
-_RUN = """
-import os, sys
-import django.http, fastapi, flask
-import ltiaas_middleware.asgi, ltiaas_middleware.wsgi
-for name in sys.argv[1:]:
-    if child := os.fork():
-        print(name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-        continue
-    output = os.open(f"{name}.log", os.O_CREAT | os.O_WRONLY)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.mkdir(f"{name}.folder")
-    os.chdir(f"{name}.folder")
-    import importlib
-    importlib.import_module(name)
-    break
-"""
-
-
 @pytest.fixture(scope="module")
-def runs(folder: Path) -> dict[str, str]:
-    """How each snippet ended, each in a process of its own and in an empty folder."""
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, forks.Done]:
     env = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("LTIAAS_")},
         "LTIAAS_URL": "https://your.ltiaas.com",
         "LTIAAS_API_KEY": "00000000-0000-4000-8000-000000000000",
         "LTIAAS_SERVICE_KEYS": "sqlite:///keys.sqlite3",
-        "PYTHONPATH": f"{folder}:{ROOT}",
     }
-    command = [sys.executable, "-W", "error", "-c", _RUN, *(each.name for each in SNIPPETS)]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return dict(line.split() for line in done.stdout.splitlines())
+    first = "import django.http, fastapi, flask, ltiaas_middleware.asgi, ltiaas_middleware.wsgi"
+    modules = {snippet.name: snippet.code for snippet in SNIPPETS}
+    return forks.run(modules, tmp_path_factory.mktemp("runs"), env, first, ("-W", "error"))
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=[snippet.name for snippet in SNIPPETS])
-def test_it_runs(snippet: Snippet, folder: Path, runs: dict[str, str]) -> None:
+def test_it_runs(snippet: Snippet, runs: dict[str, forks.Done]) -> None:
     if any(isinstance(node, (ast.AsyncFor, ast.Await)) for node in ast.parse(snippet.code).body):
         pytest.fail("await outside of a function")
-    assert runs[snippet.name] == "0", (folder / f"{snippet.name}.log").read_text()
+    assert runs[snippet.name].returncode == 0, runs[snippet.name].printed
 
 
 @pytest.mark.slow

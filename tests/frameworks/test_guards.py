@@ -148,21 +148,14 @@ def ask(
         return answer
 
 
+_SPELLED = ("flask", "rest_framework", "falcon", "bottle", "pyramid", "fastapi", "starlette")
+
+
 @pytest.mark.parametrize(
-    ("name", "require"),
-    [
-        ("flask", "true"),
-        *(
-            (name, "/staff")
-            for name in (
-                *("flask", "rest_framework", "falcon", "bottle", "pyramid"),
-                *("fastapi", "starlette"),
-            )
-        ),
-    ],
+    ("name", "require"), [("flask", True), *((name, "/staff") for name in _SPELLED)]
 )
 def test_no_spelling_of_a_guarded_path_reaches_it_without_a_launch(
-    name: str, require: str, serve: Serve
+    name: str, require: Any, serve: Serve
 ) -> None:
     server, tool = serving(name, serve), asking(name, require=require)
     assert REACHED.encode() in ask(server, asking(name), b"/staff")

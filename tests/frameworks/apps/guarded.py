@@ -17,7 +17,7 @@ REACHED = "reached the staff page"
 _GUARD: ContextVar[str] = ContextVar("guard")
 
 
-def asking(name: str, *, guard: str = "", require: str = "", root: str = "") -> str:
+def asking(name: str, *, guard: str = "", require: Any = None, root: str = "") -> str:
     """The header's value for a tool.
 
     Args:
@@ -127,6 +127,7 @@ def django_guard(get_response: Any) -> Any:
 urlpatterns: list[Any] = []
 
 
+@lru_cache
 def _django() -> None:
     from django.conf import settings
     from django.http import HttpResponse
@@ -339,7 +340,7 @@ ASGI = (
 
 
 @lru_cache
-def _wrapped(name: str, require: str, root: str) -> Any:
+def _wrapped(name: str, require: Any, root: str) -> Any:
     from ltiaas_middleware import asgi, wsgi
 
     tool = globals()[name](*[root] * bool(root))
