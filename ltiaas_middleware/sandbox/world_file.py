@@ -19,9 +19,10 @@ _Kind = TypeVar("_Kind")
 _Table = Mapping[str, Any]
 
 
+# Read once: a sandbox copies what may change in it.
 @lru_cache
 def default_world() -> World:
-    """The default world of a sandbox, read once: a sandbox copies what may change in it."""
+    """The default world of a sandbox. It is always the same."""
     return _world(_default(), "worlds/default.toml")
 
 
