@@ -49,16 +49,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         mark = _MARKS.get(item.path.relative_to(root).parts[0])
         if mark is not None:
             item.add_marker(mark)
-        item.add_marker(pytest.mark.xdist_group(_group(item, str(item.path.relative_to(root)))))
-
-
-def _group(item: pytest.Item, file: str) -> str:
-    """The group that a test runs with, in one worker: the tests that use the same browser or the
-    same framework's server, which start only once then; otherwise those of its file."""
-    params = item.callspec.params if hasattr(item, "callspec") else {}
-    if file.startswith("browsers/") and "kind" in params:
-        return str(params["kind"])
-    return getattr(params.get("framework"), "name", file)
 
 
 def pytest_unconfigure() -> None:

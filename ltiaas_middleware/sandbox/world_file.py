@@ -6,6 +6,7 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import lru_cache
 from importlib import resources
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -19,6 +20,8 @@ _Kind = TypeVar("_Kind")
 _Table = Mapping[str, Any]
 
 
+# Read once: a sandbox copies what may change in it.
+@lru_cache
 def default_world() -> World:
     """The default world of a sandbox. It is always the same."""
     return _world(_default())

@@ -119,6 +119,7 @@ def test_with_third_party_cookies_blocked_the_partitioned_cookie_comes_back(
     person.page("Open this from your course")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["firefox"], indirect=True, scope="session")
 def test_in_firefoxs_strict_mode_the_cookie_comes_back(browser: GetBrowser, sites: Sites) -> None:
     tool, person = sites.tool(), browser("strict")

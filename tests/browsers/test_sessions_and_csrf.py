@@ -41,7 +41,11 @@ const pairs = document.cookie.split("; ").map(pair => pair.split("="));
 done((pairs.find(([name]) => name === arguments[0]) || [])[1] ?? null);"""
 SAID = "return document.contentType === 'application/json' ? document.body.innerText : null"
 
-TOOLS = ["flask", "django", "django-csrf-in-session", "starlette", "fastapi"]
+# Over HTTP `make test` has the slow ones, too.
+TOOLS = [
+    *("flask", "django", "starlette"),
+    *(pytest.param(tool, marks=pytest.mark.slow) for tool in ("django-csrf-in-session", "fastapi")),
+]
 PREFIXES = {"plain": "", "Secure": "__Secure-", "Host": "__Host-"}
 PLACES = {
     "iframe": ("third-party-allowed", True),

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests import forks
 from tests.servers import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -70,22 +70,23 @@ def test_there_are_snippets() -> None:
     assert {"README_1", "docs_index_1", "docs_tutorial_first_launch_3"} <= names
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS, ids=[snippet.name for snippet in SNIPPETS])
-def test_it_runs(snippet: Snippet, tmp_path: Path) -> None:
-    code = snippet.code
-    if any(isinstance(node, (ast.AsyncFor, ast.Await)) for node in ast.parse(code).body):
-        pytest.fail("await outside of a function")
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, forks.Done]:
     env = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("LTIAAS_")},
         "LTIAAS_URL": "https://your.ltiaas.com",
         "LTIAAS_API_KEY": "00000000-0000-4000-8000-000000000000",
         "LTIAAS_SERVICE_KEYS": "sqlite:///keys.sqlite3",
-        "PYTHONPATH": str(ROOT),
     }
-    (tmp_path / "snippet.py").write_text(code)
-    command = [sys.executable, "-W", "error", "-c", "import snippet"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    first = "import django.http, fastapi, flask, ltiaas_middleware.asgi, ltiaas_middleware.wsgi"
+    modules = {snippet.name: snippet.code for snippet in SNIPPETS}
+    return forks.run(modules, tmp_path_factory.mktemp("runs"), env, first, ("-W", "error"))
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=[snippet.name for snippet in SNIPPETS])
+def test_it_runs(snippet: Snippet, runs: dict[str, forks.Done]) -> None:
+    if any(isinstance(node, (ast.AsyncFor, ast.Await)) for node in ast.parse(snippet.code).body):
+        pytest.fail("await outside of a function")
+    assert runs[snippet.name].returncode == 0, runs[snippet.name].printed
 
 
 @pytest.mark.slow

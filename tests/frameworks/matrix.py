@@ -26,7 +26,7 @@ class Framework:
     the answer; `sockets`, whether it has websockets; `redirects_slashes`, whether it redirects
     /folder to /folder/; `mounted`, whether it can stand below a mount point; `keep_alive`, whether
     a connection can serve several requests; `warnings`, filters for what the framework itself is
-    warned of.
+    warned of; `slow`, whether only `make check` runs it: `test_guards.py` has every framework.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Framework:
     mounted: bool = True
     keep_alive: bool = True
     warnings: tuple[str, ...] = ()
+    slow: bool = False
 
     @property
     def module(self) -> str:
@@ -63,7 +64,7 @@ FRAMEWORKS = (
     ),
     Framework("falcon_wsgi", WSGI, later=frozenset({"close"})),
     Framework("django_wsgi", WSGI, views=_BOTH, later=frozenset({"close"}), redirects_slashes=True),
-    Framework("bottle", WSGI, later=frozenset({"close"})),
+    Framework("bottle", WSGI, later=frozenset({"close"}), slow=True),
     Framework(
         "pyramid",
         WSGI,
@@ -73,6 +74,7 @@ FRAMEWORKS = (
             "ignore:'cgi' is deprecated:DeprecationWarning",
             "ignore:pkg_resources is deprecated:UserWarning",
         ),
+        slow=True,
     ),
     Framework(
         "flask_in_asgi",
@@ -84,6 +86,7 @@ FRAMEWORKS = (
         # On uvicorn a kept connection fails about one request in eight, without the middleware too:
         # "CurrentThreadExecutor already quit" (https://github.com/django/asgiref/issues/491).
         keep_alive=False,
+        slow=True,
     ),
     Framework(
         "falcon_asgi",
@@ -112,6 +115,7 @@ FRAMEWORKS = (
         later=_TASKS,
         sockets=True,
         redirects_slashes=True,
+        slow=True,
     ),
     Framework(
         "fastapi",
@@ -122,6 +126,8 @@ FRAMEWORKS = (
         sockets=True,
         redirects_slashes=True,
     ),
-    Framework("quart", ASGI, views=_BOTH, later=_TASKS, sockets=True, redirects_slashes=True),
-    Framework("litestar", ASGI, views=_BOTH, later=_TASKS, sockets=True),
+    Framework(
+        "quart", ASGI, views=_BOTH, later=_TASKS, sockets=True, redirects_slashes=True, slow=True
+    ),
+    Framework("litestar", ASGI, views=_BOTH, later=_TASKS, sockets=True, slow=True),
 )

@@ -20,17 +20,27 @@ from .jar import Person
 
 APP = "tests.frameworks.apps.sessions:app"
 TOOLS = ["flask", "django", "django-csrf-in-session", "starlette", "fastapi"]
+# By tool; scripts read the tokens of these.
+USUAL = dict.fromkeys(("flask", "django", "starlette"), ("", "__Host-"))
 USERS = {"ada": "Ada Moreau", "ben": "Ben Carter"}
 
-with_each_tool = pytest.mark.parametrize("tool", TOOLS)
-with_each_prefix = pytest.mark.parametrize(
-    "prefix",
-    [
-        pytest.param("", id="plain"),
-        pytest.param("__Secure-", id="Secure", marks=pytest.mark.slow),
-        pytest.param("__Host-", id="Host"),
-    ],
-)
+
+def with_each(*tools: str) -> pytest.MarkDecorator:
+    """A test for each tool, with each prefix of its cookies' names."""
+    return pytest.mark.parametrize(
+        ("tool", "prefix"),
+        [
+            pytest.param(
+                tool,
+                prefix,
+                id=f"{prefix.strip('_-') or 'plain'}-{tool}",
+                marks=[] if prefix in USUAL.get(tool, ("",)) else [pytest.mark.slow],
+            )
+            for tool in tools
+            for prefix in ("", "__Secure-", "__Host-")
+        ],
+    )
+
 
 PersonAt = Callable[[str, str], Person]
 
@@ -122,8 +132,7 @@ def writes_by_script(tool: str, prefix: str) -> bool:
     return tool == "starlette" and prefix == "__Host-"
 
 
-@with_each_tool
-@with_each_prefix
+@with_each(*TOOLS)
 def test_two_users_in_one_browser_have_their_own_sessions(
     tool: str, prefix: str, tabs: tuple[Person, Tab, Tab]
 ) -> None:
@@ -140,8 +149,7 @@ def test_two_users_in_one_browser_have_their_own_sessions(
     assert (page["user"], page["notes"]) == (SITE, [SITE])
 
 
-@with_each_prefix
-@pytest.mark.parametrize("tool", ["flask", "django", "django-csrf-in-session", "fastapi"])
+@with_each("flask", "django", "django-csrf-in-session", "fastapi")
 def test_a_form_needs_its_own_launchs_token(
     tool: str, prefix: str, tabs: tuple[Person, Tab, Tab]
 ) -> None:
@@ -157,8 +165,7 @@ def test_a_form_needs_its_own_launchs_token(
     assert ada.submit("Ada-1").is_redirect
 
 
-@with_each_prefix
-@pytest.mark.parametrize("tool", ["flask", "django", "starlette"])
+@with_each("flask", "django", "starlette")
 def test_a_script_reads_its_own_launchs_token_and_sends_it(
     tool: str, prefix: str, tabs: tuple[Person, Tab, Tab]
 ) -> None:
@@ -180,8 +187,7 @@ def test_a_script_reads_its_own_launchs_token_and_sends_it(
     assert ben.person.open(f"{ben.base}/notes")[1].json()["notes"] == ["Ben-1"]
 
 
-@with_each_prefix
-@pytest.mark.parametrize("tool", ["django", "django-csrf-in-session"])
+@with_each("django", "django-csrf-in-session")
 def test_djangos_admin_signs_one_launch_in(
     tool: str, prefix: str, tabs: tuple[Person, Tab, Tab]
 ) -> None:
@@ -200,8 +206,7 @@ def test_djangos_admin_signs_one_launch_in(
     ben.look()
 
 
-@with_each_prefix
-@pytest.mark.parametrize("tool", ["flask"])
+@with_each("flask")
 def test_six_launches_with_sessions_of_a_kilobyte_do_not_add_up(
     tool: str, prefix: str, person_at: PersonAt, sandbox: Sandbox
 ) -> None:

@@ -48,8 +48,8 @@ def on_uvicorn(name: str) -> Start:
 
 STARTS = [
     *(pytest.param(as_its_first_line_says(name), id=name) for name in WSGI + ASGI),
-    pytest.param(on_gunicorn("flask_app"), id="flask_app-gunicorn"),
-    pytest.param(on_uvicorn("fastapi_app"), id="fastapi_app-uvicorn"),
+    pytest.param(on_gunicorn("flask_app"), id="flask_app-gunicorn", marks=pytest.mark.slow),
+    pytest.param(on_uvicorn("fastapi_app"), id="fastapi_app-uvicorn", marks=pytest.mark.slow),
 ]
 
 

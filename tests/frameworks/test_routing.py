@@ -22,7 +22,14 @@ Browse = Callable[..., Browser]
 
 def cases(names: str, found: Iterable[tuple[Framework, *tuple[Any, ...]]]) -> pytest.MarkDecorator:
     """A test for each framework, and what else is found of it."""
-    params = [pytest.param(*case, id=" ".join([case[0].name, *case[1:]])) for case in found]
+    params = [
+        pytest.param(
+            *case,
+            id=" ".join([case[0].name, *case[1:]]),
+            marks=[pytest.mark.slow] if case[0].slow else [],
+        )
+        for case in found
+    ]
     return pytest.mark.parametrize(names, params)
 
 

@@ -116,11 +116,16 @@ def test_the_longest_path_counts(tabs: tuple[Tab, Tab]) -> None:
         assert ben.given(f"{path.rstrip('/')}/page") == "a=ben"
 
 
-@pytest.mark.parametrize("ending", ["Max-Age=0", f"Expires={PAST}", f"Expires={PAST}; Max-Age=0"])
-@pytest.mark.parametrize("value", ["", "null"])
-@pytest.mark.parametrize("path", ["/", "/deep"])
+@pytest.mark.parametrize(
+    ("path", "value", "ending"),
+    [
+        ("/", "", "Max-Age=0"),
+        ("/deep", "null", f"Expires={PAST}"),
+        ("/", "null", f"Expires={PAST}; Max-Age=0"),
+    ],
+)
 def test_a_deletion_leaves_nothing_whatever_it_says_of_scripts(
-    tabs: tuple[Tab, Tab], ending: str, value: str, path: str
+    tabs: tuple[Tab, Tab], path: str, value: str, ending: str
 ) -> None:
     ada, ben = tabs
     page = "/deep/page"

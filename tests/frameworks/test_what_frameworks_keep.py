@@ -4,15 +4,12 @@ each process here is a launch, and the second user's page shows nothing of the f
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
 from ltiaas_middleware.sandbox import SandboxServer
-from tests.servers import ROOT
+from tests import forks
 
 # Each prints the two users' pages, one JSON text each, after two launches in one process.
 _WSGI = """
@@ -100,24 +97,27 @@ app = LTIAASMiddleware(api)
 }
 
 
-@pytest.mark.parametrize("mount", ["", "/tool"])
-@pytest.mark.parametrize("name", _APPS)
-def test_two_launches_in_one_process(name: str, mount: str, account: SandboxServer) -> None:
-    sandbox = account.sandbox
-    script = f"MOUNT = {mount!r}\n{_APPS[name]}\nimport json\n"
-    for user in ("ada", "ben"):
-        script += f"print(json.dumps(open_({sandbox.issue(user=user)!r})))\n"
-    env = {
-        **os.environ,
-        "LTIAAS_URL": account.url,
-        "LTIAAS_API_KEY": sandbox.api_key,
-        "PYTHONPATH": str(ROOT),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    (first, one), (second, other) = map(json.loads, done.stdout.splitlines())
+_CASES = [(name, mount) for name in _APPS for mount in ("", "/tool")]
+
+
+@pytest.fixture(scope="module")
+def runs(account: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, forks.Done]:
+    modules = {}
+    for number, (name, mount) in enumerate(_CASES):
+        script = f"MOUNT = {mount!r}\n{_APPS[name]}\nimport json\n"
+        for user in ("ada", "ben"):
+            script += f"print(json.dumps(open_({account.sandbox.issue(user=user)!r})))\n"
+        modules[f"case_{number}"] = script
+    env = {"LTIAAS_URL": account.url, "LTIAAS_API_KEY": account.sandbox.api_key}
+    first = "import django.core.wsgi, django.core.asgi, fastapi, flask, starlette.testclient"
+    return forks.run(modules, tmp_path_factory.mktemp("kept"), env, first)
+
+
+@pytest.mark.parametrize(("name", "mount"), _CASES)
+def test_two_launches_in_one_process(name: str, mount: str, runs: dict[str, forks.Done]) -> None:
+    done = runs[f"case_{_CASES.index((name, mount))}"]
+    assert done.returncode == 0, done.printed
+    (first, one), (second, other) = map(json.loads, done.printed.splitlines())
     ids = [re.findall(r"/lti/([\w-]{22})/", path)[0] for path in (first, second)]
     assert ids[0] != ids[1]
     assert ids[0] in one  # The page's own address is within the launch…

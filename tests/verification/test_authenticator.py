@@ -361,14 +361,14 @@ class TestWhatIsRemembered:
         upstream.error = None
         assert isinstance(authenticator.verify(token), CachedLaunch)
 
-    def test_10_000_junk_tokens_push_no_launch_out(self, make, upstream):
+    def test_1_000_junk_tokens_push_no_launch_out(self, make, upstream):
         authenticator = make(max_launches=10)
         good = ltik()
         entry = authenticator.verify(good)
         upstream.error = LaunchExpired("Invalid or expired ltik.", status=401)
         with ThreadPoolExecutor(16) as pool:
-            list(pool.map(authenticator.verify, (ltik(f"junk{n}") for n in range(10_000))))
-        assert len(upstream.asked) == 10_001
+            list(pool.map(authenticator.verify, (ltik(f"junk{n}") for n in range(1_000))))
+        assert len(upstream.asked) == 1_001
         assert known(authenticator, entry.id).claims is entry.claims
         assert authenticator.verify(good).claims is entry.claims
 

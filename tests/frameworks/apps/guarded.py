@@ -1,17 +1,37 @@
-"""Tools whose own middleware refuses what begins with ``/staff``, by the path that their framework
-shows; without ``GUARD`` they leave that to the settings. The environment's ``TOOL`` names one."""
+"""Tools that serve ``/staff``, all in one server: each request's ``X-Tool`` header names one, and
+the rest of what ``asking`` says.
+
+A ``guard`` is what the paths begin with that the tool's own middleware refuses, by the path that
+its framework shows; without one that is left to the settings.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
-GUARD = bool(os.environ.get("GUARD"))
 REACHED = "reached the staff page"
+_GUARD: ContextVar[str] = ContextVar("guard")
+
+
+def asking(name: str, *, guard: str = "", require: Any = None, root: str = "") -> str:
+    """The header's value for a tool.
+
+    Args:
+        name: a function of this module.
+        guard: what its own middleware refuses.
+        require: the setting of that name; with it, ``/static`` is excluded.
+        root: FastAPI's ``root_path``.
+    """
+    return json.dumps({"name": name, "guard": guard, "require": require, "root": root})
 
 
 def refuses(path: str) -> bool:
-    return GUARD and path.startswith(os.environ["GUARD"])
+    guard = _GUARD.get()
+    return bool(guard) and path.startswith(guard)
 
 
 def flask() -> Any:
@@ -107,6 +127,7 @@ def django_guard(get_response: Any) -> Any:
 urlpatterns: list[Any] = []
 
 
+@lru_cache
 def _django() -> None:
     from django.conf import settings
     from django.http import HttpResponse
@@ -125,18 +146,13 @@ def _django() -> None:
     ]
 
 
-def django() -> Any:
-    from django.core.wsgi import get_wsgi_application
-
-    _django()
-    return get_wsgi_application()
-
-
 def rest_framework() -> Any:
     """Its routers serve ``/staff.json``, too; below it Django ignores case."""
     from django.conf import settings
+    from django.core.wsgi import get_wsgi_application
 
-    tool = django()
+    _django()
+    tool = get_wsgi_application()
     settings.REST_FRAMEWORK = {"UNAUTHENTICATED_USER": None, "DEFAULT_AUTHENTICATION_CLASSES": []}
     from django.urls import re_path
     from rest_framework.response import Response
@@ -207,11 +223,11 @@ def starlette_csrf() -> Any:
     return Starlette(routes=routes, middleware=[csrf])
 
 
-def fastapi() -> Any:
+def fastapi(root: str = "") -> Any:
     from fastapi import FastAPI
     from fastapi.responses import PlainTextResponse
 
-    tool = FastAPI(root_path=os.environ.get("FASTAPI_ROOT", ""))
+    tool = FastAPI(root_path=root)
     tool.middleware("http")(_http_guard)
     tool.get("/launch", response_class=PlainTextResponse)(lambda: "page")
     tool.get("/staff", response_class=PlainTextResponse)(lambda: REACHED)
@@ -309,7 +325,7 @@ def bare_asgi() -> Any:
     return guard
 
 
-WSGI = ("flask", "bottle", "pyramid", "falcon", "django", "rest_framework")
+WSGI = ("flask", "bottle", "pyramid", "falcon", "rest_framework")
 ASGI = (
     "starlette",
     "fastapi",
@@ -323,13 +339,34 @@ ASGI = (
 )
 
 
-def _wrapped() -> Any:
+@lru_cache
+def _wrapped(name: str, require: Any, root: str) -> Any:
     from ltiaas_middleware import asgi, wsgi
 
-    name = os.environ["TOOL"]
-    tool = globals()[name]()
-    return (wsgi if name in WSGI else asgi).LTIAASMiddleware(tool)
+    tool = globals()[name](*[root] * bool(root))
+    settings = {"require": require, "exclude": "/static"} if require else {}
+    return (wsgi if name in WSGI else asgi).LTIAASMiddleware(tool, **settings)
 
 
-if "TOOL" in os.environ:
-    app = _wrapped()
+def _asked_for(header: str) -> Any:
+    asked = json.loads(header)
+    _GUARD.set(asked.pop("guard"))
+    return _wrapped(**asked)
+
+
+def wsgi(environ: Any, start_response: Any) -> Any:
+    if "HTTP_X_TOOL" in environ:
+        return _asked_for(environ["HTTP_X_TOOL"])(environ, start_response)
+    start_response("200 OK", [])
+    return [b"up"]
+
+
+async def asgi(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        return
+    header = dict(scope["headers"]).get(b"x-tool")
+    if header is None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"up"})
+    else:
+        await _asked_for(header.decode())(scope, receive, send)
