@@ -16,12 +16,9 @@ if TYPE_CHECKING:
     from .api.content_items import Period as Period
     from .api.content_items import Window as Window
     from .api.exchange import RetryPolicy as RetryPolicy
-    from .api.gradebook import LineItem as LineItem
-    from .api.gradebook import NewLineItem as NewLineItem
-    from .api.gradebook import Result as Result
-    from .api.gradebook import Score as Score
-    from .api.gradebook import ScoreOutcome as ScoreOutcome
     from .api.id_token import IdToken as IdToken
+    from .api.line_items import LineItem as LineItem
+    from .api.line_items import NewLineItem as NewLineItem
     from .api.registrations import AuthConfig as AuthConfig
     from .api.registrations import CompletedRegistration as CompletedRegistration
     from .api.registrations import PlatformDetails as PlatformDetails
@@ -29,6 +26,9 @@ if TYPE_CHECKING:
     from .api.registrations import Registration as Registration
     from .api.registrations import SupportedMessage as SupportedMessage
     from .api.roster import Member as Member
+    from .api.scores import Result as Result
+    from .api.scores import Score as Score
+    from .api.scores import ScoreOutcome as ScoreOutcome
     from .api.session import ApiSession as ApiSession
     from .credentials import ApiKeyCredential as ApiKeyCredential
     from .credentials import LtikCredential as LtikCredential
@@ -73,13 +73,14 @@ _NAMES = {
     "activity": "ActivityKey",
     "api.content_items": "ContentItem DeepLinkingMessage Iframe Image ItemColumn Period Window",
     "api.exchange": "RetryPolicy",
-    "api.gradebook": "LineItem NewLineItem Result Score ScoreOutcome",
     "api.id_token": "IdToken",
+    "api.line_items": "LineItem NewLineItem",
     "api.registrations": (
         "AuthConfig CompletedRegistration PlatformDetails PlatformRegistration "
         "Registration SupportedMessage"
     ),
     "api.roster": "Member",
+    "api.scores": "Result Score ScoreOutcome",
     "api.session": "ApiSession",
     "credentials": "ApiKeyCredential LtikCredential ServiceKeyCredential",
     "errors": (

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from ltiaas_middleware import IdToken, Settings
+from ltiaas_middleware import IdToken, Score, Settings
 from ltiaas_middleware.api.exchange import RetryPolicy
-from ltiaas_middleware.api.gradebook import Score
 from ltiaas_middleware.errors import LTIAASError
 from ltiaas_middleware.service_keys import ActivityKey, ServiceKeyStore
 from tests.account import SECRET, Account, Caller, told

@@ -73,6 +73,18 @@ class Document:
         return cls(**found)
 
 
+class Shared:
+    """Keeps what is no JSON out of the dataclass's fields: whoever makes JSON of a token
+    (``asdict``, Flask's ``jsonify``, FastAPI) goes by those. Nobody can change it: no copies."""
+
+    __slots__ = ("_kept",)
+
+    _kept: Any
+
+    def __deepcopy__(self, memo: object) -> Any:
+        return self
+
+
 class Sendable(Document):
     """A document that the session sends to LTIAAS."""
 

@@ -15,14 +15,16 @@ from .addresses import launch_url
 from .content_items import ContentItem, DeepLinkingMessage, deep_linking_body
 from .endpoint import Endpoint, PagedEndpoint
 from .exchange import Call, RetryPolicy, Steps
-from .gradebook import GradebookEndpoints
-from .id_token import DeepLinking, IdToken
+from .id_token import IdToken
+from .line_items import LineItemEndpoints
 from .paging import Pages
 from .roster import Member
+from .scores import ScoreEndpoints
+from .services import DeepLinking
 from .values import json_object, mapping, query
 
 
-class Endpoints(GradebookEndpoints):
+class Endpoints(LineItemEndpoints, ScoreEndpoints):
     """The calls of a launch or a service key.
 
     In addition to the documented exceptions, every call raises ``ApiError`` if LTIAAS or the LMS

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..credentials import HeaderValue
 from ..errors import IdTokenError
-from .documents import Document, read_fields, wire
+from .documents import Document, Shared, read_fields, wire
 from .roster import has_role
+from .services import Services
 from .values import FrozenDict, mapping, text
 
 # Where the service key is, of LTI 1.3 and of a legacy launch.
@@ -22,8 +23,6 @@ _KEYS = ("serviceKey", "legacyServiceKey")
 _PARTS = ("user", "platform", "launch", "services")
 # In the LMS's own claims, and (inference) in what LTIAAS passes on.
 _MIGRATION_CLAIM = ("https://purl.imsglobal.org/spec/lti/claim/lti1p1", "lti1p1")
-# Of the LMS's own claims: LTI Deep Linking 2.0 section 4.4.1.
-_DEEP_LINKING_CLAIM = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,99 +198,7 @@ class LaunchClaims(Document):
 
 
 @dataclass(frozen=True, slots=True)
-class DeepLinking(Document):
-    """Whether the tool can return content to the LMS, and which content the LMS accepts.
-
-    In production, the ID token does not say what the LMS accepts (wire.md): call
-    ``launch.api.deep_linking_settings()``. If an LMS sets no restriction, everything is allowed
-    (LTI Deep Linking 2.0 section 4.4.1): an empty tuple and None restrict nothing.
-
-    Attributes:
-        available: whether the tool can return content.
-        accept_types: the types of content items, such as ``"ltiResourceLink"``.
-        accept_multiple: whether the tool may return several items.
-        accept_presentation_document_targets: where items may open: ``"iframe"``, ``"window"``,
-            ``"embed"``.
-        accept_media_types: the media types of files.
-        title: a default title for the item.
-        text: a default description for the item.
-    """
-
-    available: bool = False
-    accept_types: tuple[str, ...] = ()
-    accept_multiple: bool | None = None
-    accept_presentation_document_targets: tuple[str, ...] = ()
-    accept_media_types: tuple[str, ...] = ()
-    title: str | None = None
-    text: str | None = None
-
-    @classmethod
-    def from_claims(cls, claims: object) -> DeepLinking | None:
-        """Read the LMS's own claims (``GET /api/idtoken?raw=true``). None if they have no
-        deep-linking settings."""
-        fields = mapping(claims)
-        settings = mapping(fields.get(_DEEP_LINKING_CLAIM))
-        if fields.get("lti_message_type") == "ContentItemSelectionRequest":
-            settings = fields  # LTI 1.1 and 1.2
-        return replace(cls.parse(settings), available=True) if settings else None
-
-
-@dataclass(frozen=True, slots=True)
-class AssignmentAndGrades(Document):
-    """Whether the tool can send grades.
-
-    Attributes:
-        available: whether the LMS offers grades to this launch.
-        line_item_id: the ID of the activity's column, if the activity has exactly one.
-        scopes: the LTI scopes that the LMS granted.
-    """
-
-    available: bool = False
-    line_item_id: str | None = None
-    scopes: tuple[str, ...] = ()
-
-
-class _Shared:
-    """Keeps what is no JSON out of the dataclass's fields: whoever makes JSON of a token
-    (``asdict``, Flask's ``jsonify``, FastAPI) goes by those. Nobody can change it: no copies."""
-
-    __slots__ = ("_kept",)
-
-    _kept: Any
-
-    def __deepcopy__(self, memo: object) -> Any:
-        return self
-
-
-@dataclass(frozen=True, slots=True)
-class Services(_Shared, Document):
-    """The services that the LMS offers to this launch.
-
-    Attributes:
-        deep_linking: for returning content to the LMS.
-        assignment_and_grades: for sending grades.
-        names_and_roles_available: whether the LMS offers the roster.
-        outcomes_available: whether the LMS offers LTI 1.1's grades, which this package does not
-            send.
-    """
-
-    deep_linking: DeepLinking = DeepLinking()
-    assignment_and_grades: AssignmentAndGrades = AssignmentAndGrades()
-    names_and_roles_available: bool = wire("namesAndRoles.available", default=False)
-    outcomes_available: bool = wire("outcomes.available", default=False)
-
-    @property
-    def service_key(self) -> str | None:
-        """A secret key for calls outside the activity's launches (``Launch.service_credential``),
-        or None if the LMS offers neither roster nor grades."""
-        return getattr(self, "_kept", None)
-
-
-_NO_SERVICES = Services()
-
-
-@dataclass(frozen=True, slots=True)
-class IdToken(_Shared):
+class IdToken(Shared):
     """The claims of a launch (``GET /api/idtoken``). Everything except ``raw`` is immutable.
 
     Attributes:
@@ -306,7 +213,7 @@ class IdToken(_Shared):
     user: User = User()
     platform: Platform = Platform()
     launch: LaunchClaims = LaunchClaims()
-    services: Services = _NO_SERVICES
+    services: Services = field(default_factory=Services)
     lti_version: str | None = None
     lti11: Lti11Ids | None = wire(*_MIGRATION_CLAIM, default=None)
 
@@ -361,10 +268,7 @@ class IdToken(_Shared):
         keys = mapping(raw.get("services"))
         key = next(filter(None, (text(keys.get(name)) for name in _KEYS)), None)
         if key is not None:
-            # The default is everybody's.
-            services = Services() if token.services is _NO_SERVICES else token.services
-            object.__setattr__(services, "_kept", HeaderValue(key))
-            object.__setattr__(token, "services", services)
+            object.__setattr__(token.services, "_kept", HeaderValue(key))
         object.__setattr__(token, "_kept", _hiding_keys(raw) if claims is None else claims)
         return token
 

@@ -20,8 +20,10 @@ from ltiaas_middleware import (
     ApiKeyRejected,
     CredentialScopeError,
     LaunchExpired,
+    LineItem,
     LtikCredential,
     RateLimited,
+    Score,
     ServiceNotAvailable,
     UpstreamError,
 )
@@ -29,7 +31,6 @@ from ltiaas_middleware.api import async_clients
 from ltiaas_middleware.api.async_clients import new_client
 from ltiaas_middleware.api.async_session import AsyncApiSession
 from ltiaas_middleware.api.exchange import Answer, Call, Failure, Pause, RetryPolicy, Send, exchange
-from ltiaas_middleware.api.gradebook import LineItem, Score
 from ltiaas_middleware.api.session import ApiSession
 from ltiaas_middleware.api.transport import new_session
 from ltiaas_middleware.errors import InvalidRequest

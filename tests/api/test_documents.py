@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from ltiaas_middleware import LineItem, NewLineItem, Result, Score
 from ltiaas_middleware.api.content_items import ContentItem, DeepLinkingMessage
-from ltiaas_middleware.api.gradebook import LineItem, NewLineItem, Result, Score
 from ltiaas_middleware.api.registrations import (
     AuthConfig,
     PlatformDetails,

@@ -18,10 +18,9 @@ from ltiaas.resources.lineitems.types import LineItem as SdkLineItem
 from ltiaas.resources.scores.enums import ActivityProgress, GradingProgress
 from ltiaas.resources.scores.types import Score as SdkScore
 
-from ltiaas_middleware import CredentialScopeError
+from ltiaas_middleware import CredentialScopeError, LineItem, NewLineItem, Score
 from ltiaas_middleware.api.async_session import AsyncApiSession
 from ltiaas_middleware.api.content_items import ContentItem
-from ltiaas_middleware.api.gradebook import LineItem, NewLineItem, Score
 from ltiaas_middleware.api.registrations import AuthConfig, PlatformDetails
 from ltiaas_middleware.api.session import ApiSession
 from ltiaas_middleware.credentials import Credential

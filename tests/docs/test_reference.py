@@ -16,7 +16,15 @@ import pytest
 from ltiaas_middleware import Settings, settings
 from ltiaas_middleware._gate.pages import _KINDS
 from ltiaas_middleware._verification.stats import Stats
-from ltiaas_middleware.api import content_items, gradebook, id_token, registrations, roster
+from ltiaas_middleware.api import (
+    content_items,
+    id_token,
+    line_items,
+    registrations,
+    roster,
+    scores,
+    services,
+)  # fmt: skip
 from tests.servers import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -59,7 +67,9 @@ def test_every_error_code_has_a_section_and_a_row() -> None:
     }
 
 
-@pytest.mark.parametrize("module", [content_items, gradebook, id_token, registrations, roster])
+@pytest.mark.parametrize(
+    "module", [content_items, id_token, line_items, registrations, roster, scores, services]
+)
 def test_every_field_of_a_value_is_described(module: ModuleType) -> None:
     for name, kind in inspect.getmembers(module, inspect.isclass):
         if kind.__module__ == module.__name__ and is_dataclass(kind) and not name.startswith("_"):

@@ -20,8 +20,7 @@ from typing import Any
 import pytest
 from werkzeug import Response
 
-from ltiaas_middleware import Settings
-from ltiaas_middleware.api.gradebook import NewLineItem
+from ltiaas_middleware import NewLineItem, Settings
 from ltiaas_middleware.api.session import ApiSession
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer, app
 from ltiaas_middleware.sandbox.world import Activity, Course, World

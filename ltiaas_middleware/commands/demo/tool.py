@@ -13,7 +13,7 @@ from werkzeug import Request, Response
 
 from ...api.content_items import ContentItem
 from ...api.exchange import RetryPolicy
-from ...api.gradebook import Score
+from ...api.scores import Score
 from ...api.session import ApiSession
 from ...errors import ApiError, LmsError
 from ...launch import Launch, current_launch, require_launch
