@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
 from io import BytesIO
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -15,22 +11,8 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import Client as WerkzeugClient
 from werkzeug.test import EnvironBuilder, TestResponse
 
-from ._asgi_in_wsgi import AsgiInWsgi
-
 if TYPE_CHECKING:
     from .sandbox import Sandbox
-
-__all__ = [
-    "FROM_ELSEWHERE",
-    "MOST",
-    "REDIRECTS",
-    "Client",
-    "base_of",
-    "is_elsewhere",
-    "launched_url",
-    "marks_of",
-    "within",
-]
 
 REDIRECTS = (301, 302, 303, 307, 308)
 # Redirects and reloads that a browser follows for one request.
@@ -63,21 +45,7 @@ class Client(WerkzeugClient):
         self._base_url = base_url
         self._page: str | None = None
         self._base = ""
-        self._closing = ExitStack()
-        if _is_async(app):
-            app = self._closing.enter_context(AsgiInWsgi(app))
         super().__init__(app)
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._closing.close()
 
     def launch(self, path: str = "/launch", **seat: Any) -> TestResponse:
         """Launch the app as LTIAAS's redirect does, and follow the redirects.
@@ -203,8 +171,3 @@ def is_elsewhere(base: str, url: str) -> bool:
     """Whether this is a full URL outside the launch."""
     whole = urlsplit(url)
     return bool(whole.netloc) and not (base and whole.path.startswith(f"{base}/"))
-
-
-def _is_async(app: Any) -> bool:
-    call: Callable[..., Any] = getattr(app, "__call__", app)  # noqa: B004
-    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call)

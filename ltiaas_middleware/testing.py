@@ -29,6 +29,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import create_autospec, patch
 
+from ._asgi_in_wsgi import asgi_in_wsgi, is_async
 from ._crypto.one_time_tokens import OneTimeTokens
 from ._test_client import Client
 from .api.decoded import DecodedTokens
@@ -256,4 +257,6 @@ def client(
         given = running or stack.enter_context(sandbox())
         account = {"LTIAAS_URL": given.url, "LTIAAS_API_KEY": given.api_key}
         stack.enter_context(patch.dict(os.environ, account))
-        yield stack.enter_context(Client(app, given.sandbox, given.url, base_url))
+        if is_async(app):
+            app = stack.enter_context(asgi_in_wsgi(app))
+        yield Client(app, given.sandbox, given.url, base_url)
