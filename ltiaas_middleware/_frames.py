@@ -9,8 +9,6 @@ from functools import wraps
 from types import FrameType, TracebackType
 from typing import ParamSpec, TypeVar
 
-__all__ = ["without_arguments"]
-
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 

@@ -16,8 +16,6 @@ from typing import Protocol
 
 from .launch import Launch
 
-__all__ = ["HEADER", "Finder", "finders", "header_for", "launch_from"]
-
 #: The header's name. The middleware removes it from what comes in.
 HEADER = "LTIAAS-Launch"
 # Nobody else can make the header's value, not even who reaches the app around the middleware.

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ._parts import Parts
     from ._verification.authenticator import Authenticator
 
-__all__ = ["Middleware"]
-
 _log = logging.getLogger("ltiaas_middleware")
 
 

@@ -13,8 +13,6 @@ from typing import Any
 
 from ._path_styles import parts_of
 
-__all__ = ["below", "is_ambiguous", "root_of"]
-
 
 def below(path: str, root: str) -> str:
     """The path under the mount point ``root``, by whole segments, or the whole path if it is not

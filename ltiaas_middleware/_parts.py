@@ -21,8 +21,6 @@ from .api.transport import new_session
 from .launch import Account
 from .settings import Settings
 
-__all__ = ["Parts"]
-
 
 class Parts:
     """The parts of a middleware in one process."""

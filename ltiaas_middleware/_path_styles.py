@@ -23,8 +23,6 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["PathStyle", "parts_of", "show_django_its_paths", "style_of"]
-
 PathStyle: TypeAlias = Literal["bare", "below", "full"]
 
 # By the module and the name of an app's class; no framework is imported. An app of another class is

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["RedisAddress", "connect", "parse", "why_unusable"]
-
 #: What an address may look like, for messages.
 FORMS = (
     "redis://host:6379/0, redis+cluster://host:6379,host:6379, "

@@ -11,8 +11,6 @@ from urllib.parse import unquote, urlsplit
 if TYPE_CHECKING:
     from .settings import Settings
 
-__all__ = ["HIDDEN", "is_secret", "know", "scrub", "scrub_tree"]
-
 HIDDEN = "[hidden]"
 # Shorter ones would be found in the middle of words. LTIAAS's API keys have 36 characters.
 _SHORTEST_SECRET = 12
@@ -122,7 +120,7 @@ def scrub_tree(value: Any) -> Any:
     """A tree of mappings, lists and strings without what ``scrub`` hides."""
     if isinstance(value, Mapping):
         return {
-            key: HIDDEN if is_secret(key) and each else scrub_tree(each)
+            key: _hidden(each) if is_secret(key) and each else scrub_tree(each)
             for key, each in value.items()
         }
     if isinstance(value, (list, tuple)):
@@ -135,3 +133,8 @@ def scrub_tree(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray)):
         return scrub(bytes(value).decode("latin-1")).encode("latin-1")
     return value
+
+
+def _hidden(value: object) -> str | list[str]:
+    # A list stays one: OpenTelemetry's attributes have types.
+    return [HIDDEN] if isinstance(value, (list, tuple)) else HIDDEN

@@ -14,8 +14,6 @@ from . import _redis_clients
 from .errors import SettingsError
 from .origins import is_loopback, normal_origin, origin_of
 
-__all__ = ["CHECKS", "from_text"]
-
 _log = logging.getLogger("ltiaas_middleware")
 
 # RFC 9110 section 5.1: the characters of a header's name.
@@ -99,21 +97,21 @@ def _number(kind: type[int] | type[float]) -> _Check:
     return check
 
 
-def _switch(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        _refuse(name, "must be True or False")
-    return value
-
-
-def _matching(pattern: re.Pattern[str], why: str, *, optional: bool = False) -> _Check:
+def _must(is_valid: Callable[[Any], object], why: str) -> _Check:
     def check(name: str, value: object) -> object:
-        if optional and value is None:
-            return None
-        if not (isinstance(value, str) and pattern.fullmatch(value)):
+        if not is_valid(value):
             _refuse(name, why)
         return value
 
     return check
+
+
+def _matching(pattern: re.Pattern[str], why: str) -> _Check:
+    return _must(lambda value: isinstance(value, str) and pattern.fullmatch(value), why)
+
+
+def _optional(check: _Check) -> _Check:
+    return lambda name, value: None if value is None else check(name, value)
 
 
 def _several(parse: Callable[[str], str | None], why: str) -> _Check:
@@ -170,18 +168,6 @@ def _secrets(name: str, value: object) -> Any:
     return secrets
 
 
-def _file(name: str, path: Any) -> Any:
-    if path is not None and not os.path.isfile(path):
-        _refuse(name, "must be the path to an existing file: file not found")
-    return path
-
-
-def _function(name: str, value: object) -> object:
-    if value is not None and not callable(value):
-        _refuse(name, "must be a function that returns a Response or None")
-    return value
-
-
 def _cache(name: str, cache: Any) -> Any:
     if cache in ("auto", "memory"):
         return cache
@@ -209,13 +195,14 @@ def _service_keys(name: str, store: Any) -> Any:
 
 
 _SECONDS, _COUNT = _number(float), _number(int)
+_SWITCH = _must(lambda value: isinstance(value, bool), "must be True or False")
 CHECKS: dict[str, _Check] = {
     "url": _url,
     "api_key": _api_key,
     "ttl": _SECONDS,
     "max_launches": _COUNT,
-    "launch_path": _matching(
-        _LAUNCH_PATH, "must be a path such as '/lti', without a trailing slash", optional=True
+    "launch_path": _optional(
+        _matching(_LAUNCH_PATH, "must be a path such as '/lti', without a trailing slash")
     ),
     "ltik_parameters": _ltik_parameters,
     "ltik_headers": _several(
@@ -230,27 +217,29 @@ CHECKS: dict[str, _Check] = {
         lambda text: text if _CALLBACK.fullmatch(text) else None,
         "must be a list of paths such as '/oauth/callback'",
     ),
-    "allow_anonymous": _switch,
-    "iframe_support": _switch,
-    "insert_script": _switch,
+    "allow_anonymous": _SWITCH,
+    "iframe_support": _SWITCH,
+    "insert_script": _SWITCH,
     "shared_cookies": _several(
         _token, "must be a list of cookie names such as 'sessionid' (RFC 6265)"
     ),
-    "one_user_per_browser": _switch,
+    "one_user_per_browser": _SWITCH,
     "cookie_name": _matching(_TOKEN, "must be the name of a cookie (RFC 6265)"),
-    "on_error": _function,
-    "tool_name": _matching(
-        re.compile(r".*\S.*"), "must be the tool's name, on one line", optional=True
+    "on_error": _optional(_must(callable, "must be a function that returns a Response or None")),
+    "tool_name": _optional(
+        _matching(re.compile(r".*\S.*"), "must be the tool's name, on one line")
     ),
-    "support_url": _matching(
-        re.compile(r"(https?://|mailto:)\S+"), "must be an https or mailto URL", optional=True
+    "support_url": _optional(
+        _matching(re.compile(r"(https?://|mailto:)\S+"), "must be an https or mailto URL")
     ),
     "secrets": _secrets,
     "timeout": _SECONDS,
     "max_concurrent_calls": _COUNT,
     "max_blocked_threads": _COUNT,
     "waiting_page_after": _SECONDS,
-    "ca_bundle": _file,
+    "ca_bundle": _optional(
+        _must(os.path.isfile, "must be the path to an existing file: file not found")
+    ),
     "cache": _cache,
     "cache_prefix": _matching(_PREFIX, "must contain only letters, digits and . _ : -"),
     "service_keys": _service_keys,
@@ -259,7 +248,7 @@ CHECKS: dict[str, _Check] = {
 
 def from_text(name: str, text: str, *, is_list: bool) -> Any:
     """A setting's value from the text of an environment variable."""
-    if CHECKS[name] is _switch or (name == "require" and not text.startswith("/")):
+    if CHECKS[name] is _SWITCH or (name == "require" and not text.startswith("/")):
         if text.lower() not in _ON | _OFF:
             _refuse(name, "must be 'true' or 'false'")
         return text.lower() in _ON

@@ -10,33 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-__all__ = [
-    "AnonymousLaunch",
-    "ApiError",
-    "ApiKeyRejected",
-    "CredentialError",
-    "CredentialScopeError",
-    "Forbidden",
-    "IdTokenError",
-    "InvalidRequest",
-    "InvalidResponse",
-    "LTIAASError",
-    "LaunchExpired",
-    "LaunchRequired",
-    "LmsError",
-    "MiddlewareMissing",
-    "PlatformInactive",
-    "RateLimited",
-    "RequestRefused",
-    "RoleRequired",
-    "ServiceKeyStoreError",
-    "ServiceKeyUnreadable",
-    "ServiceNotAvailable",
-    "SettingsError",
-    "UpstreamError",
-]
-
-
 # How many characters of an LMS's message a traceback may show.
 _SHORT = 80
 

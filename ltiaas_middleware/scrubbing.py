@@ -217,25 +217,15 @@ def _scrub_span(span: ReadableSpan) -> ReadableSpan:
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes=_scrub_attributes(span.attributes),
+        attributes=scrub_tree(span.attributes or {}),
         events=[
-            Event(scrub(each.name), _scrub_attributes(each.attributes), each.timestamp)
+            Event(scrub(each.name), scrub_tree(each.attributes or {}), each.timestamp)
             for each in span.events
         ],
-        links=[Link(each.context, _scrub_attributes(each.attributes)) for each in span.links],
+        links=[Link(each.context, scrub_tree(each.attributes or {})) for each in span.links],
         kind=span.kind,
         status=Status(span.status.status_code, description and scrub(description)),
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
-
-
-def _scrub_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {key: _scrub_tree_of(key, value) for key, value in (attributes or {}).items()}
-
-
-def _scrub_tree_of(key: str, value: Any) -> Any:
-    if is_secret(key):
-        return HIDDEN if isinstance(value, str) else [HIDDEN]
-    return scrub_tree(value)
