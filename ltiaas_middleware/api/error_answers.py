@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
+
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
 
 from ..errors import (
     ApiError,
@@ -22,8 +23,6 @@ from ..errors import (
 )  # fmt: skip
 from ..scrubbing import scrub
 
-# A number of seconds that somebody may mean.
-_DIGITS = re.compile(r"[0-9]{1,18}")
 # A compact JWS (RFC 7515 section 7.1), such as an ltik.
 _JWS = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}")
 # LTIAAS's codes are written like constants, and its texts are not.
@@ -171,13 +170,9 @@ def retry_after(value: str | None) -> float | None:
     """Seconds from a ``Retry-After`` header (RFC 9110 section 10.2.3), limited by ``believed``, or
     None if there is no header."""
     try:
-        if _DIGITS.fullmatch((value or "").strip()):
-            seconds = float(value or 0)
-        else:
-            seconds = parsedate_to_datetime(value or "").timestamp() - time.time()
-    except (TypeError, ValueError, OverflowError):
+        return believed(Retry().parse_retry_after(value or ""))
+    except (InvalidHeader, ValueError, OverflowError):
         return None
-    return believed(seconds)
 
 
 def believed(seconds: float) -> float:

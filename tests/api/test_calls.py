@@ -599,9 +599,3 @@ def test_an_exchange_has_no_time_for_an_attempt_after_its_deadline(account: Acco
     assert flow.send(Answer(503, b"")) == Pause(0.05)
     with pytest.raises(UpstreamError, match="no time left"):
         flow.send(None)
-
-
-def test_no_time_left_sends_nothing(account: Account, api: Caller) -> None:
-    with pytest.raises(UpstreamError, match=r"no time|in time|no answer"):
-        api("id_token", retry_policy=RetryPolicy(timeout=1e-9))
-    assert api.account.sandbox.api_log.count() == 0

@@ -22,7 +22,6 @@ from ltiaas_middleware import (
     NewLineItem,
     Period,
     Score,
-    SupportedMessage,
     Window,
 )
 from tests.account import Account, Caller
@@ -205,14 +204,3 @@ def test_a_content_item_has_all_that_the_lms_takes() -> None:
     ):
         with pytest.raises(InvalidRequest):
             ContentItem(**wrong).body()
-
-
-def test_no_placements_are_skipped_rather_than_sent_as_none_at_all(api: Caller, world: Any) -> None:
-    world("/api/registrations/r/complete", {"html": "<script>"})
-    for messages, sent in (
-        ([SupportedMessage("a")], {"messages": [{"type": "a"}]}),
-        ([SupportedMessage("a", ("b",))], {"messages": [{"type": "a", "placements": ["b"]}]}),
-        ([], {}),
-    ):  # fmt: skip
-        api("complete_registration", "r", messages=messages, with_=world.account)
-        assert world.asked[-1][2] == sent

@@ -19,10 +19,8 @@ from ltiaas.resources.scores.enums import ActivityProgress, GradingProgress
 from ltiaas.resources.scores.types import Score as SdkScore
 
 from ltiaas_middleware import CredentialScopeError, LineItem, NewLineItem, Score
-from ltiaas_middleware.api.async_session import AsyncApiSession
 from ltiaas_middleware.api.content_items import ContentItem
 from ltiaas_middleware.api.registrations import AuthConfig, PlatformDetails
-from ltiaas_middleware.api.session import ApiSession
 from ltiaas_middleware.credentials import Credential
 from ltiaas_middleware.sandbox import ApiLogEntry, Sandbox, SandboxServer
 from tests.account import Account, Caller
@@ -437,15 +435,6 @@ def test_every_row_of_the_table_has_a_method_and_a_case() -> None:
     raw = {("raw_id_token", "GET", "/api/idtoken"),
            ("raw_registration", "GET", f"/api/registrations/{PENDING}")}  # fmt: skip
     assert made == METHODS | raw
-
-
-def test_both_sessions_have_the_same_methods() -> None:
-    sync = {name for name in dir(ApiSession) if not name.startswith("_")} - {"close"}
-    asynchronous = {name for name in dir(AsyncApiSession) if not name.startswith("_")} - {"aclose"}
-    assert sync == asynchronous
-    for name in {case.name for case in CASES}:
-        assert getattr(ApiSession, name).__doc__ == getattr(AsyncApiSession, name).__doc__
-        assert getattr(ApiSession, name).__name__ == name
 
 
 @pytest.mark.parametrize("kind", ["launch", "service key", "account"])

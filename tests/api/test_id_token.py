@@ -151,8 +151,8 @@ def test_a_launch_may_be_anonymous(id):
         ("user.name", None, lambda t: t.user.name, None),
         ("user.name", "", lambda t: t.user.name, None),
         ("user.roles", None, lambda t: t.user.roles, ()),
-        ("user.roles", "Instructor, Learner", lambda t: t.user.roles, ("Instructor", "Learner")),
-        ("user.roles", ["Learner", None, 1], lambda t: t.user.roles, ("Learner", "1")),
+        ("user.roles", "Instructor, ,,Learner,", lambda t: t.user.roles, ("Instructor", "Learner")),
+        ("user.roles", ["", "Learner", None, 1], lambda t: t.user.roles, ("Learner", "1")),
         ("platform.id", 12, lambda t: t.platform.id, "12"),
         ("platform.lis", "x", lambda t: t.platform.lis, Lis()),
         ("launch.context", [], lambda t: t.launch.context, None),
@@ -308,12 +308,6 @@ class TestLaunch:
         launch = self.make({"user": {"id": "u"}})
         assert launch.service_credential is None
 
-    def test_without_a_platform_has_no_global_user_id(self):
-        launch = self.make({"user": {"id": "u"}})
-        assert launch.user_id == "u"
-        with pytest.raises(IdTokenError, match="platform"):
-            _ = launch.global_user_id
-
     def test_that_is_anonymous_has_no_user_id_of_either_kind(self):
         launch = self.make({"user": {}, "platform": {"id": "p"}})
         for name in ("user_id", "global_user_id"):
@@ -335,29 +329,3 @@ class TestLaunch:
         assert repr(launch._entry) == f"<CachedLaunch {'A' * 22}>"
         with pytest.raises(TypeError, match="cannot be pickled"):
             pickle.dumps(launch)
-
-
-class TestAsJson:
-    @pytest.fixture
-    def token(self):
-        return IdToken.parse(json.loads(json.dumps(FULL)))
-
-    def test_no_repr_shows_the_service_key(self, token):
-        key = token.services.service_key
-        assert key == FULL["services"]["serviceKey"]
-        for shown in (token, token.services, token.raw, token.raw["services"]):
-            assert key not in repr(shown)
-        assert token.raw == FULL
-
-    def test_frameworks_take_a_token_and_show_no_secret(self, token):
-        import flask
-        from fastapi.encoders import jsonable_encoder
-
-        key = token.services.service_key
-        with flask.Flask("tool").app_context():
-            by_flask = flask.jsonify(token).get_data(as_text=True)
-        for text in (by_flask, json.dumps(token.to_dict()), json.dumps(jsonable_encoder(token))):
-            assert key not in text
-            found = json.loads(text)
-            assert found["user"]["name"] == token.user.name
-            assert found["launch"]["context"]["id"] == token.launch.context.id

@@ -19,15 +19,13 @@ import pytest
 from ltiaas_middleware import LineItem
 from ltiaas_middleware.api.async_session import AsyncApiSession
 from ltiaas_middleware.api.endpoint import Endpoint, PagedEndpoint
-from ltiaas_middleware.api.endpoints import Endpoints
 from ltiaas_middleware.api.exchange import Call
-from ltiaas_middleware.api.registrations import AccountEndpoints
 from ltiaas_middleware.api.roster import Member
 from ltiaas_middleware.api.session import ApiSession
 
 DESCRIBED = {
     name: value
-    for owner in (Endpoints, AccountEndpoints)
+    for owner in ApiSession.__mro__
     for name, value in vars(owner).items()
     if isinstance(value, Endpoint | PagedEndpoint)
 }

@@ -10,7 +10,6 @@ import resource
 import socket
 import ssl
 import threading
-import time
 import traceback
 
 import pytest
@@ -19,7 +18,7 @@ import trustme
 from ltiaas_middleware import IdToken, Settings
 from ltiaas_middleware._verification.id_tokens import Api
 from ltiaas_middleware._verification.launches import CachedLaunch
-from ltiaas_middleware.api.error_answers import error_for, retry_after
+from ltiaas_middleware.api.error_answers import error_for
 from ltiaas_middleware.errors import (
     AnonymousLaunch,
     ApiError,
@@ -390,31 +389,6 @@ def test_ltiaass_errors_by_name(status, content, kind):
     assert (error.status, error.method, error.path) == (status, "POST", "/api/x")
     assert error.retry_after == 3
     assert "/api/x" in str(error)
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (None, None),
-        ("", None),
-        ("7", 7),
-        ("²", None),
-        ("9" * 5000, None),
-        ("soon", None),
-        ("999999999", 60),
-        ("-1", None),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 1),
-        ("0", 1),
-    ],
-)
-def test_retry_after(value, seconds):
-    assert retry_after(value) == seconds
-
-
-def test_retry_after_as_a_date():
-    from email.utils import formatdate
-
-    assert 50 < retry_after(formatdate(time.time() + 60, usegmt=True)) <= 60
 
 
 def test_a_new_launchs_id_token_is_parsed_once(server, sandbox, monkeypatch):
