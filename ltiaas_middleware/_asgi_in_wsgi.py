@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
+from werkzeug.datastructures import EnvironHeaders
+
 _VERSION = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -21,7 +23,7 @@ def is_async(app: Any) -> bool:
 
 @contextlib.contextmanager
 def asgi_in_wsgi(app: Any) -> Iterator[Callable[[Any, Any], list[bytes]]]:
-    """The app as a WSGI app that answers each request completely, within the app's lifespan."""
+    """Run the app's lifespan, and make the app a WSGI app that runs each request until it ends."""
     state: dict[str, Any] = {}
     events: asyncio.Queue[str] = asyncio.Queue()
     answers: asyncio.Queue[Any] = asyncio.Queue()
@@ -90,13 +92,8 @@ async def _answer(
 def _scope(environ: Any, state: dict[str, Any]) -> dict[str, Any]:
     raw_path = environ["REQUEST_URI"].partition("?")[0]
     headers = [
-        (key[5:].replace("_", "-").lower().encode(), value.encode("latin-1"))
-        for key, value in environ.items()
-        if key.startswith("HTTP_")
+        (name.lower().encode(), value.encode("latin-1")) for name, value in EnvironHeaders(environ)
     ]
-    for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if environ.get(key):
-            headers.append((key.replace("_", "-").lower().encode(), environ[key].encode()))
     return {
         "type": "http",
         "asgi": _VERSION,

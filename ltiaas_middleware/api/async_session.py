@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -52,10 +51,9 @@ class AsyncApiSession(Endpoints, AccountEndpoints):
         retry_policy: RetryPolicy | None = None,
         *,
         client: Any = None,
-        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Coroutine[Any, Any, None]] = anyio.sleep,
     ) -> None:
-        super().__init__(credential, retry_policy, monotonic)
+        super().__init__(credential, retry_policy)
         self._client = AsyncClients(self.retry_policy) if client is None else client
         self._shared = client is not None
         self._sleep = sleep
@@ -72,7 +70,7 @@ class AsyncApiSession(Endpoints, AccountEndpoints):
         await self.aclose()
 
     async def _run(self, described: Any) -> Any:
-        flow = exchange(described, self.credential, self.retry_policy, monotonic=self._monotonic)
+        flow = exchange(described, self.credential, self.retry_policy)
         try:
             step = next(flow)
             while True:

@@ -7,7 +7,7 @@ that makes the call (``endpoint``). ``registrations`` has the account's own call
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from ..credentials import Credential
@@ -31,15 +31,9 @@ class Endpoints(LineItemEndpoints, ScoreEndpoints):
     refuses or fails (a list, on any page), ``InvalidRequest`` if the request would be invalid, and
     ``CredentialScopeError`` if the call does not accept the session's credential."""
 
-    def __init__(
-        self,
-        credential: Credential,
-        retry_policy: RetryPolicy | None,
-        monotonic: Callable[[], float],
-    ) -> None:
+    def __init__(self, credential: Credential, retry_policy: RetryPolicy | None) -> None:
         self.credential = credential
         self.retry_policy = retry_policy or RetryPolicy()
-        self._monotonic = monotonic
         #: How many rows of lists could not be read, and were skipped.
         self.skipped = 0
 

@@ -240,19 +240,17 @@ def _document(answer: Answer) -> Any:
             document = json.loads(answer.content)
         except (ValueError, RecursionError):
             raise ValueError("the response is not JSON") from None
-    # Few answers have so many brackets at all.
-    brackets = answer.content.count(b"{") + answer.content.count(b"[")
-    depth, level = 0, list[Any]([[document]] if brackets > _DEEPEST else [])
-    while level := [
-        item
-        for one in level
-        for item in (one.values() if type(one) is dict else one)
-        if type(item) is dict or type(item) is list
-    ]:
-        depth += 1
-        if depth > _DEEPEST:
-            raise ValueError("the response is nested too deeply")
+    if _is_deeper([document], _DEEPEST):
+        raise ValueError("the response is nested too deeply")
     return document
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether there are more than so many levels of arrays and objects in this one."""
+    inside = value.values() if type(value) is dict else value
+    return levels < 0 or any(
+        _is_deeper(one, levels - 1) for one in inside if type(one) is dict or type(one) is list
+    )
 
 
 def _content(body: Any) -> bytes | None:

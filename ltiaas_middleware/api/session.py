@@ -49,10 +49,9 @@ class ApiSession(Endpoints, AccountEndpoints):
         retry_policy: RetryPolicy | None = None,
         *,
         session: requests.Session | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        super().__init__(credential, retry_policy, monotonic)
+        super().__init__(credential, retry_policy)
         self._session = new_session(_POOL) if session is None else session
         self._shared = session is not None
         self._sleep = sleep
@@ -69,11 +68,10 @@ class ApiSession(Endpoints, AccountEndpoints):
         self.close()
 
     def _run(self, described: Any) -> Any:
-        flow = exchange(described, self.credential, self.retry_policy, monotonic=self._monotonic)
-        return run(flow, self._send, self._sleep)
+        return run(exchange(described, self.credential, self.retry_policy), self._send, self._sleep)
 
     def _send(self, step: Send) -> Answer | Failure:
-        return send(self._session, self.retry_policy, step, self.credential, self._monotonic)
+        return send(self._session, self.retry_policy, step, self.credential)
 
     def _each(self, pages: Pages[Any]) -> Iterator[Any]:
         while pages.next is not None:

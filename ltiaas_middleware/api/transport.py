@@ -66,11 +66,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 def send(
-    session: requests.Session,
-    policy: RetryPolicy,
-    step: Send,
-    credential: Credential,
-    monotonic: Callable[[], float],
+    session: requests.Session, policy: RetryPolicy, step: Send, credential: Credential
 ) -> Answer | Failure:
     """Send a request once, with a session from ``new_session``. Any error becomes a ``Failure``."""
     try:
@@ -78,7 +74,7 @@ def send(
     except (requests.RequestException, ValueError, OSError) as error:
         # Neither the message nor the chain: both hold the request, and that the header.
         return _failure(error)
-    outcome = read_answer(response.raw, policy.max_response_size, step, monotonic)
+    outcome = read_answer(response.raw, policy.max_response_size, step, time.monotonic)
     if isinstance(outcome, Failure):
         response.close()
     else:

@@ -81,7 +81,6 @@ class ServiceKeyStore:
         waiting: int = 10_000,
         timeout: float = 5.0,
         clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = Database(database, timeout)
         self._settings = settings
@@ -92,7 +91,7 @@ class ServiceKeyStore:
         self._ready = not create
         self._lock = threading.Lock()
         self._session: requests.Session | None = None
-        self._writer = Writer(self._write, waiting, monotonic)
+        self._writer = Writer(self._write, waiting)
         in_child(self, ServiceKeyStore._after_fork)
 
     @classmethod
