@@ -320,6 +320,33 @@ DIFFERENT = [
 CASES = [case for _, case in (*SAME, *DIFFERENT)]
 
 
+#: wire.md's table, and the two calls with ``?raw=true``.
+METHODS = {
+    "id_token": ("GET", "/api/idtoken"),
+    "deep_linking_form": ("POST", "/api/deeplinking/form"),
+    "deep_linking_message": ("POST", "/api/deeplinking"),
+    "members": ("GET", "/api/memberships"),
+    "line_items": ("GET", "/api/lineitems"),
+    "create_line_item": ("POST", "/api/lineitems"),
+    "line_item": ("GET", f"/api/lineitems/{SEGMENT}"),
+    "update_line_item": ("PUT", f"/api/lineitems/{SEGMENT}"),
+    "delete_line_item": ("DELETE", f"/api/lineitems/{SEGMENT}"),
+    "scores": ("GET", f"/api/lineitems/{SEGMENT}/scores"),
+    "submit_score": ("POST", f"/api/lineitems/{SEGMENT}/scores"),
+    "registration": ("GET", f"/api/registrations/{PENDING}"),
+    "complete_registration": ("POST", f"/api/registrations/{PENDING}/complete"),
+    "platforms": ("GET", "/api/platforms"),
+    "create_platform": ("POST", "/api/platforms"),
+    "platform": ("GET", f"/api/platforms/{PLATFORM}"),
+    "update_platform": ("PUT", f"/api/platforms/{PLATFORM}"),
+    "delete_platform": ("DELETE", f"/api/platforms/{PLATFORM}"),
+    "activate_platform": ("POST", f"/api/platforms/{PLATFORM}/activate"),
+    "deactivate_platform": ("POST", f"/api/platforms/{PLATFORM}/deactivate"),
+    "raw_id_token": ("GET", "/api/idtoken"),
+    "raw_registration": ("GET", f"/api/registrations/{PENDING}"),
+}
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
     """The SDK speaks https only."""
@@ -374,7 +401,7 @@ def test_the_request_received(tls_account: Account, case: Case, asynchronous: bo
     mine = entries[case.page]
     assert mine.well_formed
     assert 200 <= (mine.status or 0) < 300
-    assert "//" not in mine.path
+    assert (mine.method, mine.path) == METHODS[case.name]
     if case.sdk is None:
         return
     account.sandbox.gradebook.__init__(account.sandbox.world)  # type: ignore[misc]
@@ -394,47 +421,8 @@ def test_the_request_received(tls_account: Account, case: Case, asynchronous: bo
     assert differences == case.differs
 
 
-METHODS = {
-    ("id_token", "GET", "/api/idtoken"),
-    ("deep_linking_form", "POST", "/api/deeplinking/form"),
-    ("deep_linking_message", "POST", "/api/deeplinking"),
-    ("members", "GET", "/api/memberships"),
-    ("line_items", "GET", "/api/lineitems"),
-    ("create_line_item", "POST", "/api/lineitems"),
-    ("line_item", "GET", f"/api/lineitems/{SEGMENT}"),
-    ("update_line_item", "PUT", f"/api/lineitems/{SEGMENT}"),
-    ("delete_line_item", "DELETE", f"/api/lineitems/{SEGMENT}"),
-    ("scores", "GET", f"/api/lineitems/{SEGMENT}/scores"),
-    ("submit_score", "POST", f"/api/lineitems/{SEGMENT}/scores"),
-    ("registration", "GET", f"/api/registrations/{PENDING}"),
-    ("complete_registration", "POST", f"/api/registrations/{PENDING}/complete"),
-    ("platforms", "GET", "/api/platforms"),
-    ("create_platform", "POST", "/api/platforms"),
-    ("platform", "GET", f"/api/platforms/{PLATFORM}"),
-    ("update_platform", "PUT", f"/api/platforms/{PLATFORM}"),
-    ("delete_platform", "DELETE", f"/api/platforms/{PLATFORM}"),
-    ("activate_platform", "POST", f"/api/platforms/{PLATFORM}/activate"),
-    ("deactivate_platform", "POST", f"/api/platforms/{PLATFORM}/deactivate"),
-}
-
-
-def test_every_row_of_the_table_has_a_method_and_a_case() -> None:
-    made = set()
-    for case in {case.name: case for case in CASES}.values():
-        kind = "account" if case.taken_by == "account" else "launch"
-        with SandboxServer(Sandbox()) as server:
-            account = Account(server.sandbox, server.url)
-            Caller(account, asynchronous=False)(
-                case.name,
-                *case.args,
-                with_=credential_of(account, kind, **case.seat),
-                **case.kwargs,
-            )
-            entry = asked(account)[0]
-        made.add((case.name, entry.method, entry.path))
-    raw = {("raw_id_token", "GET", "/api/idtoken"),
-           ("raw_registration", "GET", f"/api/registrations/{PENDING}")}  # fmt: skip
-    assert made == METHODS | raw
+def test_every_row_of_the_table_has_a_case() -> None:
+    assert {case.name for case in CASES} == METHODS.keys()
 
 
 @pytest.mark.parametrize("kind", ["launch", "service key", "account"])
