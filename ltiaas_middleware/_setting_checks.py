@@ -114,12 +114,12 @@ def _optional(check: _Check) -> _Check:
     return lambda name, value: None if value is None else check(name, value)
 
 
-def _several(parse: Callable[[str], str | None], why: str) -> _Check:
+def _several(parse: Callable[[str], str | None], why: str, *, least: int = 0) -> _Check:
     """A list, or one alone, each of which ``parse`` takes (None: it does not)."""
 
     def check(name: str, value: object) -> tuple[str, ...]:
         several = (value,) if isinstance(value, str) else value
-        if not isinstance(several, (list, tuple)):
+        if not isinstance(several, (list, tuple)) or len(several) < least:
             _refuse(name, why)
         found = [parse(one) if isinstance(one, str) else None for one in several]
         if None in found:
@@ -129,12 +129,12 @@ def _several(parse: Callable[[str], str | None], why: str) -> _Check:
     return check
 
 
-def _token(text: str) -> str | None:
-    return text if _TOKEN.fullmatch(text) else None
+def _like(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
+    return lambda text: text if pattern.fullmatch(text) else None
 
 
 def _header(text: str) -> str | None:
-    return None if text.lower() == "cookie" else _token(text)
+    return None if text.lower() == "cookie" else _like(_TOKEN)(text)
 
 
 _prefixes = _several(
@@ -142,14 +142,6 @@ _prefixes = _several(
     "must be a list of prefixes such as '/static/', or a function that takes a path and returns a "
     "bool",
 )
-
-
-def _ltik_parameters(name: str, value: object) -> tuple[str, ...]:
-    why = "must be a list of query parameters such as 'ltik'"
-    names = _several(lambda text: text if _PARAMETER.fullmatch(text) else None, why)(name, value)
-    if not names:
-        _refuse(name, why)
-    return tuple(names)
 
 
 def _paths(name: str, paths: object) -> Any:
@@ -204,7 +196,9 @@ CHECKS: dict[str, _Check] = {
     "launch_path": _optional(
         _matching(_LAUNCH_PATH, "must be a path such as '/lti', without a trailing slash")
     ),
-    "ltik_parameters": _ltik_parameters,
+    "ltik_parameters": _several(
+        _like(_PARAMETER), "must be a list of query parameters such as 'ltik'", least=1
+    ),
     "ltik_headers": _several(
         _header, "must be a list of request headers such as 'X-Ltik' or 'Authorization'"
     ),
@@ -213,15 +207,12 @@ CHECKS: dict[str, _Check] = {
     "trusted_origins": _several(
         normal_origin, "must be a list of origins such as 'https://app.example'"
     ),
-    "callbacks": _several(
-        lambda text: text if _CALLBACK.fullmatch(text) else None,
-        "must be a list of paths such as '/oauth/callback'",
-    ),
+    "callbacks": _several(_like(_CALLBACK), "must be a list of paths such as '/oauth/callback'"),
     "allow_anonymous": _SWITCH,
     "iframe_support": _SWITCH,
     "insert_script": _SWITCH,
     "shared_cookies": _several(
-        _token, "must be a list of cookie names such as 'sessionid' (RFC 6265)"
+        _like(_TOKEN), "must be a list of cookie names such as 'sessionid' (RFC 6265)"
     ),
     "one_user_per_browser": _SWITCH,
     "cookie_name": _matching(_TOKEN, "must be the name of a cookie (RFC 6265)"),
