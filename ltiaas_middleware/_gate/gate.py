@@ -269,7 +269,7 @@ class Gate:
     def _authenticated(
         self, request: Request, launch_id: str, entry: CachedLaunch | None, by: Authentication
     ) -> Decision:
-        used = None if entry is None else self._use(entry, binds=by.binds)
+        used = None if entry is None else self._use(entry, by.binds)
         if used is not None and request.one_time_token is None:
             return self._serve(request, used)
         return self._once_verified(request, launch_id, used, by)
