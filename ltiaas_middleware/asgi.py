@@ -98,13 +98,13 @@ class _Variables:
             value = self.headers.get(wanted)
             return default if value is None else value.decode("latin-1")
         scope = self._scope
-        if key == "REQUEST_METHOD":
-            return "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
         if key == "wsgi.url_scheme":
             return scope.get("scheme") or ("ws" if scope["type"] == "websocket" else "http")
         if key == "SCRIPT_NAME":
             root = scope.get("root_path")
             return root.encode("utf-8", "surrogatepass").decode("latin-1") if root else ""
+        if key == "REQUEST_METHOD":
+            return "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
         if key == "PATH_INFO":
             return _path_info(scope)
         if key == "QUERY_STRING":
@@ -284,7 +284,7 @@ class LTIAASMiddleware(Middleware):
         middleware hold no ltik then, and what the app writes into it (Starlette's ``route``,
         ``path_params``) is seen outside.
         """
-        hidden = [_HEADERS[name] for name in serve.without] if serve.without else []
+        hidden = list(map(_HEADERS.__getitem__, serve.without))
         added: dict[bytes, bytes] = {}
         if serve.cookies:
             added[b"cookie"] = serve.cookies.encode("latin-1")
