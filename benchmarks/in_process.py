@@ -69,8 +69,9 @@ def cookies_row(short: bool) -> list[Line]:
     requests["read"] = launched(_finds_its_launch)[0], on_path
     made = dict(on_path)
     requests["sent, 0"][0](made, _start_response)
+    launch = made["ltiaas.launch"]
     cases = {name: _wsgi_case(app, environ) for name, (app, environ) in requests.items()}
-    cases["made"] = _wsgi_case(lambda *_: header_for(made["ltiaas.launch"]), on_path)
+    cases["made"] = _wsgi_case(lambda *_: header_for(launch._entry.id, launch.path), on_path)
     cases["nothing"] = _wsgi_case(lambda *_: None, on_path)
     costs = interleaved(cases, _SHORT if short else _FULL)
     for middleware in middlewares:

@@ -18,23 +18,26 @@ _PATH_SAFE = "/:@!$&'()*+,;=~-._"
 
 def move(scope: Any, serve: Serve, style: PathStyle) -> None:
     """Move the launch prefix out of the path, or into the mount point; see ``_path_styles``."""
-    path, root, prefix = scope["path"], scope.get("root_path") or "", serve.prefix
-    moved = root.rstrip("/") + prefix
+    root, prefix = scope.get("root_path"), serve.prefix
+    moved, before = prefix, ""
+    if root:
+        moved = root.rstrip("/") + prefix
+        # Some servers leave the mount point out of the path.
+        path = scope["path"]
+        before = path[: len(path) - len(below(path, root))]
     if "router" in scope:
         scope["router"] = _router(scope, prefix)
     if style == "bare":
         scope["app_root_path"] = moved
     else:
         scope["root_path"] = moved
-    # Some servers leave the mount point out of the path.
-    before = path[: len(path) - len(below(path, root))] if root else ""
     inside = scope["path"] = (moved if style == "full" else before) + serve.path
     raw = scope.get("raw_path")
     if raw is None:
         return
     # Some apps route on it (Datasette), so that it has to say the same, in the bytes that arrived.
     start, _, rest = raw.partition(prefix.encode("ascii"))
-    if not rest.startswith(b"/"):
+    if rest[:1] != b"/":
         scope["raw_path"] = _quoted(inside)
     elif style == "full":
         scope["raw_path"] = _quoted(moved) + rest

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._gate.jar import Jar
     from ._gate.request import Variables
 
-__all__ = ["may_send", "saving", "send_response", "sending", "without_shortcuts"]
+__all__ = ["Sending", "may_send", "saving", "send_response", "without_shortcuts"]
 
 _STARTS = ("http.response.start", "websocket.http.response.start")
 _BEGINNINGS = (*_STARTS, "websocket.accept")
@@ -23,44 +23,73 @@ _BEGINNINGS = (*_STARTS, "websocket.accept")
 _SHORTCUTS = ("http.response.pathsend", "http.response.zerocopysend")
 
 
-def sending(
-    send: Any,
-    serve: Serve,
-    request: Variables,
-    answers: AppAnswers[bytes],
-    insertions: Insertions[bytes],
-) -> Any:
-    """``send`` with the headers that the app's response needs in a launch. It holds back a
-    document's headers until it has inserted the script's tag."""
-    document: _Document | None = None
+class Sending:
+    """``send`` in a launch: with the headers that the app's response needs. It holds back a
+    document's headers until it has inserted the script's tag.
 
-    # A coroutine function, because asgiref warns of one that is not. What is sent is kept in no
+    Args:
+        send: the server's.
+        serve: what the gate decided, with a launch.
+        request: its CGI variables.
+        answers: knows the headers.
+        insertions: knows the documents.
+    """
+
+    __slots__ = ("_answers", "_insertion", "_insertions", "_request", "_send", "_serve", "_start")
+
+    def __init__(
+        self,
+        send: Any,
+        serve: Serve,
+        request: Variables,
+        answers: AppAnswers[bytes],
+        insertions: Insertions[bytes],
+    ) -> None:
+        self._send = send
+        self._serve = serve
+        self._request = request
+        self._answers = answers
+        self._insertions = insertions
+        self._insertion: Insertion[bytes] | None = None
+
+    # Coroutine functions, because asgiref warns of one that is not. What is sent is kept in no
     # variable: the server may raise, and a cookie may be the launch's.
-    async def send_in_launch(message: Any) -> None:
-        nonlocal document
+    async def message(self, message: Any) -> None:
+        """Send what the app sends."""
         kind = message["type"]
         if kind == "http.response.body":
-            await (send if document is None else document.body)(message)
+            await (self._send if self._insertion is None else self._body)(message)
         elif kind in _STARTS:
-            given = message.get("headers") or ()
-            if not serve.may_have_script or kind != "http.response.start":
-                await send({**message, "headers": answers.headers(given, serve, request)})
-                return
-            document = _Document(send)
-            document.start = {**message, "headers": answers.headers(given, serve, request)}
-            document.insertion = insertions.of(
-                message["status"], document.start["headers"], serve, request
-            )
-            if document.insertion is None:
-                await send(document.start)
-                document = None
+            serve, request = self._serve, self._request
+            headers = self._answers.headers
+            self._start = {
+                **message,
+                "headers": headers(message.get("headers") or (), serve, request),
+            }
+            if serve.may_have_script and kind == "http.response.start":
+                self._insertion = self._insertions.of(
+                    message["status"], self._start["headers"], serve, request
+                )
+            if self._insertion is None:
+                await self._send(self._start)
         elif kind == "websocket.accept" and message.get("headers"):
-            given, handshake = message["headers"], answers.handshake_headers
-            await send(dict(message, headers=handshake(given, serve, request)))
+            given, handshake = message["headers"], self._answers.handshake_headers
+            await self._send(dict(message, headers=handshake(given, self._serve, self._request)))
         else:
-            await send(message)
+            await self._send(message)
 
-    return send_in_launch
+    async def _body(self, message: Any) -> None:
+        """Send a part of the body, and what was held back before it."""
+        insertion = self._insertion
+        if insertion is None or not insertion.waiting:
+            await self._send(message)
+            return
+        more = message.get("more_body", False)
+        chunk = insertion.feed(bytes(message.get("body") or b""), last=not more)
+        if not insertion.waiting:
+            self._start["headers"] = insertion.headers
+            await self._send(self._start)
+            await self._send(dict(message, body=chunk))
 
 
 def saving(send: Any, jar: Jar, run: Callable[[Callable[[], None]], Awaitable[None]]) -> Any:
@@ -78,35 +107,6 @@ def saving(send: Any, jar: Jar, run: Callable[[Callable[[], None]], Awaitable[No
         await send(message)
 
     return send_when_saved
-
-
-class _Document:
-    """A response that may be held back.
-
-    Attributes:
-        start: the message that begins it.
-        insertion: the tag on its way into it, if it is a document.
-    """
-
-    __slots__ = ("_send", "insertion", "start")
-
-    def __init__(self, send: Any) -> None:
-        self._send = send
-        self.insertion: Insertion[bytes] | None = None
-        self.start: Any = None
-
-    async def body(self, message: Any) -> None:
-        """Send a part of the body, and what was held back before it."""
-        insertion = self.insertion
-        if insertion is None or not insertion.waiting:
-            await self._send(message)
-            return
-        more = message.get("more_body", False)
-        chunk = insertion.feed(bytes(message.get("body") or b""), last=not more)
-        if not insertion.waiting:
-            self.start["headers"] = insertion.headers
-            await self._send(self.start)
-            await self._send(dict(message, body=chunk))
 
 
 def without_shortcuts(scope: Any) -> None:

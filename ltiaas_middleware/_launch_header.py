@@ -32,13 +32,10 @@ class Finder(Protocol):
 finders: weakref.WeakSet[Finder] = weakref.WeakSet()
 
 
-def header_for(launch: Launch) -> str:
-    """The header's value in a request of ``launch``. It is valid only in this process."""
-    return _header(launch.id, launch.path)
-
-
 @lru_cache(maxsize=1000)
-def _header(launch_id: str, path: str) -> str:
+def header_for(launch_id: str, path: str) -> str:
+    """The header's value in a request of the launch with this path. It is valid only in this
+    process."""
     return f"{launch_id} {path} {_code(launch_id, path)}"
 
 

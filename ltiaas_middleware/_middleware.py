@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._gate.decisions import Flow, Serve
+    from ._gate.frame import AppAnswers
     from ._gate.gate import Gate
+    from ._gate.insertion import Insertions
     from ._parts import Parts
     from ._verification.authenticator import Authenticator
 
@@ -45,6 +47,10 @@ class Middleware:
         SettingsError: a setting passed here is invalid.
     """
 
+    # The gate's parts for the app's responses, and the type of the adapter's headers.
+    _answers: AppAnswers[Any]
+    _insertions: Insertions[Any]
+    _text: Any
     # What the log has said of missing settings.
     _lacks = ""
 
@@ -145,7 +151,9 @@ class Middleware:
         _have_django_read_its_urls(mount.encode("latin-1").decode("utf-8", "replace"))
         if self.settings.launch_path:
             show_django_its_paths(self.app, self.settings.launch_path)
-        decide = self._gate.decide
+        gate = self._gate
+        self._answers, self._insertions = gate.app_answers(self._text), gate.insertions(self._text)
+        decide = gate.decide
         self._decide = decide  # type: ignore[method-assign]
         return decide(path, query, variables)
 

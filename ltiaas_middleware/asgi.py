@@ -11,11 +11,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ._asgi_moving import move
-from ._asgi_sending import may_send, saving, send_response, sending, without_shortcuts
+from ._asgi_sending import Sending, may_send, saving, send_response, without_shortcuts
 from ._gate.decisions import Flow, Serve
 from ._launch_header import HEADER, header_for
 from ._middleware import Middleware
@@ -74,7 +73,7 @@ class _Variables:
 
         Args:
             hidden: the names of those to remove.
-            added: goes to the end.
+            added: replaces those of the same name.
         """
         scope, found = self._scope, self.headers
         several = len(found) != len(scope["headers"])
@@ -82,10 +81,11 @@ class _Variables:
             found.pop(name, None)
         found.update(added)
         if several:
-            kept = [pair for pair in scope["headers"] if pair[0] not in hidden]
+            replaced = {*hidden, *added}
+            kept = [pair for pair in scope["headers"] if pair[0] not in replaced]
             scope["headers"] = [*kept, *added.items()]
         else:
-            scope["headers"] = list(found.items())
+            scope["headers"] = [*found.items()]
 
     def __iter__(self) -> Iterator[str]:
         # A name that is not ASCII is none (RFC 9110 section 5.1).
@@ -98,13 +98,13 @@ class _Variables:
             value = self.headers.get(wanted)
             return default if value is None else value.decode("latin-1")
         scope = self._scope
-        if key == "REQUEST_METHOD":
-            return "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
         if key == "wsgi.url_scheme":
             return scope.get("scheme") or ("ws" if scope["type"] == "websocket" else "http")
         if key == "SCRIPT_NAME":
             root = scope.get("root_path")
             return root.encode("utf-8", "surrogatepass").decode("latin-1") if root else ""
+        if key == "REQUEST_METHOD":
+            return "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
         if key == "PATH_INFO":
             return _path_info(scope)
         if key == "QUERY_STRING":
@@ -177,6 +177,10 @@ class LTIAASMiddleware(Middleware):
         SettingsError: a setting passed here is invalid.
     """
 
+    _answers: AppAnswers[bytes]
+    _insertions: Insertions[bytes]
+    _text = bytes
+
     @without_arguments
     def __init__(
         self,
@@ -191,14 +195,6 @@ class LTIAASMiddleware(Middleware):
             raise SettingsError("path_style must be 'bare', 'below' or 'full'")
         self._path_style = path_style
         self._root: str | None = None
-
-    @cached_property
-    def _answers(self) -> AppAnswers[bytes]:
-        return self._gate.app_answers(bytes)
-
-    @cached_property
-    def _insertions(self) -> Insertions[bytes]:
-        return self._gate.insertions(bytes)
 
     def _may_serve(self) -> bool:
         # When the server starts, if it says so, else in the first request, and not in the first
@@ -258,7 +254,8 @@ class LTIAASMiddleware(Middleware):
             if launch is not None:
                 if decision.jar is not None:
                     send = saving(send, decision.jar, self._authenticator.run_async)
-                app_send = sending(send, decision, request, self._answers, self._insertions)
+                parts = self._answers, self._insertions
+                app_send = Sending(send, decision, request, *parts).message
             # An error tracker shows the variables of this frame if the app raises.
             del decided, decision
         before = current.get()
@@ -287,17 +284,17 @@ class LTIAASMiddleware(Middleware):
         middleware hold no ltik then, and what the app writes into it (Starlette's ``route``,
         ``path_params``) is seen outside.
         """
-        hidden = [_HEADERS[name] for name in serve.without] if serve.without else []
+        hidden = list(map(_HEADERS.__getitem__, serve.without))
         added: dict[bytes, bytes] = {}
-        if serve.cookies is not None:
+        if serve.cookies:
+            added[b"cookie"] = serve.cookies.encode("latin-1")
+        elif serve.cookies is not None:
             hidden.append(b"cookie")
-            if serve.cookies:
-                added[b"cookie"] = serve.cookies.encode("latin-1")
-        if serve.launch is not None:
-            scope["ltiaas.launch"] = serve.launch
-            hidden.append(_HEADER)
-            added[_HEADER] = header_for(serve.launch).encode("ascii")
-        if hidden:
+        launch = serve.launch
+        if launch is not None:
+            scope["ltiaas.launch"] = launch
+            added[_HEADER] = header_for(launch._entry.id, launch.path).encode("ascii")
+        if hidden or added:
             request.replace_headers(hidden, added)
         if serve.prefix:
             style = self._path_style

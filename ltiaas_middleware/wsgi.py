@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property, partial
+from functools import partial
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,9 @@ class LTIAASMiddleware(Middleware):
     """
 
     app: WSGIApplication
+    _answers: AppAnswers[str]
+    _insertions: Insertions[str]
+    _text = str
 
     @without_arguments
     def __init__(
@@ -65,14 +68,6 @@ class LTIAASMiddleware(Middleware):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(app, settings, **options)
-
-    @cached_property
-    def _answers(self) -> AppAnswers[str]:
-        return self._gate.app_answers(str)
-
-    @cached_property
-    def _insertions(self) -> Insertions[str]:
-        return self._gate.insertions(str)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: C901, PLR0915
         """Handle one request."""
@@ -109,7 +104,7 @@ class LTIAASMiddleware(Middleware):
                 environ.pop(name, None)
             if launch is not None:
                 environ["ltiaas.launch"] = launch
-                environ[_HEADER] = header_for(launch)
+                environ[_HEADER] = header_for(launch._entry.id, launch.path)
                 start_response = starting = _Starting(self, start_response, decision, environ)
             # An error tracker shows the variables of this frame if the app raises.
             del cookies, decided, decision

@@ -33,6 +33,7 @@ _IN_PLACE = "strict-origin"
 
 _POLICY = "referrer-policy"
 _LOOKED_AT = (
+    "content-type",
     "set-cookie",
     "x-frame-options",
     "content-security-policy",
@@ -77,6 +78,8 @@ class AppAnswers(AdapterText[AnyStr]):
         self._same_origin: AnyStr = self._encode("same-origin")
         self._private: tuple[AnyStr, AnyStr] = pair("Cache-Control", "private")
         self._no_store: tuple[AnyStr, AnyStr] = pair("Cache-Control", "no-store")
+        self._html: AnyStr = self._encode("html")
+        self._javascript: AnyStr = self._encode("javascript")
 
     def _pair(self, name: str, value: str) -> tuple[AnyStr, AnyStr]:
         return self._encode(name if self._is_text else name.lower()), self._encode(value)
@@ -84,7 +87,8 @@ class AppAnswers(AdapterText[AnyStr]):
     def headers(  # noqa: C901, PLR0915
         self, given: Iterable[tuple[AnyStr, AnyStr]], serve: Serve, request: Variables
     ) -> list[tuple[AnyStr, AnyStr]]:
-        """The headers to send in place of the app's.
+        """The headers to send in place of the app's. If they say neither HTML nor JavaScript, the
+        response cannot have the script.
 
         - ``Referrer-Policy`` and ``Cache-Control: private`` are added unless the app sets them.
           With ``iframe_support``, ``no-referrer`` becomes ``same-origin``. A response that sets one
@@ -109,12 +113,17 @@ class AppAnswers(AdapterText[AnyStr]):
         if launch is not None and launch.ended and prefix:
             set_cookies = deletions(self._cookie_name, launch.path)
         fits = self._iframe_support and prefix != ""
-        has_policy = has_caching = in_circles = False
+        has_policy = has_caching = in_circles = is_code = False
         location, sent = "", []
         for name, value in given:
             known = looked_at.get(name.lower())
             if known is not None:
-                if known == "referrer-policy":
+                if known == "content-type":
+                    if serve.may_have_script:
+                        kind = value.lower()
+                        # With bytes, ``in`` is slower.
+                        is_code = kind.find(self._html) >= 0 or kind.find(self._javascript) >= 0
+                elif known == "referrer-policy":
                     has_policy = True
                     if fits and self._decode(value).rpartition(",")[2].strip() == "no-referrer":
                         # Other sites still see nothing, but the redirect into the launch needs it.
@@ -137,6 +146,7 @@ class AppAnswers(AdapterText[AnyStr]):
                     if not self._warned:
                         self._warn_of_frame_ancestors(self._decode(value))
             sent.append((name, value))
+        serve.may_have_script = is_code
         if location and not in_circles:
             self._warn_of_lost_cookie(location, sent, serve, request)
         if in_circles:

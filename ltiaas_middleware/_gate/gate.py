@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, AnyStr
 
 from .._crypto import one_time_tokens
-from .._crypto.keys import LaunchIds
+from .._crypto.keys import LAUNCH_ID_LENGTH, LaunchIds
 from .._verification.authenticator import Authenticator, Outcome
 from .._verification.launches import CachedLaunch, Verification
 from ..errors import ApiError
@@ -75,6 +75,7 @@ class Gate:
         self._script = LaunchScript(settings)
         self._own_paths = (paths.of_refusals, self._script.path)
         self._prefix, self._id_from = paths.prefix, len(paths.prefix)
+        self._id_to = self._id_from + LAUNCH_ID_LENGTH
         self._serving = Serving(account, self._launch_path, self._cookie, self._ltiks)
         self._serve = self._serving.on_its_path
         self._may_hold_ltik = self._ltiks.may_hold
@@ -96,11 +97,11 @@ class Gate:
         if is_ours:
             is_ours = is_malformed(path)
         if not is_ours and path.startswith(self._prefix):
-            first, slash, rest = path[self._id_from :].partition("/")
+            first, rest = path[self._id_from : self._id_to], path[self._id_to :]
             entry = self._peek(first)
             # A path of another form belongs to the app.
-            if entry is not None or is_launch_id(first):
-                launch_id, path = first, slash + rest
+            if (entry is not None or is_launch_id(first)) and rest[:1] in ("", "/"):
+                launch_id, path = first, rest
             is_ours = launch_id is not None or path in self._own_paths
         if not (
             is_ours
@@ -240,7 +241,7 @@ class Gate:
             # Relative links on a page without the slash would leave the launch.
             location = self._launch_path.location(request, launch_id, request.query)
             return self._serving.moved(location, for_good=entry is not None)
-        if one_time_tokens.PARAMETER in request.query:
+        if request.query and one_time_tokens.PARAMETER in request.query:
             self._extract_one_time_token(request)
         if found is not None:
             return self._with_header(request, launch_id, entry, found.ltik)
@@ -268,7 +269,7 @@ class Gate:
     def _authenticated(
         self, request: Request, launch_id: str, entry: CachedLaunch | None, by: Authentication
     ) -> Decision:
-        used = None if entry is None else self._use(entry, binds=by.binds)
+        used = None if entry is None else self._use(entry, by.binds)
         if used is not None and request.one_time_token is None:
             return self._serve(request, used)
         return self._once_verified(request, launch_id, used, by)

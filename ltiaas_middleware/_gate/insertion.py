@@ -152,9 +152,6 @@ class Insertions(AdapterText[AnyStr]):
     def __init__(self, kind: type[AnyStr], script: LaunchScript) -> None:
         super().__init__(kind)
         self._script = script
-        self._content_type: AnyStr = self._encode("content-type")
-        self._html: AnyStr = self._encode("html")
-        self._javascript: AnyStr = self._encode("javascript")
         self._not_stored: tuple[AnyStr, AnyStr] = (
             self._encode("cache-control"),
             self._encode("no-store"),
@@ -164,8 +161,8 @@ class Insertions(AdapterText[AnyStr]):
     def of(
         self, status: int, headers: _Headers[AnyStr], serve: Serve, request: Variables
     ) -> Insertion[AnyStr] | None:
-        """The insertion for a response to a request that ``may_have_script``, or None if the
-        response is not a document for the script.
+        """The insertion for a response that ``may_have_script``, or None if it is not a document
+        for the script.
 
         Args:
             status: of the response.
@@ -173,15 +170,6 @@ class Insertions(AdapterText[AnyStr]):
             serve: the decision for the request.
             request: its CGI variables.
         """
-        for name, value in headers:
-            if name.lower() == self._content_type:
-                kind = value.lower()
-                # With bytes, ``in`` is slower.
-                if kind.find(self._html) < 0 and kind.find(self._javascript) < 0:
-                    return None
-                break
-        else:
-            return None
         facts = self._body_headers(headers)
         destination = request.get("HTTP_SEC_FETCH_DEST")
         if destination in _WORKERS:

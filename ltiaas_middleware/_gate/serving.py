@@ -68,12 +68,17 @@ class Serving:
             launch.origin = request.origin
         if request.path == ONE_TIME_PATH:
             return one_time_answer(request, launch.one_time_url)
-        serve = Serve(launch, request.path or "/", prefix, request.app_query, request.app_cookies)
+        serve = Serve()
+        serve.launch = launch
+        serve.path = request.path or "/"
+        serve.prefix = prefix
+        serve.query = request.app_query
+        serve.cookies = request.app_cookies
+        # What the app never sees cannot appear in its error reports.
+        serve.without = self._ltiks.carriers(request) if self._looks_in_headers else ()
         serve.set_cookies = request.set_cookies
         serve.jar = request.jar
-        if self._looks_in_headers:
-            # What the app never sees cannot appear in its error reports.
-            serve.without = self._ltiks.carriers(request)
+        serve.may_have_script = False
         if self._inserts:
             # Old browsers do not send it.
             destination = request.get("HTTP_SEC_FETCH_DEST")
@@ -160,7 +165,13 @@ class Serving:
     def in_place(self, request: Request, entry: CachedLaunch | None) -> Serve:
         """Serve a launch in place, without a launch path. ``entry`` is None for a preflight, which
         has no user yet."""
-        launch = None if entry is None else Launch(entry, self._account, request.mount)
-        serve = Serve(launch, request.path, "", request.app_query)
+        serve = Serve()
+        serve.launch = None if entry is None else Launch(entry, self._account, request.mount)
+        serve.path = request.path
+        serve.prefix = ""
+        serve.query = request.app_query
+        serve.cookies = serve.jar = None
         serve.without = self._ltiks.carriers(request)
+        serve.set_cookies = ()
+        serve.may_have_script = False
         return serve

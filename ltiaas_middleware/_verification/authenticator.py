@@ -87,7 +87,7 @@ class Authenticator:
         )
         self._upstream = self._fetching.upstream
 
-    def use(self, entry: CachedLaunch, *, binds: bool = False) -> CachedLaunch | None:
+    def use(self, entry: CachedLaunch, binds: bool = False) -> CachedLaunch | None:
         """The launch to serve to a request that is authenticated for it, or None if LTIAAS must
         verify it first (``verify``). Never blocks.
 
