@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import AnyStr
 from urllib.parse import unquote
 
+from .._verification.rare_log import RareLog, pattern_of
 from ..settings import Settings
 from .adapter_text import AdapterText
 from .callbacks import Callbacks
 from .cookies import for_launch, tag_of, transport_of
 from .decisions import Serve
 from .launch_cookie import deletions
-from .once import Once
 from .redirects import is_own_address, start_of_path, within_launch
 from .request import Variables
 
@@ -66,7 +66,7 @@ class AppAnswers(AdapterText[AnyStr]):
         self._callbacks = callbacks
         self._is_excluded = is_excluded
         self._warned = False
-        self._once = Once()
+        self._rare_log = RareLog()
         # By lower-case name. ASGI requires lower case (ASGI, "Response Start"), but not all apps
         # comply.
         self._looked_at: Mapping[AnyStr, str] = {self._encode(name): name for name in _LOOKED_AT}
@@ -211,8 +211,9 @@ class AppAnswers(AdapterText[AnyStr]):
         for _, value in sent:
             name = self._decode(value).partition("=")[0]
             own = name.removeprefix(tag)
-            if own != name and f"; {own}=" not in had and self._once.first_like(path):
-                _log.warning(
+            if own != name and f"; {own}=" not in had:
+                self._rare_log.warning(
+                    pattern_of(path),
                     "the app set the cookie %.100r and redirected to %.200r, outside the launch, "
                     "where the browser does not send it: the cookie belongs to the launch. If it "
                     "signs users in there, add it to shared_cookies. (Logged once an hour per path "

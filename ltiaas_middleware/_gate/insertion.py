@@ -8,23 +8,20 @@ which is in the first bytes of the body.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from html import escape
 from typing import AnyStr, Generic, TypeAlias
 
+from .._verification.rare_log import RareLog, pattern_of
 from .adapter_text import AdapterText
 from .decisions import Serve
 from .launch_script import NAME, LaunchScript
-from .once import Once
 from .request import Variables
 from .script_policy import NO_NONCE, nonce_for
 
 __all__ = ["SHOWN", "Insertion", "Insertions"]
-
-_log = logging.getLogger("ltiaas_middleware")
 
 # What a browser shows as a separate page (``Sec-Fetch-Dest``).
 _DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object"})
@@ -159,7 +156,7 @@ class Insertions(AdapterText[AnyStr]):
             self._encode("cache-control"),
             self._encode("no-store"),
         )
-        self._once = Once()
+        self._rare_log = RareLog()
 
     def of(
         self, status: int, headers: _Headers[AnyStr], serve: Serve, request: Variables
@@ -251,8 +248,7 @@ class Insertions(AdapterText[AnyStr]):
 
     def _warn(self, message: str, variables: Variables) -> None:
         path: str = variables.get("PATH_INFO") or ""
-        if self._once.first_like(path):
-            _log.warning(message, path, NAME)
+        self._rare_log.warning(pattern_of(path), message, path, NAME)
 
     def _tag(self, serve: Serve, nonce: str) -> bytes:
         source, launch = escape(serve.mount + self._script.path), escape(serve.launch_path)

@@ -7,24 +7,21 @@ so its cookie says nothing about the iframe's.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from .._verification.rare_log import RareLog
 from ..origins import is_loopback
 from ..settings import Settings
 from .cookies import IN_A_FRAME, for_app, split_request, tag_of, transport_of
 from .launch_path import LaunchPath
-from .once import Once
 from .request import Request
 
 if TYPE_CHECKING:
     from .._verification.launches import CachedLaunch
 
 __all__ = ["CookieLtiks", "LaunchCookie", "deletions"]
-
-_log = logging.getLogger("ltiaas_middleware")
 
 _PROXY = (
     "If a proxy terminates TLS, configure it to send Host and X-Forwarded-Proto, and configure "
@@ -60,7 +57,7 @@ class LaunchCookie:
         self.plain_starts = (f"{name}=", f"{name}-tab=")
         self.secure_starts = (f"__Secure-{name}=", f"__Secure-{name}-tab=")
         self._shared = settings.shared_cookies
-        self._once = Once()
+        self._rare_log = RareLog()
 
     def extract(self, request: Request) -> CookieLtiks:
         """The ltiks in the request's launch cookies. Sets ``request.app_cookies`` to the ``Cookie``
@@ -122,8 +119,7 @@ class LaunchCookie:
         return (in_a_frame,)
 
     def _warn(self, message: str) -> None:
-        if self._once.first("plain http"):
-            _log.warning(message)
+        self._rare_log.warning("http", message)
 
 
 def deletions(name: str, path: str) -> list[str]:

@@ -93,7 +93,7 @@ class Fetching:
         self._stats = stats
         self._clock = clock
         self._monotonic = monotonic
-        self._rare_log = RareLog(5, monotonic)
+        self._rare_log = RareLog(5, 60, monotonic=monotonic)
         # Threads start with the first call, because a server may fork before that.
         self.threads = Threads(settings.max_concurrent_calls + _STORE_THREADS, "ltiaas")
         self.upstream = Upstream(

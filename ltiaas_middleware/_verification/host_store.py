@@ -87,7 +87,7 @@ class HostStore:
         self._longest = longest
         self._clock = clock
         self._monotonic = monotonic
-        self._rare_log = RareLog(1, monotonic)
+        self._rare_log = RareLog(1, 60, monotonic=monotonic)
         self._swept = float("-inf")
         self._bytes = 0
 

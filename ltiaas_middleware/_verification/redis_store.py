@@ -95,7 +95,7 @@ class RedisStore:
         self._stats = stats
         self._longest = longest
         self._monotonic = monotonic
-        self._rare_log = RareLog(1, monotonic)
+        self._rare_log = RareLog(1, 60, monotonic=monotonic)
         self._lock = threading.Lock()
         self._address: _redis_clients.RedisAddress | None = None
         self._client: Any = None

@@ -109,7 +109,7 @@ class Shared:
         self._clock = clock
         self._monotonic = monotonic
         self._encryptor = Encryptor(settings.signing_secrets, "store")
-        self._rare_log = RareLog(5, monotonic)
+        self._rare_log = RareLog(5, 60, monotonic=monotonic)
         self._remembers = False
         self.close = store.close
 
