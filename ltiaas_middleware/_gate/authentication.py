@@ -38,11 +38,6 @@ class CookieAuthentication:
 
     It looks up headers by their hash, which strangers cannot know, so the time that a look-up takes
     reveals nothing about the ltiks in remembered headers.
-
-    Args:
-        cookie: reads the launch's cookie.
-        ltiks: checks the ltik in the cookie.
-        uses_redis: whether workers share launches through Redis, for the log.
     """
 
     def __init__(self, cookie: LaunchCookie, ltiks: Ltiks, *, uses_redis: bool) -> None:
@@ -56,13 +51,7 @@ class CookieAuthentication:
         self, request: Request, launch_id: str, entry: CachedLaunch | None
     ) -> Authentication | None:
         """What authenticates a request for a launch in its cookies, or None. Sets
-        ``request.app_cookies`` to the header without the launch's cookies.
-
-        Args:
-            request: the request.
-            launch_id: the id that its path names.
-            entry: the cached launch, if any.
-        """
+        ``request.app_cookies`` to the header without the launch's cookies."""
         get = request.get
         key = (launch_id, get("wsgi.url_scheme", ""), get("HTTP_COOKIE", ""))
         found = self._found.get(key)
@@ -82,13 +71,7 @@ class CookieAuthentication:
 
     def refusal(self, request: Request, launch_id: str, *, is_bound: bool) -> Refused:
         """The refusal of a request that does not authenticate. Logs why, once an hour for each
-        reason.
-
-        Args:
-            request: the request.
-            launch_id: the id that its path names.
-            is_bound: whether the launch is cookie-bound.
-        """
+        reason."""
         if self._cookie.is_in(request):
             self._rare_log.warning(
                 "secret",

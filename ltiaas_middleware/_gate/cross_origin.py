@@ -31,11 +31,7 @@ _TOKENS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z, -]*")
 
 class CrossOrigin:
     """Decides which requests may change something, given that browsers add the cookie
-    automatically.
-
-    Args:
-        settings: ``trusted_origins``.
-    """
+    automatically."""
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = frozenset(settings.trusted_origins)

@@ -98,11 +98,6 @@ class AppAnswers(AdapterText[AnyStr]):
           inside it (``redirects.within_launch``). A redirect to the request's own URL outside its
           launch passes, with ``no-referrer``; otherwise, it would be redirected into the launch
           again and again.
-
-        Args:
-            given: the app's headers.
-            serve: what the app was handed.
-            request: its CGI variables.
         """
         looked_at, launch, prefix = self._looked_at, serve.launch, serve.prefix
         set_cookies = serve.set_cookies

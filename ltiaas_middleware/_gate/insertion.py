@@ -162,14 +162,7 @@ class Insertions(AdapterText[AnyStr]):
         self, status: int, headers: _Headers[AnyStr], serve: Serve, request: Variables
     ) -> Insertion[AnyStr] | None:
         """The insertion for a response to a request that ``may_have_script``, or None if the
-        response is not a document for the script.
-
-        Args:
-            status: of the response.
-            headers: of the response, ready to send.
-            serve: the decision for the request.
-            request: its CGI variables.
-        """
+        response is not a document for the script. Its headers must be ready to send."""
         for name, value in headers:
             if name.lower() == self._content_type:
                 kind = value.lower()

@@ -44,12 +44,7 @@ _NOTHING = CookieLtiks((), ())
 
 
 class LaunchCookie:
-    """Reads and creates the cookie that authenticates a launch.
-
-    Args:
-        settings: the cookie's name.
-        launch_path: the launch's path, to which the browser sends the cookie.
-    """
+    """Reads and creates the cookie that authenticates a launch."""
 
     def __init__(self, settings: Settings, launch_path: LaunchPath) -> None:
         self._launch_path = launch_path
@@ -89,11 +84,7 @@ class LaunchCookie:
         """Values of ``Set-Cookie``. There are none if no browser would keep them.
 
         They have no ``Max-Age``: on a shared computer, the launch ends when the browser closes.
-
-        Args:
-            request: the request to respond to.
-            entry: the launch.
-            tab: whether the cookie is for a separate tab.
+        ``tab`` says whether the cookie is for a separate tab.
         """
         transport = transport_of(request.variables)
         start = (self.secure_starts if transport == "https" else self.plain_starts)[tab]
@@ -124,11 +115,7 @@ class LaunchCookie:
 
 def deletions(name: str, path: str) -> list[str]:
     """Values of ``Set-Cookie`` that delete all cookies that ``LaunchCookie`` creates for a launch.
-
-    Args:
-        name: ``Settings.cookie_name``.
-        path: the launch's path.
-    """
+    ``name`` is ``Settings.cookie_name``."""
     names = (f"{name}", f"{name}-tab", f"__Secure-{name}", f"__Secure-{name}-tab")
     return [f"{one}=; Path={path}; HttpOnly{IN_A_FRAME}; Max-Age=0" for one in names]
 

@@ -31,11 +31,7 @@ _ANSWERED_AS_SOMEBODY = (
 
 
 class OutsideRequests:
-    """Finds the launch that a request has left.
-
-    Args:
-        launch_path: the URLs of launches.
-    """
+    """Finds the launch that a request has left."""
 
     def __init__(self, launch_path: LaunchPath) -> None:
         self._launch_path = launch_path

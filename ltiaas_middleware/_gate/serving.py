@@ -27,14 +27,7 @@ _ACCEPT_ENCODING = "HTTP_ACCEPT_ENCODING"
 
 
 class Serving:
-    """Builds the results that the adapters carry out.
-
-    Args:
-        account: needed to create launches.
-        launch_path: the URLs of launches.
-        cookie: creates the launch's cookie.
-        ltiks: finds ltiks elsewhere in a request.
-    """
+    """Builds the results that the adapters carry out."""
 
     def __init__(
         self,

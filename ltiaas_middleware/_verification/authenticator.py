@@ -43,11 +43,6 @@ _CACHED_TIMEOUT = 2.0
 class Authenticator:
     """Turns an ltik into a verified launch.
 
-    Args:
-        source: fetches ID tokens, in threads.
-        shared: the data that workers share, or None.
-        decoded: stores fetched ID tokens, so that the launch does not have to decode them again.
-
     Attributes:
         peek: returns a launch from memory by its id, or None. It is a dictionary look-up that does
             not change, fetch or count anything, so it is safe before authentication.
@@ -80,12 +75,17 @@ class Authenticator:
         self._own = Shared(MemoryStore(clock), settings, ids, self.stats, clock=clock)
         self._room = WaitingRoom(settings.max_blocked_threads, monotonic)
         times = {"clock": clock, "monotonic": monotonic}
-        self._flights = Flights(settings, self._launches, self.stats, start=self._start, **times)
+        self._flights = Flights(
+            settings,
+            self._launches,
+            self.stats,
+            start=lambda flight: self._fetching.start(flight),
+            **times,
+        )
         decoded = decoded or DecodedTokens()
         self._fetching = Fetching(
             settings, source, self._flights, shared, decoded, self.stats, **times
         )
-        self._upstream = self._fetching.upstream
 
     def use(self, entry: CachedLaunch, *, binds: bool = False) -> CachedLaunch | None:
         """The launch to serve to a request that is authenticated for it, or None if LTIAAS must
@@ -145,15 +145,10 @@ class Authenticator:
         return None
 
     def use_once(self, token: str, made_at: float) -> bool:
-        """Whether this is the first use of a one-time token. May block if ``shares``. If the store
-        fails, whether it is the first use in this worker of a token that was created after the
-        worker started. If the store is read-only, the answer is always False, because the token may
-        have been used already.
-
-        Args:
-            token: the token.
-            made_at: when it was created (seconds since the epoch).
-        """
+        """Whether this is the first use of a one-time token that was created at ``made_at``
+        (seconds since the epoch). May block if ``shares``. If the store fails, whether it is the
+        first use in this worker of a token that was created after the worker started. If the store
+        is read-only, the answer is always False, because the token may have been used already."""
         try:
             if not self._own.mark_used(token):
                 return False
@@ -209,16 +204,10 @@ class Authenticator:
         return self._outcome(verification, found)
 
     def close(self, *, wait: bool = True) -> None:
-        """Stop the threads. Known launches keep working, but nothing new can be verified.
-
-        Args:
-            wait: whether to wait for running calls, for two seconds at most.
-        """
+        """Stop the threads. Known launches keep working, but nothing new can be verified. With
+        ``wait``, running calls get two seconds to finish."""
         self._fetching.close(wait=wait)
         self._flights.close()
-
-    def _start(self, flight: Flight) -> None:
-        self._fetching.start(flight)
 
     def _look_again(self, entry: CachedLaunch) -> CachedLaunch | None:
         now = self._monotonic()

@@ -81,12 +81,8 @@ class Flight(Future[Outcome]):
 
 
 class Flights:
-    """The flights in one process, and their results in memory.
-
-    Args:
-        launches: the cache.
-        start: starts a new flight; must not block.
-    """
+    """The flights in one process, and their results in memory. ``start`` starts a new flight, and
+    must not block."""
 
     def __init__(
         self,

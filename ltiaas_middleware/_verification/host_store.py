@@ -22,7 +22,7 @@ from pathlib import Path
 
 from .rare_log import RareLog
 from .stats import Stats
-from .stores import MARKS, SMALL, StoreUnavailable, is_small
+from .stores import MARKS, StoreUnavailable, longest
 
 __all__ = ["HostStore", "private_folder"]
 
@@ -65,26 +65,18 @@ def _make_private(folder: Path) -> None:
 
 
 class HostStore:
-    """A ``stores.Store`` in files.
-
-    Args:
-        folder: the result of ``private_folder``.
-        stats: counts ``store_errors``.
-        longest: bytes of the longest value.
-    """
+    """A ``stores.Store`` in files, in the ``private_folder``."""
 
     def __init__(
         self,
         folder: Path,
         stats: Stats,
-        longest: int,
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._stats = stats
-        self._longest = longest
         self._clock = clock
         self._monotonic = monotonic
         self._rare_log = RareLog(1, 60, monotonic=monotonic)
@@ -121,7 +113,6 @@ class HostStore:
         """Do nothing: nothing is open."""
 
     def _get(self, name: str) -> bytes | None:
-        longest = SMALL if is_small(name) else self._longest
         try:
             descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -129,7 +120,7 @@ class HostStore:
         with open(descriptor, "rb", buffering=0) as file:
             if os.fstat(descriptor).st_mtime <= self._clock():
                 return None
-            return file.read(longest)
+            return file.read(longest(name))
 
     def _path(self, name: str) -> Path:
         return self._folder / name.replace(":", ".")

@@ -63,11 +63,7 @@ class Recording:
 
 
 class Api:
-    """The calls that the middleware itself makes. Thread-safe.
-
-    Args:
-        settings: the account, timeouts and limits.
-    """
+    """The calls that the middleware itself makes. Thread-safe."""
 
     def __init__(
         self,

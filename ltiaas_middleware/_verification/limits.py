@@ -134,12 +134,7 @@ class Breaker:
 
 
 class Limits:
-    """The calls that wait for their turn, and those in progress.
-
-    Args:
-        max_calls: the maximum number of concurrent calls.
-        probe_for: see ``Breaker``.
-    """
+    """The calls that wait for their turn, and those in progress."""
 
     def __init__(self, max_calls: int, probe_for: float, monotonic: Callable[[], float]) -> None:
         self._most = max_calls
@@ -155,11 +150,6 @@ class Limits:
         self._paid_at: TTLCache[str, float] = TTLCache(
             _REMEMBERED_MOST, _REMEMBERED, timer=monotonic
         )
-
-    @property
-    def under_way(self) -> int:
-        """The number of calls that are in progress or wait for their turn."""
-        return len(self._queue) + self._under_way
 
     @property
     def waiting(self) -> int:

@@ -335,7 +335,7 @@ def test_a_refusal_says_what_caches_browsers_and_supporters_need(tool, status):
 
 @pytest.mark.parametrize("address", ["192.0.2.7", ""])
 def test_calls_are_made_for_the_address_that_the_server_tells(tool, address):
-    upstream = tool.middleware._authenticator._upstream
+    upstream = tool.middleware._authenticator._fetching.upstream
     submit, told = upstream.submit, []
 
     def noting(flight):

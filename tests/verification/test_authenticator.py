@@ -156,7 +156,7 @@ class TestOneFlight:
 
     def test_whoever_waits_too_long_gives_up_without_failing_the_others(self, make, upstream):
         authenticator = make(timeout=0.01)
-        authenticator._patience = lambda flight, asked: 0.02
+        authenticator._timeout = lambda flight, asked: 0.02
         token = ltik()
         upstream.go_on.clear()
         assert isinstance(authenticator.verify(token), UpstreamError)
@@ -199,7 +199,7 @@ class TestTheCookieBoundMark:
 
     def test_is_noted_although_everyone_gave_up(self, make, upstream):
         authenticator = make()
-        authenticator._patience = lambda flight, asked: 0.02
+        authenticator._timeout = lambda flight, asked: 0.02
         token = ltik()
         upstream.go_on.clear()
         assert isinstance(authenticator.verify(token, binds=True), UpstreamError)
@@ -387,7 +387,7 @@ class TestWhatIsRemembered:
             authenticator.verify(ltik())
         clock.pass_(DAY + 1)
         authenticator.verify(ltik())
-        assert len(authenticator._launches) == 1
+        assert len(authenticator._launches._entries) == 1
 
     def test_a_one_time_token_is_used_once(self, authenticator, clock):
         assert authenticator.use_once("token", inf)

@@ -135,7 +135,7 @@ class TestTheBulkhead:
         with ThreadPoolExecutor(20) as pool:
             waiting = [pool.submit(worker.verify, ltik()) for _ in range(20)]
             wait_until(lambda: len(worker.authenticator._flights.under_way()) == 20)
-            wait_until(lambda: worker.authenticator._upstream.under_way == 20)
+            wait_until(lambda: worker.calls() == 20)
             for _ in range(3):
                 assert upstream.entered.acquire(timeout=60)
             assert not upstream.entered.acquire(timeout=0.1)
@@ -149,7 +149,7 @@ class TestTheBulkhead:
             first = pool.submit(worker.verify, ltik())
             assert upstream.entered.acquire(timeout=60)
             waiting = pool.submit(worker.verify, ltik())
-            wait_until(lambda: worker.authenticator._upstream.under_way == 2)
+            wait_until(lambda: worker.calls() == 2)
             clock.pass_(3.1)
             error = waiting.result(10)
             assert isinstance(error, UpstreamError)
