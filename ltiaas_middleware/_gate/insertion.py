@@ -19,7 +19,7 @@ from .adapter_text import AdapterText
 from .decisions import Serve
 from .launch_script import NAME, LaunchScript
 from .request import Variables
-from .script_policy import NO_NONCE, nonce_for
+from .script_policy import nonce_for
 
 __all__ = ["SHOWN", "Insertion", "Insertions"]
 
@@ -245,7 +245,7 @@ class Insertions(AdapterText[AnyStr]):
 
     def _tag(self, serve: Serve, nonce: str) -> bytes:
         source, launch = escape(serve.mount + self._script.path), escape(serve.launch_path)
-        attributes = f' nonce="{escape(nonce)}"' if nonce != NO_NONCE else ""
+        attributes = f' nonce="{escape(nonce)}"' if nonce else ""
         if serve.jar is not None:
             attributes += f' data-cookies="{escape(serve.jar.for_scripts())}"'
         tag = f'<script src="{source}" data-launch="{launch}"{attributes}></script>'

@@ -23,8 +23,6 @@ from .request import Request, quoted_mount, without_parameters
 
 __all__ = ["Serving"]
 
-_ACCEPT_ENCODING = "HTTP_ACCEPT_ENCODING"
-
 
 class Serving:
     """Builds the results that the adapters carry out."""
@@ -71,7 +69,7 @@ class Serving:
                 serve.may_have_script = True
                 if destination or request.is_navigation:
                     # So that the app does not compress a page that gets the script's tag.
-                    serve.without = (*serve.without, _ACCEPT_ENCODING)
+                    serve.without = (*serve.without, "HTTP_ACCEPT_ENCODING")
         return serve
 
     def with_jar(

@@ -64,7 +64,6 @@ class Authenticator:
         self._settings = settings
         self._ids = ids
         self._shared = shared
-        self._clock = clock
         self._monotonic = monotonic
         self._began = clock()
         self.shares = shared is not None
