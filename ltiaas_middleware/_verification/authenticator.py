@@ -90,11 +90,8 @@ class Authenticator:
         """The launch to serve to a request that is authenticated for it, or None if LTIAAS must
         verify it first (``verify``). Never blocks.
 
-        Args:
-            entry: the result of ``peek``.
-            binds: whether the launch's cookie authenticated the request. If so, the path alone no
-                longer opens the launch: in this worker immediately, in others at their next
-                look-up.
+        If the launch's cookie authenticated the request (``binds``), the path alone no longer opens
+        the launch: in this worker immediately, in others at their next look-up.
         """
         if binds and not entry.cookie_bound:
             # Do this first: a request that has only the path and waits for LTIAAS checks again
@@ -176,11 +173,8 @@ class Authenticator:
         """Verify an ltik, and wait for LTIAAS if necessary. For threads. At most
         ``Settings.max_blocked_threads`` of them wait for longer than half a second.
 
-        Args:
-            ltik: a well-formed token.
-            launch_id: the launch's id; ``LaunchIds.of(ltik)`` by default.
-            more: see ``Verification``. A page gets a result within ``Settings.waiting_page_after``
-                seconds, and ``Waiting`` instead of a temporary error.
+        See ``Verification`` for the arguments. A page gets a result within
+        ``Settings.waiting_page_after`` seconds, and ``Waiting`` instead of a temporary error.
         """
         verification = Verification(ltik, launch_id or self._ids.of(ltik), **more)
         found = self._join(verification)

@@ -118,12 +118,7 @@ class Flights:
 
     def join(self, verification: Verification, *, background: bool = False) -> Outcome | Flight:
         """The flight to wait for: the one in progress or a new one. Or an outcome, if no flight is
-        needed.
-
-        Args:
-            verification: the request.
-            background: whether this is an early refresh for which nobody waits.
-        """
+        needed. ``background`` is an early refresh, for which nobody waits."""
         launch_id = verification.launch_id
         with self._lock:
             lost = self._under_way.get(launch_id)

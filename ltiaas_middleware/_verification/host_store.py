@@ -39,10 +39,8 @@ _FOR_GOOD = 10 * 365 * 86_400.0
 def private_folder(name: str, bases: tuple[str, ...] | None = None) -> Path | None:
     """A folder that only this user can read, created if necessary. None if that is impossible.
 
-    Args:
-        name: identifies the data in the folder.
-        bases: the parent folders to try, best first. By default ``TMPDIR`` if it is set,
-            ``/dev/shm``, and the system's temporary folder.
+    Its ``name`` identifies the data in it. It is in the first possible one of ``bases``: by default
+    ``TMPDIR`` if it is set, ``/dev/shm``, and the system's temporary folder.
     """
     user = os.getuid()
     usual = (os.environ.get("TMPDIR"), "/dev/shm", tempfile.gettempdir())  # noqa: S108 - see below

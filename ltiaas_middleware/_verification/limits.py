@@ -68,11 +68,8 @@ def client_of(address: str | None) -> str:
 
 
 class Breaker:
-    """After several consecutive failures, stops all calls for a while, and then lets one call try.
-
-    Args:
-        probe_for: how many seconds a probe may take before another one may start.
-    """
+    """After several consecutive failures, stops all calls for a while, and then lets one call try:
+    a probe. If it takes longer than ``probe_for`` seconds, another one may start."""
 
     def __init__(self, probe_for: float, monotonic: Callable[[], float]) -> None:
         self._probe_for = probe_for

@@ -58,12 +58,8 @@ class Upstream:
         self._closed = False
 
     def submit(self, flight: Flight, *, here: bool = False) -> None:
-        """Run a flight when it has its turn. Does not block.
-
-        Args:
-            flight: the flight to run.
-            here: whether this is one of the threads, so that the flight may run in it immediately.
-        """
+        """Run a flight when it has its turn. Does not block, unless it is called in one of the
+        threads (``here``), in which the flight may then run immediately."""
         if self._closed:
             self._refuse(flight, UpstreamError("closed", path=PATH), "Closed")
             return
