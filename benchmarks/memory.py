@@ -45,7 +45,7 @@ def row(short: bool) -> list[Line]:
         assert Launch(entry, account).id_token.user.name == "Ada Lovelace"
     all_read = _kib() / count
     tracemalloc.stop()
-    assert len(authenticator._launches) == count + 1
+    assert len(authenticator._launches._entries) == count + 1
     middleware.close()
     net = (launches.LTIK_LENGTH + launches.CLAIMS_SIZE) / 1024
     what = "KiB for each cached launch (ltik of 700 characters, ID token of 2 KiB)"

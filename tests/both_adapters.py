@@ -98,9 +98,10 @@ class Tool:
     def later(self, seconds: float) -> None:
         """Let time pass for the authenticator."""
         authenticator = self.middleware._authenticator
-        names = ("_launches", "_flights", "_fetching", "_upstream", "_room", "_shared")
+        upstream = authenticator._fetching.upstream
+        names = ("_launches", "_flights", "_fetching", "_room", "_shared")
         parts = [getattr(authenticator, name) for name in names]
-        parts += [authenticator, authenticator._upstream._limits]
+        parts += [authenticator, upstream, upstream._limits]
         for part in filter(None, parts):
             before = part._monotonic
             part._monotonic = lambda before=before: before() + seconds

@@ -13,5 +13,5 @@ independently. Each module answers one question:
 - ``cookies``, ``frame``, ``insertion``: how the app's responses stay in their launch
   (``adapter_text``: headers in each adapter's type).
 - ``callbacks``: how an OAuth sign-in returns to its launch.
-- ``launch_script``, ``pages``: the middleware's own responses. ``once``: what it logs once.
+- ``launch_script``, ``pages``: the middleware's own responses.
 """

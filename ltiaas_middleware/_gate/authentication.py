@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from typing import NamedTuple
 
 from .._verification.launches import CachedLaunch
+from .._verification.rare_log import RareLog
 from .decisions import Refused
 from .launch_cookie import LaunchCookie
 from .ltiks import Ltiks
-from .once import Once
 from .request import Request
 
 __all__ = ["Authentication", "CookieAuthentication"]
-
-_log = logging.getLogger("ltiaas_middleware")
 
 # The maximum number of headers to remember: enough for the launches in use at one moment.
 _REMEMBERED = 1000
@@ -41,11 +38,6 @@ class CookieAuthentication:
 
     It looks up headers by their hash, which strangers cannot know, so the time that a look-up takes
     reveals nothing about the ltiks in remembered headers.
-
-    Args:
-        cookie: reads the launch's cookie.
-        ltiks: checks the ltik in the cookie.
-        uses_redis: whether workers share launches through Redis, for the log.
     """
 
     def __init__(self, cookie: LaunchCookie, ltiks: Ltiks, *, uses_redis: bool) -> None:
@@ -53,19 +45,13 @@ class CookieAuthentication:
         self._ltiks = ltiks
         self._uses_redis = uses_redis
         self._found: dict[tuple[str, str, str], tuple[Authentication, str | None]] = {}
-        self._once = Once()
+        self._rare_log = RareLog()
 
     def of(
         self, request: Request, launch_id: str, entry: CachedLaunch | None
     ) -> Authentication | None:
         """What authenticates a request for a launch in its cookies, or None. Sets
-        ``request.app_cookies`` to the header without the launch's cookies.
-
-        Args:
-            request: the request.
-            launch_id: the id that its path names.
-            entry: the cached launch, if any.
-        """
+        ``request.app_cookies`` to the header without the launch's cookies."""
         get = request.get
         key = (launch_id, get("wsgi.url_scheme", ""), get("HTTP_COOKIE", ""))
         found = self._found.get(key)
@@ -85,46 +71,42 @@ class CookieAuthentication:
 
     def refusal(self, request: Request, launch_id: str, *, is_bound: bool) -> Refused:
         """The refusal of a request that does not authenticate. Logs why, once an hour for each
-        reason.
-
-        Args:
-            request: the request.
-            launch_id: the id that its path names.
-            is_bound: whether the launch is cookie-bound.
-        """
-        sent = self._cookie.is_in(request)
-        if self._once.first("sent" if sent else is_bound):
-            if sent:
-                _log.warning(
-                    "a request for launch %s had a cookie that was created with another secret. If "
-                    "users report this, LTIAAS_SECRETS (or LTIAAS_API_KEY if that is not set) "
-                    "changed or differs between workers: give all workers the same list of "
-                    "secrets, with both values in it. (Logged once an hour.)",
-                    launch_id,
-                )
-            elif is_bound:
-                _log.warning(
-                    "a request for launch %s did not have its cookie, although its browser keeps "
-                    "cookies. If users report this, a proxy removes the Cookie header: configure "
-                    "it to forward the header. Otherwise, someone else has the URL. (Logged once "
-                    "an hour.)",
-                    launch_id,
-                )
-            elif self._uses_redis:
-                _log.warning(
-                    "launch %s is unknown here, and the request did not have its cookie. If users "
-                    "report this, look for 'Redis failed' in this log, and check that all workers "
-                    "have the same LTIAAS_SECRETS and LTIAAS_CACHE. Otherwise, look for a proxy "
-                    "that removes the Cookie header. (Logged once an hour.)",
-                    launch_id,
-                )
-            else:
-                _log.warning(
-                    "launch %s is unknown here, and the request did not have its cookie. If users "
-                    "report this, check that all workers have the same LTIAAS_SECRETS. If the tool "
-                    "runs on several machines or in several containers, set cache (LTIAAS_CACHE) "
-                    "to a Redis URL. Otherwise, look for a proxy that removes the Cookie header. "
-                    "(Logged once an hour.)",
-                    launch_id,
-                )
+        reason."""
+        if self._cookie.is_in(request):
+            self._rare_log.warning(
+                "secret",
+                "a request for launch %s had a cookie that was created with another secret. If "
+                "users report this, LTIAAS_SECRETS (or LTIAAS_API_KEY if that is not set) "
+                "changed or differs between workers: give all workers the same list of "
+                "secrets, with both values in it. (Logged once an hour.)",
+                launch_id,
+            )
+        elif is_bound:
+            self._rare_log.warning(
+                "cookie",
+                "a request for launch %s did not have its cookie, although its browser keeps "
+                "cookies. If users report this, a proxy removes the Cookie header: configure "
+                "it to forward the header. Otherwise, someone else has the URL. (Logged once "
+                "an hour.)",
+                launch_id,
+            )
+        elif self._uses_redis:
+            self._rare_log.warning(
+                "unknown",
+                "launch %s is unknown here, and the request did not have its cookie. If users "
+                "report this, look for 'Redis failed' in this log, and check that all workers "
+                "have the same LTIAAS_SECRETS and LTIAAS_CACHE. Otherwise, look for a proxy "
+                "that removes the Cookie header. (Logged once an hour.)",
+                launch_id,
+            )
+        else:
+            self._rare_log.warning(
+                "unknown",
+                "launch %s is unknown here, and the request did not have its cookie. If users "
+                "report this, check that all workers have the same LTIAAS_SECRETS. If the tool "
+                "runs on several machines or in several containers, set cache (LTIAAS_CACHE) "
+                "to a Redis URL. Otherwise, look for a proxy that removes the Cookie header. "
+                "(Logged once an hour.)",
+                launch_id,
+            )
         return Refused("launch_unknown")

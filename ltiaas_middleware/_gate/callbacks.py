@@ -36,11 +36,6 @@ _REDIRECT_URI = re.compile(r"(?<![^&])redirect_uri=([^&]*)")
 class Callbacks:
     """Carries launches to a provider and back.
 
-    Args:
-        settings: ``callbacks``, ``exclude`` and the secrets.
-        launch_path: the paths of launches.
-        excluded: paths that are never part of a launch.
-
     Attributes:
         paths: the callbacks, decoded, under the mount point.
     """

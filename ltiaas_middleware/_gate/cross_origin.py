@@ -12,19 +12,16 @@ responses (Fetch, "HTTP-CORS protocol").
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import replace
 
+from .._verification.rare_log import RareLog
 from ..origins import normal_origin
 from ..responses import Response
 from ..settings import Settings
-from .once import Once
 from .request import Request
 
 __all__ = ["CrossOrigin"]
-
-_log = logging.getLogger("ltiaas_middleware")
 
 # Strangers choose origins, so the log shows only this many characters.
 _SHOWN = 200
@@ -34,15 +31,11 @@ _TOKENS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z, -]*")
 
 class CrossOrigin:
     """Decides which requests may change something, given that browsers add the cookie
-    automatically.
-
-    Args:
-        settings: ``trusted_origins``.
-    """
+    automatically."""
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = frozenset(settings.trusted_origins)
-        self._once = Once(100)
+        self._rare_log = RareLog(kinds=100)
 
     def allows(self, request: Request) -> bool:
         """Whether one of the tool's own pages sent the request, according to the browser. Logs a
@@ -94,9 +87,8 @@ class CrossOrigin:
 
     def _log(self, site: str | None, arrived: str, own: str | None) -> None:
         arrived = arrived[:_SHOWN]
-        if not self._once.first((arrived, own)):
-            return
-        _log.warning(
+        self._rare_log.warning(
+            (arrived, own),
             "refused a state-changing request or a websocket from origin %r (Sec-Fetch-Site: %s); "
             "this tool's origin is %r. If these are the same site, the proxy hides the scheme or "
             "host that the browser uses: configure it to send Host and X-Forwarded-Proto, and "

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import AnyStr
 from urllib.parse import unquote
 
+from .._verification.rare_log import RareLog, pattern_of
 from ..settings import Settings
 from .adapter_text import AdapterText
 from .callbacks import Callbacks
 from .cookies import for_launch, tag_of, transport_of
 from .decisions import Serve
 from .launch_cookie import deletions
-from .once import Once
 from .redirects import is_own_address, start_of_path, within_launch
 from .request import Variables
 
@@ -67,7 +67,7 @@ class AppAnswers(AdapterText[AnyStr]):
         self._callbacks = callbacks
         self._is_excluded = is_excluded
         self._warned = False
-        self._once = Once()
+        self._rare_log = RareLog()
         # By lower-case name. ASGI requires lower case (ASGI, "Response Start"), but not all apps
         # comply.
         self._looked_at: Mapping[AnyStr, str] = {self._encode(name): name for name in _LOOKED_AT}
@@ -102,11 +102,6 @@ class AppAnswers(AdapterText[AnyStr]):
           inside it (``redirects.within_launch``). A redirect to the request's own URL outside its
           launch passes, with ``no-referrer``; otherwise, it would be redirected into the launch
           again and again.
-
-        Args:
-            given: the app's headers.
-            serve: what the app was handed.
-            request: its CGI variables.
         """
         looked_at, launch, prefix = self._looked_at, serve.launch, serve.prefix
         set_cookies = serve.set_cookies
@@ -221,8 +216,9 @@ class AppAnswers(AdapterText[AnyStr]):
         for _, value in sent:
             name = self._decode(value).partition("=")[0]
             own = name.removeprefix(tag)
-            if own != name and f"; {own}=" not in had and self._once.first_like(path):
-                _log.warning(
+            if own != name and f"; {own}=" not in had:
+                self._rare_log.warning(
+                    pattern_of(path),
                     "the app set the cookie %.100r and redirected to %.200r, outside the launch, "
                     "where the browser does not send it: the cookie belongs to the launch. If it "
                     "signs users in there, add it to shared_cookies. (Logged once an hour per path "

@@ -44,13 +44,8 @@ __all__ = ["Gate"]
 
 
 class Gate:
-    """Decides how to handle a request.
-
-    Args:
-        account: the settings, and what creating a launch requires.
-        ids: derives launch ids from ltiks.
-        authenticator: looks up known launches. The gate never tells it to fetch.
-    """
+    """Decides how to handle a request. It looks up known launches in ``authenticator``, and never
+    tells it to fetch."""
 
     def __init__(self, account: Account, ids: LaunchIds, authenticator: Authenticator) -> None:
         self._account = account

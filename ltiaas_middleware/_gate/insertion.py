@@ -8,23 +8,20 @@ which is in the first bytes of the body.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from html import escape
 from typing import AnyStr, Generic, TypeAlias
 
+from .._verification.rare_log import RareLog, pattern_of
 from .adapter_text import AdapterText
 from .decisions import Serve
 from .launch_script import NAME, LaunchScript
-from .once import Once
 from .request import Variables
-from .script_policy import NO_NONCE, nonce_for
+from .script_policy import nonce_for
 
 __all__ = ["SHOWN", "Insertion", "Insertions"]
-
-_log = logging.getLogger("ltiaas_middleware")
 
 # What a browser shows as a separate page (``Sec-Fetch-Dest``).
 _DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object"})
@@ -156,20 +153,13 @@ class Insertions(AdapterText[AnyStr]):
             self._encode("cache-control"),
             self._encode("no-store"),
         )
-        self._once = Once()
+        self._rare_log = RareLog()
 
     def of(
         self, status: int, headers: _Headers[AnyStr], serve: Serve, request: Variables
     ) -> Insertion[AnyStr] | None:
         """The insertion for a response that ``may_have_script``, or None if it is not a document
-        for the script.
-
-        Args:
-            status: of the response.
-            headers: of the response, ready to send.
-            serve: the decision for the request.
-            request: its CGI variables.
-        """
+        for the script. Its headers must be ready to send."""
         facts = self._body_headers(headers)
         destination = request.get("HTTP_SEC_FETCH_DEST")
         if destination in _WORKERS:
@@ -239,12 +229,11 @@ class Insertions(AdapterText[AnyStr]):
 
     def _warn(self, message: str, variables: Variables) -> None:
         path: str = variables.get("PATH_INFO") or ""
-        if self._once.first_like(path):
-            _log.warning(message, path, NAME)
+        self._rare_log.warning(pattern_of(path), message, path, NAME)
 
     def _tag(self, serve: Serve, nonce: str) -> bytes:
         source, launch = escape(serve.mount + self._script.path), escape(serve.launch_path)
-        attributes = f' nonce="{escape(nonce)}"' if nonce != NO_NONCE else ""
+        attributes = f' nonce="{escape(nonce)}"' if nonce else ""
         if serve.jar is not None:
             attributes += f' data-cookies="{escape(serve.jar.for_scripts())}"'
         tag = f'<script src="{source}" data-launch="{launch}"{attributes}></script>'

@@ -9,7 +9,6 @@ only the cookies that it sets, so that no response overwrites another's cookies.
 from __future__ import annotations
 
 import json
-import logging
 import re
 import time
 from collections.abc import Callable, Collection
@@ -17,9 +16,9 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 from urllib.parse import unquote
 
+from .._verification.rare_log import RareLog
 from ..responses import Response
 from .cookies import SetCookie, ends_at, for_launch
-from .once import Once
 from .request import Request
 
 __all__ = ["COOKIES_PATH", "Change", "Jar"]
@@ -27,8 +26,7 @@ __all__ = ["COOKIES_PATH", "Change", "Jar"]
 #: The path in a launch to which scripts send the cookies that they set.
 COOKIES_PATH = "/ltiaas-cookies"
 
-_log = logging.getLogger("ltiaas_middleware")
-_once = Once()
+_rare_log = RareLog()
 
 # Browsers ignore cookies with control characters (RFC 6265bis section 5.6).
 _CONTROL = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
@@ -148,14 +146,14 @@ class Jar:
             if len(_dumps(cookies)) > _MOST:
                 # Browsers also drop cookies that are too large.
                 _change(cookies, key, before)
-                if _once.first(key):
-                    _log.warning(
-                        "a browser blocks cookies, and the app's cookies exceed %s bytes in one "
-                        "launch, so the middleware dropped %.100r. Keep sessions on the server. "
-                        "(Logged once an hour per cookie.)",
-                        _MOST,
-                        key[0],
-                    )
+                _rare_log.warning(
+                    key,
+                    "a browser blocks cookies, and the app's cookies exceed %s bytes in one "
+                    "launch, so the middleware dropped %.100r. Keep sessions on the server. "
+                    "(Logged once an hour per cookie.)",
+                    _MOST,
+                    key[0],
+                )
         return _dumps(cookies)
 
     def response(self, request: Request, launch_path: str) -> Response:

@@ -7,24 +7,21 @@ so its cookie says nothing about the iframe's.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from .._verification.rare_log import RareLog
 from ..origins import is_loopback
 from ..settings import Settings
 from .cookies import IN_A_FRAME, for_app, split_request, tag_of, transport_of
 from .launch_path import LaunchPath
-from .once import Once
 from .request import Request
 
 if TYPE_CHECKING:
     from .._verification.launches import CachedLaunch
 
 __all__ = ["CookieLtiks", "LaunchCookie", "deletions"]
-
-_log = logging.getLogger("ltiaas_middleware")
 
 _PROXY = (
     "If a proxy terminates TLS, configure it to send Host and X-Forwarded-Proto, and configure "
@@ -47,12 +44,7 @@ _NOTHING = CookieLtiks((), ())
 
 
 class LaunchCookie:
-    """Reads and creates the cookie that authenticates a launch.
-
-    Args:
-        settings: the cookie's name.
-        launch_path: the launch's path, to which the browser sends the cookie.
-    """
+    """Reads and creates the cookie that authenticates a launch."""
 
     def __init__(self, settings: Settings, launch_path: LaunchPath) -> None:
         self._launch_path = launch_path
@@ -60,7 +52,7 @@ class LaunchCookie:
         self.plain_starts = (f"{name}=", f"{name}-tab=")
         self.secure_starts = (f"__Secure-{name}=", f"__Secure-{name}-tab=")
         self._shared = settings.shared_cookies
-        self._once = Once()
+        self._rare_log = RareLog()
 
     def extract(self, request: Request) -> CookieLtiks:
         """The ltiks in the request's launch cookies. Sets ``request.app_cookies`` to the ``Cookie``
@@ -92,11 +84,7 @@ class LaunchCookie:
         """Values of ``Set-Cookie``. There are none if no browser would keep them.
 
         They have no ``Max-Age``: on a shared computer, the launch ends when the browser closes.
-
-        Args:
-            request: the request to respond to.
-            entry: the launch.
-            tab: whether the cookie is for a separate tab.
+        ``tab`` says whether the cookie is for a separate tab.
         """
         transport = transport_of(request.variables)
         start = (self.secure_starts if transport == "https" else self.plain_starts)[tab]
@@ -122,17 +110,12 @@ class LaunchCookie:
         return (in_a_frame,)
 
     def _warn(self, message: str) -> None:
-        if self._once.first("plain http"):
-            _log.warning(message)
+        self._rare_log.warning("http", message)
 
 
 def deletions(name: str, path: str) -> list[str]:
     """Values of ``Set-Cookie`` that delete all cookies that ``LaunchCookie`` creates for a launch.
-
-    Args:
-        name: ``Settings.cookie_name``.
-        path: the launch's path.
-    """
+    ``name`` is ``Settings.cookie_name``."""
     names = (f"{name}", f"{name}-tab", f"__Secure-{name}", f"__Secure-{name}-tab")
     return [f"{one}=; Path={path}; HttpOnly{IN_A_FRAME}; Max-Age=0" for one in names]
 

@@ -40,10 +40,6 @@ class RequestLtik(NamedTuple):
 class Ltiks:
     """Reads and checks ltiks.
 
-    Args:
-        settings: which parameters and headers may carry one.
-        ids: derives launch ids from ltiks.
-
     Attributes:
         sources: the headers that may carry an ltik, as CGI variables.
         may_hold: a quick check whether a query may contain an ltik: a regular expression's
@@ -84,13 +80,8 @@ class Ltiks:
     def matching(
         self, candidates: Iterable[str], launch_id: str, entry: CachedLaunch | None
     ) -> str | None:
-        """The first of the candidates that belongs to this launch, or None.
-
-        Args:
-            candidates: the possible ltiks, which may be malformed.
-            launch_id: the id in the path.
-            entry: the cached launch, if any.
-        """
+        """The first of the candidates that belongs to this launch, or None. They may be
+        malformed."""
         for ltik in candidates:
             if entry is None:
                 if self._well_formed(ltik) and self._ids.match(ltik, launch_id):

@@ -23,11 +23,7 @@ __all__ = ["OneUser"]
 
 
 class OneUser:
-    """Marks a browser with the user who launched last.
-
-    Args:
-        account: the settings, and what reading the claims requires.
-    """
+    """Marks a browser with the user who launched last."""
 
     def __init__(self, account: Account) -> None:
         self.enabled = account.settings.one_user_per_browser

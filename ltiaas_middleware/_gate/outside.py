@@ -7,17 +7,14 @@ requires authentication.
 
 from __future__ import annotations
 
-import logging
 from urllib.parse import urlsplit
 
+from .._verification.rare_log import RareLog, pattern_of
 from ..responses import Response
 from .launch_path import LaunchPath
-from .once import Once
 from .request import Request
 
 __all__ = ["OutsideRequests"]
-
-_log = logging.getLogger("ltiaas_middleware")
 
 # Responses that depend on the user: pages, frames, data. Images and scripts are the same for
 # everyone. A service worker would answer the requests of every later launch in the browser, and
@@ -34,15 +31,11 @@ _ANSWERED_AS_SOMEBODY = (
 
 
 class OutsideRequests:
-    """Finds the launch that a request has left.
-
-    Args:
-        launch_path: the URLs of launches.
-    """
+    """Finds the launch that a request has left."""
 
     def __init__(self, launch_path: LaunchPath) -> None:
         self._launch_path = launch_path
-        self._once = Once()
+        self._rare_log = RareLog()
 
     def into_launch(self, request: Request, *, required: bool) -> Response | None:
         """The redirect into the launch of the page that sent the request, or None.
@@ -74,8 +67,9 @@ class OutsideRequests:
         except ValueError:
             return None
         launch_id = self._launch_path.launch_id_in(path, request.mount)
-        if launch_id is not None and self._once.first_like(request.path):
-            _log.warning(
+        if launch_id is not None:
+            self._rare_log.warning(
+                pattern_of(request.path),
                 "a page in a launch requested %.200r outside the launch; the middleware "
                 "redirected it into the launch. Build this URL with the framework, or prepend "
                 "launch.path. If the path never needs a launch, add it to the setting exclude. "
@@ -87,8 +81,9 @@ class OutsideRequests:
     def _notice(self, request: Request) -> None:
         """Warn of a websocket of the tool's own page that is refused because it has no launch."""
         own = (request.get("HTTP_ORIGIN") or "").partition("://")[2]
-        if own == request.get("HTTP_HOST") and self._once.first_like(f"ws:{request.path}"):
-            _log.warning(
+        if own == request.get("HTTP_HOST"):
+            self._rare_log.warning(
+                f"ws:{pattern_of(request.path)}",
                 "refused a websocket to %.200r: it needs a launch, and the tool's own page opened "
                 "it outside any launch. The script ltiaas-launch.js keeps websockets inside: see "
                 "the setting insert_script. Or prepend launch.path to this URL. (Logged once an "

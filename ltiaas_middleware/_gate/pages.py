@@ -89,6 +89,8 @@ _CODES: dict[type[ApiError], str] = {
     Forbidden: "access_forbidden",
 }
 _CREDENTIALS = ("cookie", "authorization", "proxy-authorization")
+# The two headers that have no prefix in CGI.
+_BODY = ("CONTENT_TYPE", "CONTENT_LENGTH")
 
 
 class ErrorPages:
@@ -243,7 +245,3 @@ def _shown(request: Request) -> ErrorRequest:
     method: str = request.get("REQUEST_METHOD")
     query, path = scrub(request.query), scrub(request.path or "/")
     return ErrorRequest(method, path, query, MappingProxyType(headers))
-
-
-# The two headers that have no prefix in CGI.
-_BODY = ("CONTENT_TYPE", "CONTENT_LENGTH")

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from .request import SECURE_SCHEMES, Variables
 
-__all__ = ["NO_NONCE", "nonce_for"]
+__all__ = ["nonce_for"]
 
-#: The policy allows the script without a nonce.
-NO_NONCE = ""
 _DIRECTIVES = ("script-src-elem", "script-src", "default-src")
 
 
 def nonce_for(policies: str, request: Variables) -> str | None:
-    """The nonce with which a page may load the script, ``NO_NONCE`` if it needs none, or None if
-    its policies do not allow the script (Content Security Policy Level 3, 6.7).
+    """The nonce with which a page may load the script, "" if it needs none, or None if its policies
+    do not allow the script (Content Security Policy Level 3, 6.7).
 
     If the response has a nonce, the script uses it, because that is how the page itself allows
     scripts.
@@ -35,7 +33,7 @@ def nonce_for(policies: str, request: Variables) -> str | None:
             return None
     if len(nonces) > 1:
         return None
-    return nonces.pop() if nonces else NO_NONCE
+    return nonces.pop() if nonces else ""
 
 
 def _sources(policy: str) -> list[str] | None:

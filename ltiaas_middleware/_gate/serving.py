@@ -3,11 +3,11 @@ belongs."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 from .._crypto import one_time_tokens
 from .._verification.launches import CachedLaunch
+from .._verification.rare_log import RareLog
 from ..credentials import HeaderValue
 from ..launch import Account, Launch
 from ..responses import Response
@@ -18,26 +18,14 @@ from .launch_cookie import LaunchCookie
 from .launch_path import LaunchPath
 from .launch_script import ONE_TIME_PATH, one_time_answer
 from .ltiks import Ltiks
-from .once import Once
 from .one_user import OneUser
 from .request import Request, quoted_mount, without_parameters
 
 __all__ = ["Serving"]
 
-_ACCEPT_ENCODING = "HTTP_ACCEPT_ENCODING"
-
-_log = logging.getLogger("ltiaas_middleware")
-
 
 class Serving:
-    """Builds the results that the adapters carry out.
-
-    Args:
-        account: needed to create launches.
-        launch_path: the URLs of launches.
-        cookie: creates the launch's cookie.
-        ltiks: finds ltiks elsewhere in a request.
-    """
+    """Builds the results that the adapters carry out."""
 
     def __init__(
         self,
@@ -51,7 +39,7 @@ class Serving:
         self._cookie = cookie
         self._ltiks = ltiks
         self._one_user = OneUser(account)
-        self._once = Once()
+        self._rare_log = RareLog()
         self._prefix = launch_path.prefix
         self._has_callbacks = bool(account.settings.callbacks)
         self._looks_in_headers = bool(ltiks.sources)
@@ -86,7 +74,7 @@ class Serving:
                 serve.may_have_script = True
                 if destination or request.is_navigation:
                     # So that the app does not compress a page that gets the script's tag.
-                    serve.without = (*serve.without, _ACCEPT_ENCODING)
+                    serve.without = (*serve.without, "HTTP_ACCEPT_ENCODING")
         return serve
 
     def with_jar(
@@ -150,8 +138,9 @@ class Serving:
         for header in ("X-Forwarded-Prefix", "X-Script-Name"):
             named: str = request.get(f"HTTP_{header.upper().replace('-', '_')}") or ""
             prefixes = {quoted_mount(prefix.strip()) for prefix in named.split(",")} - {""}
-            if prefixes and request.mount not in prefixes and self._once.first(header):
-                _log.warning(
+            if prefixes and request.mount not in prefixes:
+                self._rare_log.warning(
+                    header,
                     "the proxy says that this tool is mounted at %.200r (%s), but the app sees "
                     "%.200r, so launches go to URLs that the proxy does not forward. Start "
                     "the server with this prefix (uvicorn --root-path), or put the code that reads "

@@ -43,11 +43,6 @@ _CACHED_TIMEOUT = 2.0
 class Authenticator:
     """Turns an ltik into a verified launch.
 
-    Args:
-        source: fetches ID tokens, in threads.
-        shared: the data that workers share, or None.
-        decoded: stores fetched ID tokens, so that the launch does not have to decode them again.
-
     Attributes:
         peek: returns a launch from memory by its id, or None. It is a dictionary look-up that does
             not change, fetch or count anything, so it is safe before authentication.
@@ -69,7 +64,6 @@ class Authenticator:
         self._settings = settings
         self._ids = ids
         self._shared = shared
-        self._clock = clock
         self._monotonic = monotonic
         self._began = clock()
         self.shares = shared is not None
@@ -80,22 +74,24 @@ class Authenticator:
         self._own = Shared(MemoryStore(clock), settings, ids, self.stats, clock=clock)
         self._room = WaitingRoom(settings.max_blocked_threads, monotonic)
         times = {"clock": clock, "monotonic": monotonic}
-        self._flights = Flights(settings, self._launches, self.stats, start=self._start, **times)
+        self._flights = Flights(
+            settings,
+            self._launches,
+            self.stats,
+            start=lambda flight: self._fetching.start(flight),
+            **times,
+        )
         decoded = decoded or DecodedTokens()
         self._fetching = Fetching(
             settings, source, self._flights, shared, decoded, self.stats, **times
         )
-        self._upstream = self._fetching.upstream
 
     def use(self, entry: CachedLaunch, binds: bool = False) -> CachedLaunch | None:
         """The launch to serve to a request that is authenticated for it, or None if LTIAAS must
         verify it first (``verify``). Never blocks.
 
-        Args:
-            entry: the result of ``peek``.
-            binds: whether the launch's cookie authenticated the request. If so, the path alone no
-                longer opens the launch: in this worker immediately, in others at their next
-                look-up.
+        If the launch's cookie authenticated the request (``binds``), the path alone no longer opens
+        the launch: in this worker immediately, in others at their next look-up.
         """
         if binds and not entry.cookie_bound:
             # Do this first: a request that has only the path and waits for LTIAAS checks again
@@ -145,15 +141,10 @@ class Authenticator:
         return None
 
     def use_once(self, token: str, made_at: float) -> bool:
-        """Whether this is the first use of a one-time token. May block if ``shares``. If the store
-        fails, whether it is the first use in this worker of a token that was created after the
-        worker started. If the store is read-only, the answer is always False, because the token may
-        have been used already.
-
-        Args:
-            token: the token.
-            made_at: when it was created (seconds since the epoch).
-        """
+        """Whether this is the first use of a one-time token that was created at ``made_at``
+        (seconds since the epoch). May block if ``shares``. If the store fails, whether it is the
+        first use in this worker of a token that was created after the worker started. If the store
+        is read-only, the answer is always False, because the token may have been used already."""
         try:
             if not self._own.mark_used(token):
                 return False
@@ -182,11 +173,8 @@ class Authenticator:
         """Verify an ltik, and wait for LTIAAS if necessary. For threads. At most
         ``Settings.max_blocked_threads`` of them wait for longer than half a second.
 
-        Args:
-            ltik: a well-formed token.
-            launch_id: the launch's id; ``LaunchIds.of(ltik)`` by default.
-            more: see ``Verification``. A page gets a result within ``Settings.waiting_page_after``
-                seconds, and ``Waiting`` instead of a temporary error.
+        See ``Verification`` for the arguments. A page gets a result within
+        ``Settings.waiting_page_after`` seconds, and ``Waiting`` instead of a temporary error.
         """
         verification = Verification(ltik, launch_id or self._ids.of(ltik), **more)
         found = self._join(verification)
@@ -209,16 +197,10 @@ class Authenticator:
         return self._outcome(verification, found)
 
     def close(self, *, wait: bool = True) -> None:
-        """Stop the threads. Known launches keep working, but nothing new can be verified.
-
-        Args:
-            wait: whether to wait for running calls, for two seconds at most.
-        """
+        """Stop the threads. Known launches keep working, but nothing new can be verified. With
+        ``wait``, running calls get two seconds to finish."""
         self._fetching.close(wait=wait)
         self._flights.close()
-
-    def _start(self, flight: Flight) -> None:
-        self._fetching.start(flight)
 
     def _look_again(self, entry: CachedLaunch) -> CachedLaunch | None:
         now = self._monotonic()

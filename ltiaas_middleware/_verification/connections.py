@@ -75,12 +75,8 @@ class Connections:
     """Sends the requests of ``exchange`` to one origin. Thread-safe.
 
     Proxies and certificate authorities come from the environment, as in requests. It looks up the
-    proxies at the first call and after a failed one, and loads the authorities once.
-
-    Args:
-        origin: the origin to connect to.
-        size: how many connections to keep.
-        policy: timeouts, the maximum size of a response, and the certificate authorities.
+    proxies at the first call and after a failed one, and loads the authorities once. It keeps at
+    most ``size`` connections.
     """
 
     def __init__(

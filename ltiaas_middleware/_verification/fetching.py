@@ -65,14 +65,7 @@ _FAILURES: dict[str, type[ApiError]] = {
 
 
 class Fetching:
-    """Carries out flights until they land.
-
-    Args:
-        source: fetches ID tokens, in threads.
-        flights: the flights in this process.
-        shared: the data that workers share, or None.
-        decoded: stores fetched ID tokens.
-    """
+    """Carries out flights until they land."""
 
     def __init__(
         self,
@@ -93,7 +86,7 @@ class Fetching:
         self._stats = stats
         self._clock = clock
         self._monotonic = monotonic
-        self._rare_log = RareLog(5, monotonic)
+        self._rare_log = RareLog(5, 60, monotonic=monotonic)
         # Threads start with the first call, because a server may fork before that.
         self.threads = Threads(settings.max_concurrent_calls + _STORE_THREADS, "ltiaas")
         self.upstream = Upstream(
@@ -129,7 +122,7 @@ class Fetching:
     def close(self, *, wait: bool = True) -> None:
         """Stop the threads."""
         self.upstream.close()
-        self.threads.shutdown(wait, cancel_futures=True)
+        self.threads.close(wait=wait)
         for flight in list(self._leases):
             self._release(flight)
         if self._shared is not None:

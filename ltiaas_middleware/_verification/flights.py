@@ -89,12 +89,8 @@ class Flight(Future[Outcome]):
 
 
 class Flights:
-    """The flights in one process, and their results in memory.
-
-    Args:
-        launches: the cache.
-        start: starts a new flight; must not block.
-    """
+    """The flights in one process, and their results in memory. ``start`` starts a new flight, and
+    must not block."""
 
     def __init__(
         self,
@@ -130,12 +126,7 @@ class Flights:
 
     def join(self, verification: Verification, *, background: bool = False) -> Outcome | Flight:
         """The flight to wait for: the one in progress or a new one. Or an outcome, if no flight is
-        needed.
-
-        Args:
-            verification: the request.
-            background: whether this is an early refresh for which nobody waits.
-        """
+        needed. ``background`` is an early refresh, for which nobody waits."""
         launch_id = verification.launch_id
         with self._lock:
             lost = self._under_way.get(launch_id)

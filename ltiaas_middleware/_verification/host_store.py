@@ -22,7 +22,7 @@ from pathlib import Path
 
 from .rare_log import RareLog
 from .stats import Stats
-from .stores import MARKS, SMALL, StoreUnavailable, is_small
+from .stores import MARKS, StoreUnavailable, longest
 
 __all__ = ["HostStore", "private_folder"]
 
@@ -39,10 +39,8 @@ _FOR_GOOD = 10 * 365 * 86_400.0
 def private_folder(name: str, bases: tuple[str, ...] | None = None) -> Path | None:
     """A folder that only this user can read, created if necessary. None if that is impossible.
 
-    Args:
-        name: identifies the data in the folder.
-        bases: the parent folders to try, best first. By default ``TMPDIR`` if it is set,
-            ``/dev/shm``, and the system's temporary folder.
+    Its ``name`` identifies the data in it. It is in the first possible one of ``bases``: by default
+    ``TMPDIR`` if it is set, ``/dev/shm``, and the system's temporary folder.
     """
     user = os.getuid()
     usual = (os.environ.get("TMPDIR"), "/dev/shm", tempfile.gettempdir())  # noqa: S108 - see below
@@ -65,29 +63,21 @@ def _make_private(folder: Path) -> None:
 
 
 class HostStore:
-    """A ``stores.Store`` in files.
-
-    Args:
-        folder: the result of ``private_folder``.
-        stats: counts ``store_errors``.
-        longest: bytes of the longest value.
-    """
+    """A ``stores.Store`` in files, in the ``private_folder``."""
 
     def __init__(
         self,
         folder: Path,
         stats: Stats,
-        longest: int,
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._stats = stats
-        self._longest = longest
         self._clock = clock
         self._monotonic = monotonic
-        self._rare_log = RareLog(1, monotonic)
+        self._rare_log = RareLog(1, 60, monotonic=monotonic)
         self._swept = float("-inf")
         self._bytes = 0
 
@@ -121,7 +111,6 @@ class HostStore:
         """Do nothing: nothing is open."""
 
     def _get(self, name: str) -> bytes | None:
-        longest = SMALL if is_small(name) else self._longest
         try:
             descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -129,7 +118,7 @@ class HostStore:
         with open(descriptor, "rb", buffering=0) as file:
             if os.fstat(descriptor).st_mtime <= self._clock():
                 return None
-            return file.read(longest)
+            return file.read(longest(name))
 
     def _path(self, name: str) -> Path:
         return self._folder / name.replace(":", ".")

@@ -39,12 +39,7 @@ class IdTokenSource(Protocol):
 
 class Recording:
     """A source that passes each ID token to a store of service keys: once for each fetch, and not
-    for requests that find their launch in a cache.
-
-    Args:
-        source: asked for ID tokens.
-        recorder: ``Settings.service_keys``. Its ``record`` must neither raise nor block.
-    """
+    for requests that find their launch in a cache. The store must not block."""
 
     def __init__(
         self, source: IdTokenSource, recorder: Any, clock: Callable[[], float] = time.time
@@ -63,11 +58,7 @@ class Recording:
 
 
 class Api:
-    """The calls that the middleware itself makes. Thread-safe.
-
-    Args:
-        settings: the account, timeouts and limits.
-    """
+    """The calls that the middleware itself makes. Thread-safe."""
 
     def __init__(
         self,

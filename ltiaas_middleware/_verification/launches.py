@@ -155,9 +155,6 @@ class LaunchCache:
 
     ``get`` takes no lock and changes nothing. A caller that finds ``entry.check`` in the past calls
     ``mark_used``. Rejected ltiks are in a separate cache, so they never evict a launch.
-
-    Args:
-        size: launches.
     """
 
     def __init__(self, size: int, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -171,16 +168,9 @@ class LaunchCache:
         self._ended: TTLCache[str, bool] = TTLCache(_REJECTED_MOST, DAY, timer=monotonic)
         self.get = self._entries.get
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def put(self, entry: CachedLaunch, *, cookie_bound: bool = False) -> None:
-        """Store an entry, and replace an older one.
-
-        Args:
-            entry: as it was made.
-            cookie_bound: whether its cookie has come back since then.
-        """
+        """Store an entry, and replace an older one. ``cookie_bound`` says whether its cookie has
+        come back since the entry was made."""
         with self._lock:
             now = self._monotonic()
             rejected_at = self._rejected.get(entry.id, entry.verified_at)

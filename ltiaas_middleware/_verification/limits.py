@@ -68,11 +68,8 @@ def client_of(address: str | None) -> str:
 
 
 class Breaker:
-    """After several consecutive failures, stops all calls for a while, and then lets one call try.
-
-    Args:
-        probe_for: how many seconds a probe may take before another one may start.
-    """
+    """After several consecutive failures, stops all calls for a while, and then lets one call try:
+    a probe. If it takes longer than ``probe_for`` seconds, another one may start."""
 
     def __init__(self, probe_for: float, monotonic: Callable[[], float]) -> None:
         self._probe_for = probe_for
@@ -134,12 +131,7 @@ class Breaker:
 
 
 class Limits:
-    """The calls that wait for their turn, and those in progress.
-
-    Args:
-        max_calls: the maximum number of concurrent calls.
-        probe_for: see ``Breaker``.
-    """
+    """The calls that wait for their turn, and those in progress."""
 
     def __init__(self, max_calls: int, probe_for: float, monotonic: Callable[[], float]) -> None:
         self._most = max_calls
@@ -155,11 +147,6 @@ class Limits:
         self._paid_at: TTLCache[str, float] = TTLCache(
             _REMEMBERED_MOST, _REMEMBERED, timer=monotonic
         )
-
-    @property
-    def under_way(self) -> int:
-        """The number of calls that are in progress or wait for their turn."""
-        return len(self._queue) + self._under_way
 
     @property
     def waiting(self) -> int:

@@ -26,7 +26,7 @@ from ..settings import Settings
 from .rare_log import RareLog
 from .redis_errors import is_answered, reason
 from .stats import Stats
-from .stores import SMALL, StoreUnavailable, is_small
+from .stores import StoreUnavailable, is_small, longest
 from .threads import Threads
 
 __all__ = ["RedisStore", "check"]
@@ -75,27 +75,12 @@ def check(settings: Settings) -> None:
 
 class RedisStore:
     """A ``stores.Store`` in Redis. It connects at its first call, because a server may fork before
-    that.
+    that."""
 
-    Args:
-        settings: ``cache`` and ``cache_prefix``.
-        stats: counts ``store_errors``.
-        longest: bytes of the longest value.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        stats: Stats,
-        longest: int,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, settings: Settings, stats: Stats) -> None:
         self._prefix = settings.cache_prefix
         self._stats = stats
-        self._longest = longest
-        self._monotonic = monotonic
-        self._rare_log = RareLog(1, monotonic)
+        self._rare_log = RareLog(1, 60)
         self._lock = threading.Lock()
         self._address: _redis_clients.RedisAddress | None = None
         self._client: Any = None
@@ -116,7 +101,7 @@ class RedisStore:
         def read(client: Any) -> list[Any]:
             pipe = client.pipeline(transaction=False)
             for name in names:
-                pipe.getrange(self._key(name), 0, SMALL if is_small(name) else self._longest)
+                pipe.getrange(self._key(name), 0, longest(name))
             results: list[Any] = pipe.execute(raise_on_error=False)
             for number, result in enumerate(results):
                 if isinstance(result, Exception):
@@ -160,16 +145,13 @@ class RedisStore:
             if client is not None:
                 _close(client)
 
-    def __repr__(self) -> str:
-        return "<RedisStore>"
-
     def _key(self, name: str) -> str:
         # In braces, so that a cluster stores all values of one id on one node.
         launch, _, kind = name.rpartition(":")
         return f"{self._prefix}:{{{launch}}}:{kind}"
 
     def _call(self, action: Callable[[Any], _T], *, enlarges: bool = False) -> _T:
-        now = self._monotonic()
+        now = time.monotonic()
         if now < self._until or self._closed:
             raise StoreUnavailable
         if self._down:
@@ -244,7 +226,7 @@ class RedisStore:
         self._down = not is_answer
         if self._down:
             # Spread the retries of workers that failed at the same time.
-            self._until = self._monotonic() + _PAUSE * random.uniform(1, 2)  # noqa: S311
+            self._until = time.monotonic() + _PAUSE * random.uniform(1, 2)  # noqa: S311
             if self._address is not None:
                 # The other connections go to the same server, and each would cost another timeout.
                 with contextlib.suppress(Exception):

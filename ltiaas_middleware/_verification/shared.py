@@ -16,7 +16,6 @@ cookies, the launch id alone opens the launch.
 
 from __future__ import annotations
 
-import os
 import struct
 import time
 from base64 import urlsafe_b64encode
@@ -33,12 +32,10 @@ from .rare_log import RareLog
 from .stats import Stats
 from .stores import Store, changing
 
-__all__ = ["LEASE", "LONGEST", "Lease", "Seen", "Shared"]
+__all__ = ["Lease", "Seen", "Shared"]
 
-#: How long a lease lasts unless it is renewed (seconds). A killed worker delays others this long.
-LEASE = 5.0
-#: Bytes of the longest value. JSON that is encoded again may need three bytes for one (é: \u00e9).
-LONGEST = 3 * 1_048_576 + 5_000
+# How long a lease lasts unless it is renewed (seconds). A killed worker delays others this long.
+_LEASE = 5.0
 # How long other workers get the failure of a call that they waited for, and the maximum age at
 # which they accept one (seconds), so that an attacker cannot replay an old failure.
 _FAILED_FOR = 1.0
@@ -46,7 +43,7 @@ _FAILED_LATELY = 60.0
 
 # The version of the stored layout: increase it whenever the layout changes.
 _LAYOUT = 3
-_MARK = struct.Struct(">Bd")  # layout, when
+_MARK = struct.Struct(">Bd")  # layout, when; in a lease, how the call failed may follow
 _LAUNCH = struct.Struct(">B?ddI")  # layout, bound, verified at, ends at, length of the ltik
 
 
@@ -81,14 +78,7 @@ class Lease:
 
 
 class Shared:
-    """Launches in a store. Every method may raise ``StoreUnavailable``.
-
-    Args:
-        store: a ``stores.Store``.
-        settings: account, secrets and ttl.
-        ids: checks that the id of a stored launch belongs to its ltik.
-        stats: counts ``rejected_entries``.
-    """
+    """Launches in a store. Every method may raise ``StoreUnavailable``."""
 
     def __init__(
         self,
@@ -101,7 +91,7 @@ class Shared:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store = store
-        self.lease = LEASE
+        self.lease = _LEASE
         self._account = settings.url
         self._ttl = settings.ttl
         self._ids = ids
@@ -109,7 +99,7 @@ class Shared:
         self._clock = clock
         self._monotonic = monotonic
         self._encryptor = Encryptor(settings.signing_secrets, "store")
-        self._rare_log = RareLog(5, monotonic)
+        self._rare_log = RareLog(5, 60, monotonic=monotonic)
         self._remembers = False
         self.close = store.close
 
@@ -149,19 +139,12 @@ class Shared:
 
     def bind(self, entry: CachedLaunch) -> None:
         """Record that the browser has sent the launch's cookie back."""
-        mark = _MARK.pack(_LAYOUT, self._clock())
-        if self._put_if_absent("bound", entry.id, mark, self._left(entry)):
+        if self._put_if_absent("bound", entry.id, self._mark(), self._left(entry)):
             self.drop_jar(entry.id)
 
     def reject(self, launch_id: str, at: float, *, was_verified: bool) -> None:
-        """Record that LTIAAS rejected a launch.
-
-        Args:
-            launch_id: the launch's id.
-            at: when (seconds since the epoch).
-            was_verified: before, so that an attacker could restore an old
-                value.
-        """
+        """Record that LTIAAS rejected a launch at that time (seconds since the epoch). If it
+        ``was_verified`` before, an attacker could restore its old value, so the record lasts."""
         name, mark = self._name(launch_id, "over"), _MARK.pack(_LAYOUT, at)
         # A call that was running when the launch was ended may be rejected afterward.
         if at == ENDED or self._over(launch_id, *self.store.get(name)) != ENDED:
@@ -183,7 +166,7 @@ class Shared:
         """Whether this is the first use of a one-time token, as far as the store remembers."""
         # A day, although the token is valid for a minute: a full store first evicts what expires
         # soonest.
-        return self._put_if_absent("used", token, _MARK.pack(_LAYOUT, self._clock()), DAY)
+        return self._put_if_absent("used", token, self._mark(), DAY)
 
     # -- jars -------------------------------------------------------------------------------------
 
@@ -214,7 +197,7 @@ class Shared:
     def take_lease(self, launch_id: str) -> Lease | None:
         """Take the lease of a launch, unless another worker has it."""
         until = self._monotonic() + self.lease
-        value = self._seal("lease", launch_id, b"." + os.urandom(16))
+        value = self._seal("lease", launch_id, self._mark())
         if not self.store.put_if_absent(self._name(launch_id, "lease"), value, self.lease):
             return None
         return Lease(launch_id, value, until)
@@ -235,21 +218,15 @@ class Shared:
         return True
 
     def release(self, lease: Lease, failure: str | None = None) -> None:
-        """Give a lease back. If it has expired, it may belong to another worker.
-
-        Args:
-            lease: the result of ``take_lease``.
-            failure: stored briefly for workers that wait, so that they do not repeat the failed
-                call one after the other.
-        """
-        name = self._name(lease.launch_id, "lease")
+        """Give a lease back. If it has expired, it may belong to another worker. A ``failure`` is
+        stored briefly for workers that wait, so that they do not repeat the failed call one after
+        the other."""
         if self._monotonic() >= lease.until:
             return
         if failure is None:
-            self.store.delete(name)
+            self.store.delete(self._name(lease.launch_id, "lease"))
         else:
-            failed = b"!" + _MARK.pack(_LAYOUT, self._clock()) + failure.encode()
-            self.store.put(name, self._seal("lease", lease.launch_id, failed), _FAILED_FOR)
+            self._put("lease", lease.launch_id, self._mark() + failure.encode(), _FAILED_FOR)
 
     # -- values -----------------------------------------------------------------------------------
 
@@ -261,7 +238,7 @@ class Shared:
             if sealed is not None:
                 # None of our workers stored it.
                 self.store.delete(name)
-            self._put_if_absent("epoch", "", _MARK.pack(_LAYOUT, self._clock()), None)
+            self._put_if_absent("epoch", "", self._mark(), None)
             return self._clock()
         began: float = _MARK.unpack_from(content)[1]
         return began
@@ -271,15 +248,15 @@ class Shared:
         return None if content is None else _MARK.unpack_from(content)[1]
 
     def _failure(self, launch_id: str, sealed: bytes | None) -> tuple[str | None, float]:
-        content = self._open("lease", launch_id, sealed, quietly=True)
-        if content is None and sealed is not None:
-            # None of our workers took it.
-            self.store.delete(self._name(launch_id, "lease"))
-        if content is None or content[:1] != b"!":
+        content = self._open("lease", launch_id, sealed)
+        if content is None:
+            if sealed is not None:
+                # None of our workers took it.
+                self.store.delete(self._name(launch_id, "lease"))
             return None, 0.0
-        at = _MARK.unpack_from(content, 1)[1]
+        failure, at = content[_MARK.size :].decode(), _MARK.unpack_from(content)[1]
         lately = abs(self._clock() - at) < _FAILED_LATELY
-        return content[1 + _MARK.size :].decode() if lately else None, at
+        return failure if failure and lately else None, at
 
     def _entry(self, launch_id: str, sealed: bytes | None, bound: bool) -> CachedLaunch | None:
         content = self._open("launch", launch_id, sealed)
@@ -320,18 +297,18 @@ class Shared:
     def _associated_data(self, kind: str, of: str) -> bytes:
         return f"{self._account} {kind} {of}".encode()
 
-    def _open(
-        self, kind: str, of: str, sealed: bytes | None, *, quietly: bool = False
-    ) -> bytes | None:
+    def _mark(self) -> bytes:
+        return _MARK.pack(_LAYOUT, self._clock())
+
+    def _open(self, kind: str, of: str, sealed: bytes | None) -> bytes | None:
         """The content that a worker encrypted under this kind and id. Anything else returns None
         and logs a warning."""
         if sealed is None:
             return None
         opened = self._encryptor.decrypt(sealed, self._associated_data(kind, of))
-        if opened is not None and (quietly or opened.content[:1] == bytes([_LAYOUT])):
+        if opened is not None and opened.content[:1] == bytes([_LAYOUT]):
             return opened.content
-        if not quietly:
-            self._ignored(of)
+        self._ignored(of)
         return None
 
     def _ignored(self, launch_id: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .._crypto.keys import LaunchIds
 from ..settings import Settings
-from .shared import LONGEST, Shared
+from .shared import Shared
 from .stats import Stats
 from .stores import Store
 
@@ -18,20 +18,14 @@ _log = logging.getLogger("ltiaas_middleware")
 
 
 def shared_by(settings: Settings, ids: LaunchIds, stats: Stats, **times: Any) -> Shared | None:
-    """What the middleware's workers share, or None if they share nothing.
-
-    Args:
-        settings: mainly ``cache``.
-        times: the clocks, for tests.
-    """
+    """What the middleware's workers share, or None if they share nothing."""
     store: Store
     if settings.cache == "memory":
         return None
     if settings.cache != "auto":
         from .redis_store import RedisStore
 
-        monotonic = {name: clock for name, clock in times.items() if name == "monotonic"}
-        store = RedisStore(settings, stats, LONGEST, **monotonic)
+        store = RedisStore(settings, stats)
     elif not hasattr(os, "getuid"):  # Windows, which has one process for an app anyway
         return None
     else:
@@ -45,5 +39,5 @@ def shared_by(settings: Settings, ids: LaunchIds, stats: Stats, **times: Any) ->
                 "to a writable folder, or set cache (LTIAAS_CACHE) to a Redis URL"
             )
             return None
-        store = HostStore(folder, stats, LONGEST, **times)
+        store = HostStore(folder, stats, **times)
     return Shared(store, settings, ids, stats, **times)

@@ -17,25 +17,11 @@ __all__ = ["Stats", "publish"]
 
 
 class Stats:
-    """Counts since the start of the process. Get a copy with ``snapshot()``.
+    """Counts since the start of the process. docs/reference/metrics.md describes each counter.
 
     Attributes:
         hit: counts a hit. Nearly every request calls it; ``next`` of ``itertools.count`` is atomic
             without a lock.
-        hits: how often a launch was served from this process's memory.
-        misses: how often memory had no launch that a request could use.
-        fetches: calls to LTIAAS's ``/api/idtoken``, not counting retries.
-        shared_hits: launches read from the shared store instead of a fetch.
-        coalesced: requests that waited for another request's call.
-        stale_served: how often a launch was served after its ttl because LTIAAS did not respond.
-        waiting: how often a browser got a page that reloads itself because the launch was not
-            verified yet.
-        rejected: ltiks that LTIAAS rejected, and requests with an ltik that it rejected recently.
-        store_errors: calls to the shared store (Redis, or this machine's folder) that failed.
-        rejected_entries: entries in the shared store that failed authentication, because they were
-            forged or damaged, or have another version or secret.
-        lost_leases: flights that lost their lease before they landed.
-        upstream_errors: failures of LTIAAS, by kind.
     """
 
     def __init__(self) -> None:

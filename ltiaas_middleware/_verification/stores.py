@@ -16,10 +16,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-__all__ = ["MARKS", "SMALL", "MemoryStore", "Store", "StoreUnavailable", "changing", "is_small"]
+__all__ = ["MARKS", "MemoryStore", "Store", "StoreUnavailable", "changing", "is_small", "longest"]
 
-#: In bytes: larger than any of our marks or leases.
-SMALL = 250
+# The maximum sizes in bytes of our marks and leases, and of any other value. JSON that is encoded
+# again may need three bytes for one (é: \u00e9).
+_SMALL = 250
+_LARGE = 3 * 1_048_576 + 5_000
 #: The kinds that protect something. A full store evicts everything else first.
 MARKS = ("bound", "over", "used", "epoch")
 # The maximum number of entries in a process's memory. They are marks, and expire.
@@ -31,8 +33,13 @@ _CHANGED_YET = 0.003
 
 
 def is_small(name: str) -> bool:
-    """Whether a value with this name is a mark or a lease, which has at most ``SMALL`` bytes."""
+    """Whether a value with this name is a mark or a lease."""
     return name.rpartition(":")[2] in (*MARKS, "lease")
+
+
+def longest(name: str) -> int:
+    """The maximum size of our values with this name, in bytes."""
+    return _SMALL if is_small(name) else _LARGE
 
 
 class StoreUnavailable(Exception):
@@ -52,23 +59,15 @@ class Store(Protocol):
     """Thread-safe. Every call may block, and may raise ``StoreUnavailable``."""
 
     def get(self, *names: str) -> list[bytes | None]:
-        """The values for several names of one id; None for missing or expired ones. If a value is
-        longer than any of ours, the store does not read the rest."""
+        """The values for several names of one id; None for missing or expired ones. If somebody
+        stored a value that is longer than any of ours, the store does not read the rest."""
 
     def put(self, name: str, value: bytes, seconds: float) -> None:
         """Store a value for ``seconds``, and replace an older one."""
 
     def put_if_absent(self, name: str, value: bytes, seconds: float | None) -> bool:
-        """Store a value unless there is one.
-
-        Args:
-            name: the value's name.
-            value: anything.
-            seconds: how long to keep it; None for permanently.
-
-        Returns:
-            Whether there was none. Of several concurrent calls, exactly one gets True.
-        """
+        """Store a value for ``seconds``, or permanently, unless there is one. Returns whether there
+        was none. Of several concurrent calls, exactly one gets True."""
 
     def delete(self, name: str) -> None:
         """Remove a value, if there is one."""
@@ -79,12 +78,8 @@ class Store(Protocol):
 
 @contextlib.contextmanager
 def changing(store: Store, name: str) -> Iterator[None]:
-    """Make others who change the same thing wait, for two seconds at most.
-
-    Args:
-        store: the store that all of them use.
-        name: the name of the lock value.
-    """
+    """Make others who change the same thing wait, for two seconds at most. ``name`` is the name of
+    the value that locks it."""
     until, mark = time.monotonic() + _CHANGING, secrets.token_bytes(8)
     while not store.put_if_absent(name, mark, _CHANGING) and time.monotonic() < until:
         time.sleep(_CHANGED_YET)

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, TypeVar
 
@@ -22,17 +22,13 @@ __all__ = ["Threads", "Ticker", "run_in", "wait_for"]
 
 _T = TypeVar("_T")
 _Job = tuple[Future[Any], Callable[[], Any]]
-# How many seconds ``shutdown`` waits for running jobs.
+# How many seconds ``close`` waits for running jobs.
 _END = 2.0
 
 
-class Threads(Executor):
-    """A pool of daemon threads, each started when it is needed, because a server may fork before
-    that.
-
-    Args:
-        most: the maximum number of threads.
-        name: the name of the threads."""
+class Threads:
+    """A pool of at most ``most`` daemon threads, each started when it is needed, because a server
+    may fork before that."""
 
     def __init__(self, most: int, name: str) -> None:
         self._most = most
@@ -45,8 +41,8 @@ class Threads(Executor):
         self._idle = 0
         self._closed = False
 
-    def submit(self, job: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
-        """See ``Executor.submit``.
+    def submit(self, job: Callable[..., _T], *args: Any) -> Future[_T]:
+        """Run a job in one of the threads. See ``concurrent.futures.Executor.submit``.
 
         Raises:
             RuntimeError: the pool is shut down, or has no thread and cannot start one. The job does
@@ -58,20 +54,16 @@ class Threads(Executor):
                 raise RuntimeError("shut down")
             if self._idle > 0 or len(self._threads) >= self._most or not self._start():
                 self._idle -= 1
-            self._jobs.put((future, lambda: job(*args, **kwargs)))
+            self._jobs.put((future, lambda: job(*args)))
         return future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Accept no more jobs.
-
-        Args:
-            wait: whether to wait for running jobs, for two seconds at most.
-            cancel_futures: whether to cancel waiting jobs.
-        """
+    def close(self, *, wait: bool = True) -> None:
+        """Accept no more jobs, and cancel those that no thread runs yet. With ``wait``, running
+        jobs get two seconds to finish."""
         with self._lock:
             self._closed = True
             with contextlib.suppress(queue.Empty):
-                while cancel_futures:
+                while True:
                     if (job := self._jobs.get_nowait()) is not None:
                         job[0].cancel()
             for _ in self._threads:
@@ -108,13 +100,8 @@ class Threads(Executor):
 
 
 class Ticker:
-    """Calls a function repeatedly as long as necessary, in a daemon thread that then ends.
-
-    Args:
-        seconds: the time between calls.
-        tick: the function; must not raise. Returns whether to call it again.
-        name: of the thread.
-    """
+    """Calls ``tick`` every ``seconds`` as long as it returns True, in a daemon thread that then
+    ends. ``tick`` must not raise."""
 
     def __init__(self, seconds: float, tick: Callable[[], bool], name: str) -> None:
         self._seconds = seconds
@@ -143,20 +130,16 @@ class Ticker:
                     return
 
 
-async def run_in(threads: Executor, call: Callable[[], _T]) -> _T:
+async def run_in(threads: Threads, call: Callable[[], _T]) -> _T:
     """Run a call in a thread, in a copy of the task's context."""
-    future = threads.submit(copy_context().run, call)
+    future: Future[_T] = threads.submit(copy_context().run, call)
     await wait_for(future, None)
     return future.result()
 
 
 async def wait_for(future: Future[Any], seconds: float | None) -> bool:
-    """Wait until a future is done, or until ``seconds`` have passed. Canceling the waiter does not
-    cancel the future.
-
-    Returns:
-        Whether it is done.
-    """
+    """Wait until a future is done, or until ``seconds`` have passed, and return whether it is done.
+    Canceling the waiter does not cancel the future."""
     if future.done():
         return True
     # trio can only be running if something has imported it.

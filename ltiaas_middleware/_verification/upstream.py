@@ -29,7 +29,6 @@ class Upstream:
     """Makes the calls. Thread-safe.
 
     Args:
-        source: fetches ID tokens.
         threads: the threads for calls; there are more of them than ``max_concurrent_calls``.
         run: carries out a flight when it has its turn, in a separate thread. It calls ``ask``, must
             not raise, and may block.
@@ -58,19 +57,9 @@ class Upstream:
         self._ticker = Ticker(_TICK, self._tick, "ltiaas-turns")
         self._closed = False
 
-    @property
-    def under_way(self) -> int:
-        """The number of flights that are running or wait for their turn."""
-        with self._lock:
-            return self._limits.under_way
-
     def submit(self, flight: Flight, *, here: bool = False) -> None:
-        """Run a flight when it has its turn. Does not block.
-
-        Args:
-            flight: the flight to run.
-            here: whether this is one of the threads, so that the flight may run in it immediately.
-        """
+        """Run a flight when it has its turn. Does not block, unless it is called in one of the
+        threads (``here``), in which the flight may then run immediately."""
         if self._closed:
             self._refuse(flight, UpstreamError("closed", path=PATH), "Closed")
             return

@@ -36,11 +36,8 @@ class Waiting(UpstreamError):
 
 
 class WaitingRoom:
-    """Limits who may wait. Thread-safe.
-
-    Args:
-        seats: how many threads may wait without a time limit.
-    """
+    """Limits how many threads may wait as long as they want: as many as there are ``seats``.
+    Thread-safe."""
 
     def __init__(self, seats: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._seats = threading.BoundedSemaphore(seats)

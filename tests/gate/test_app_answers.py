@@ -195,6 +195,8 @@ class TestReferrerPolicy:
         assert launched.get()["Referrer-Policy"] == "strict-origin-when-cross-origin"
 
     def test_hides_the_ltik_from_the_tools_own_log(self, tool: Tool) -> None:
+        # Not no-referrer: it would turn a form's Origin into "null" (Fetch, "append a request
+        # Origin").
         assert tool.get(f"/page?ltik={ltik()}")["Referrer-Policy"] == "strict-origin"
 
     @pytest.mark.parametrize(

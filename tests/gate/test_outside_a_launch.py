@@ -162,14 +162,6 @@ class TestAWebsocketThatIsRefused:
         assert not caplog.records
 
 
-def test_many_paths_fill_neither_log_nor_memory(tool, launch, caplog):
-    with caplog.at_level(logging.WARNING):
-        for n in range(1100):
-            name = "".join(chr(ord("g") + int(digit)) for digit in str(n))
-            assert tool.get(f"/api/{name}", marks(launch)).status == 307
-    assert len(caplog.records) == 1000
-
-
 def test_ids_and_numbers_do_not_make_another_path(tool, launch, caplog):
     with caplog.at_level(logging.WARNING):
         for n in range(5):

@@ -151,7 +151,7 @@ class TestTurns:
             self.reject(limits, add, 1, address=f"2001:db8:{number:x}::1")
         assert len(limits._paid_at) == 10_000
         assert not limits._running
-        assert limits.under_way == 0
+        assert limits._under_way == 0
 
 
 class TestTheBreaker:
@@ -262,7 +262,7 @@ class TestTheBreaker:
         with ThreadPoolExecutor(40) as pool:
             for _ in range(30):
                 pool.submit(self.send_junk, worker, upstream, REJECTED, 1)
-            wait_until(lambda: worker.authenticator._upstream.under_way == 30)
+            wait_until(lambda: worker.calls() == 30)
             for _ in range(3):
                 assert upstream.entered.acquire(timeout=60)
             # One of four is left for others.
@@ -282,7 +282,7 @@ class TestWhoIsAuthenticated:
         with ThreadPoolExecutor(40) as pool:
             for number in range(20):
                 pool.submit(worker.verify, ltik(), address=f"198.51.100.{number}")
-            wait_until(lambda: worker.authenticator._upstream.under_way == 20)
+            wait_until(lambda: worker.calls() == 20)
             for _ in range(7):
                 assert upstream.entered.acquire(timeout=60)
             waiting = pool.submit(worker.verify, ltik(), authenticated=True)

@@ -1,17 +1,17 @@
-"""The log is told of an outage, and not filled by it."""
+"""The log is told of an outage and of what strangers do, and not filled by it."""
 
 from __future__ import annotations
 
 import pytest
 
-from ltiaas_middleware._verification.rare_log import RareLog
+from ltiaas_middleware._verification.rare_log import RareLog, pattern_of
 from ltiaas_middleware.errors import RateLimited, UpstreamError
 from tests.tokens import ltik
 
 
 @pytest.fixture
 def log(clock):
-    return RareLog(5, lambda: clock.since_boot)
+    return RareLog(5, 60, monotonic=lambda: clock.since_boot)
 
 
 def fail(log, times, kind="UpstreamError", error=None):
@@ -42,6 +42,32 @@ def test_another_kind_is_told_at_once(log, caplog):
     fail(log, 1, "RateLimited", RateLimited("too many", status=429))
     assert "too many" in caplog.messages[-1]
     assert len(caplog.records) == 6
+
+
+def test_what_strangers_choose_is_told_once_an_hour_up_to_a_limit(caplog, clock):
+    log = RareLog(kinds=2, monotonic=lambda: clock.since_boot)
+
+    def told(kinds):
+        caplog.clear()
+        for kind in kinds:
+            log.warning(kind, "%s", kind)
+        return caplog.messages
+
+    assert told("aabc") == ["a", "b"]
+    clock.pass_(1800)
+    assert told("abc") == []
+    clock.pass_(1800)
+    assert told("cba") == ["c", "b (and 1 more since, for the same reason)"]
+
+
+def test_paths_that_differ_by_ids_are_alike():
+    paths = ("/quiz/1", "/quiz/22", f"/lti/{'a' * 22}/quiz/3", "/report")
+    assert [pattern_of(path) for path in paths] == [
+        "/quiz/*",
+        "/quiz/*",
+        "/lti/*/quiz/*",
+        "/report",
+    ]
 
 
 def test_the_middlewares_own_log_is_bounded_while_ltiaas_fails(make_tool, upstream, caplog):

@@ -11,10 +11,8 @@ import pytest
 from ltiaas_middleware import Settings
 from ltiaas_middleware._verification.host_store import HostStore, private_folder
 from ltiaas_middleware._verification.stats import Stats
-from ltiaas_middleware._verification.stores import SMALL, MemoryStore, changing
+from ltiaas_middleware._verification.stores import MemoryStore, changing, longest
 from tests.waiting import wait_until
-
-LONGEST = 1000
 
 
 def memory(request, clock):
@@ -25,7 +23,7 @@ def memory(request, clock):
 def of_this_host(request, clock):
     base = str(request.getfixturevalue("tmp_path"))
     return tuple(
-        HostStore(private_folder("contract", (base,)), Stats(), LONGEST, clock=lambda: clock.wall)
+        HostStore(private_folder("contract", (base,)), Stats(), clock=lambda: clock.wall)
         for _ in range(2)
     )
 
@@ -36,7 +34,7 @@ def in_redis(address):
 
         cache = getattr(request.getfixturevalue("redis_server"), address)
         settings = Settings(url="https://your.ltiaas.com", api_key="key-key-key", cache=cache)
-        return tuple(RedisStore(settings, Stats(), LONGEST) for _ in range(2))
+        return tuple(RedisStore(settings, Stats()) for _ in range(2))
 
     return make
 
@@ -165,11 +163,11 @@ def test_of_what_is_longer_than_ours_no_more_is_read(stores):
     ours, theirs = stores
     if isinstance(ours, MemoryStore):
         pytest.skip("nobody else can write there")
-    ours.put(NAME, b"x" * 100_000, 60)
+    ours.put(NAME, b"x" * 4_000_000, 60)
     ours.put(OTHER, b"x" * 100_000, 60)
     launch, mark = theirs.get(NAME, OTHER)
-    assert len(launch) <= LONGEST + 1
-    assert len(mark) <= SMALL + 1
+    assert len(launch) <= longest(NAME) + 1
+    assert len(mark) <= longest(OTHER) + 1 < 1000
 
 
 class TestFiles:
@@ -182,7 +180,6 @@ class TestFiles:
         return HostStore(
             folder,
             Stats(),
-            LONGEST,
             clock=lambda: clock.wall,
             monotonic=lambda: clock.since_boot,
         )

@@ -74,7 +74,7 @@ class TestAThreadThatCannotBeStarted:
         assert len(pool._threads) == 3
         go_on.set()
         assert all(job.result(10) for job in jobs)
-        pool.shutdown()
+        pool.close()
 
     def test_a_job_that_was_refused_is_never_done(self, no_new_threads):
         pool, done = Threads(2, "test"), []
@@ -83,7 +83,7 @@ class TestAThreadThatCannotBeStarted:
             pool.submit(done.append, "refused")
         no_new_threads.allow()
         pool.submit(done.append, "accepted").result(10)
-        pool.shutdown()
+        pool.close()
         assert done == ["accepted"]
 
     def test_the_threads_there_are_do_what_a_new_one_should_have(self, no_new_threads):
@@ -95,7 +95,7 @@ class TestAThreadThatCannotBeStarted:
         assert other.result(10) == "done"
         assert held.result(10)
         no_new_threads.allow()
-        pool.shutdown()
+        pool.close()
 
     def test_a_launch_is_answered_once_and_not_asked_for_behind_its_back(
         self, make_worker, upstream, no_new_threads
@@ -111,13 +111,13 @@ class TestAThreadThatCannotBeStarted:
         assert isinstance(worker.verify(good), CachedLaunch)
         assert upstream.asked == [good]
         assert worker.stats.upstream_errors == {"NoThread": 1}
-        wait_until(lambda: worker.authenticator._upstream.under_way == 0)
+        wait_until(lambda: worker.calls() == 0)
 
 
 class TestACallThatNeverEnds:
     def test_after_three_deadlines_another_may_start(self, make_worker, upstream, clock):
         worker = make_worker(timeout=1)
-        worker.authenticator._patience = lambda flight, asked: 0.01
+        worker.authenticator._timeout = lambda flight, asked: 0.01
         token = ltik()
         upstream.go_on.clear()
         assert isinstance(worker.verify(token), UpstreamError)
@@ -216,7 +216,7 @@ class TestTrio:
 
     def test_a_waiter_gives_up(self, make_worker, upstream):
         worker = make_worker()
-        worker.authenticator._patience = lambda flight, asked: 0.01
+        worker.authenticator._timeout = lambda flight, asked: 0.01
         upstream.go_on.clear()
         outcome = trio.run(worker.authenticator.verify_async, ltik())
         assert isinstance(outcome, UpstreamError)
@@ -229,7 +229,7 @@ class TestTrio:
             trio.run(run_in, pool, lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             asyncio.run(run_in(pool, lambda: 1 / 0))
-        pool.shutdown()
+        pool.close()
 
     def test_a_future_that_is_done_after_the_run_disturbs_nobody(self, caplog):
         pool, go_on = Threads(1, "test"), threading.Event()
@@ -243,5 +243,5 @@ class TestTrio:
             assert not run(future)
             go_on.set()
             assert future.result(10)
-        pool.shutdown()
+        pool.close()
         assert caplog.text == ""

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ltiaas_middleware._verification.launches import DAY, CachedLaunch
+from ltiaas_middleware._verification.launches import CachedLaunch
 from ltiaas_middleware.errors import (
     AnonymousLaunch,
     ApiKeyRejected,
@@ -36,9 +36,6 @@ class TestTheBreaker:
         fail(worker, upstream, 50)
         assert len(upstream.asked) == 5
         assert worker.stats.upstream_errors == {"UpstreamError": 5, "CircuitOpen": 45}
-
-    def test_tells_when_to_come_back(self, worker, upstream):
-        fail(worker, upstream, 5)
         assert worker.verify(ltik()).retry_after >= 1
 
     def test_after_a_pause_one_launch_asks_for_all(self, worker, upstream, clock):
@@ -65,13 +62,6 @@ class TestTheBreaker:
         # Probes, one for each time that it is asked for.
         assert len(upstream.asked) <= asked + 20
         assert worker.stats.stale_served == 20
-
-    def test_a_known_launch_ends_with_its_24_hours_all_the_same(self, worker, upstream, clock):
-        token = ltik()
-        worker.verify(token)
-        upstream.error = DOWN
-        clock.pass_(DAY + 1)
-        assert isinstance(worker.verify(token), UpstreamError)
 
     @pytest.mark.parametrize(
         "error",
@@ -121,12 +111,6 @@ class TestRetryAfter:
         clock.pass_(1)
         assert isinstance(worker.verify(ltik()), CachedLaunch)
 
-    def test_a_mistaken_one_does_not_last_a_day(self, worker, upstream, clock):
-        fail(worker, upstream, 1, RateLimited("slow down", status=429, retry_after=86_400))
-        upstream.error = None
-        clock.pass_(61)
-        assert isinstance(worker.verify(ltik()), CachedLaunch)
-
 
 class TestTheBulkhead:
     def test_so_many_calls_at_once_and_no_more(self, make_worker, upstream):
@@ -135,7 +119,7 @@ class TestTheBulkhead:
         with ThreadPoolExecutor(20) as pool:
             waiting = [pool.submit(worker.verify, ltik()) for _ in range(20)]
             wait_until(lambda: len(worker.authenticator._flights.under_way()) == 20)
-            wait_until(lambda: worker.authenticator._upstream.under_way == 20)
+            wait_until(lambda: worker.calls() == 20)
             for _ in range(3):
                 assert upstream.entered.acquire(timeout=60)
             assert not upstream.entered.acquire(timeout=0.1)
@@ -149,7 +133,7 @@ class TestTheBulkhead:
             first = pool.submit(worker.verify, ltik())
             assert upstream.entered.acquire(timeout=60)
             waiting = pool.submit(worker.verify, ltik())
-            wait_until(lambda: worker.authenticator._upstream.under_way == 2)
+            wait_until(lambda: worker.calls() == 2)
             clock.pass_(3.1)
             error = waiting.result(10)
             assert isinstance(error, UpstreamError)

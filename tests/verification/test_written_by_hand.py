@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from ltiaas_middleware._verification.launches import DAY, CachedLaunch
-from ltiaas_middleware._verification.shared import Lease
+from ltiaas_middleware._verification.shared import _LAUNCH, _LAYOUT, Lease
 from ltiaas_middleware.errors import LaunchExpired
 from tests.tokens import ltik
 
@@ -68,7 +68,7 @@ class TestWrittenByHand:
     ):
         victim_id = first.id_of(ltik())
         entry = first.verify(token)
-        head = struct.pack(">BddI", 1, entry.verified_at, entry.ends_at, len(token))
+        head = _LAUNCH.pack(_LAYOUT, False, entry.verified_at, entry.ends_at, len(token))
         sealed = first.shared._seal("launch", victim_id, head + token.encode() + entry.claims)
         entry_under(redis_server, first, victim_id, sealed)
         self.rejected(make(), victim_id, caplog)
@@ -130,15 +130,15 @@ class TestWrittenByHand:
     def test_a_lease_cannot_say_what_ltiaas_said(
         self, first, second, redis_server, upstream, clock
     ):
-        """`!ApiKeyRejected` made users see a 502, and an alarm at night."""
+        """It made users see a 502, and an alarm at night."""
         token = ltik()
         launch_id = first.id_of(token)
-        said = b"!" + struct.pack(">Bd", 3, clock.wall) + b"ApiKeyRejected"
-        old = b"!" + struct.pack(">Bd", 3, clock.wall - 3600) + b"ApiKeyRejected"
+        said = struct.pack(">Bd", 3, clock.wall) + b"ApiKeyRejected"
+        old = struct.pack(">Bd", 3, clock.wall - 3600) + b"ApiKeyRejected"
         another = second.shared._seal("lease", "another", said)
         mark = second.shared._seal("bound", launch_id, said)
         told_before = second.shared._seal("lease", launch_id, old)
-        for said in (b"!ApiKeyRejected", b"!", another, mark, told_before):
+        for said in (b"ApiKeyRejected", b"", another, mark, told_before):
             redis_server.client.set(first.key(launch_id, "lease"), said, px=400)
             assert isinstance(first.verify(token), CachedLaunch)
             first.authenticator._launches._entries.pop(launch_id)
