@@ -89,7 +89,7 @@ class Upstream:
 
 def offline(middleware: Any, upstream: Upstream | None = None) -> Any:
     """The same middleware, with nobody to call."""
-    middleware._authenticator._upstream._source = upstream or Upstream()
+    middleware._authenticator._fetching.upstream._source = upstream or Upstream()
     return middleware
 
 
