@@ -16,6 +16,7 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 from urllib.parse import unquote
 
+from .._forking import in_child
 from .._verification.rare_log import RareLog
 from ..responses import Response
 from .cookies import SetCookie, ends_at, for_launch
@@ -27,6 +28,7 @@ __all__ = ["COOKIES_PATH", "Change", "Jar"]
 COOKIES_PATH = "/ltiaas-cookies"
 
 _rare_log = RareLog()
+in_child(_rare_log, RareLog.__init__)
 
 # Browsers ignore cookies with control characters (RFC 6265bis section 5.6).
 _CONTROL = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
