@@ -128,8 +128,10 @@ class _Headers(dict[str, bytes]):
     def __missing__(self, key: str) -> bytes:
         is_header = key.startswith("HTTP_")
         name = key[5:].replace("_", "-").lower().encode("ascii") if is_header else b""
-        if len(self) < _REMEMBERED:
-            self[key] = name
+        if len(self) >= _REMEMBERED:
+            # What the gate asks for soon comes back.
+            self.clear()
+        self[key] = name
         return name
 
 

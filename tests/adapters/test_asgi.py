@@ -470,6 +470,9 @@ def test_on_error_is_shown_whatever_names_headers_have_and_none_is_kept(wrap):
         assert run(middleware, scope(headers=headers))[0]["status"] == 401
         assert dict(seen[-1].headers) == {f"x-{number}": "1"}
     assert len(asgi._HEADERS) < 300
+    # What is asked for next is remembered, all the same.
+    asgi._Variables(scope()).get("HTTP_X_NEW")
+    assert "HTTP_X_NEW" in asgi._HEADERS
 
 
 def test_what_is_raised_in_a_task_group_is_answered_as_well(wrap):
