@@ -54,7 +54,7 @@
   // -- in pages alone ---------------------------------------------------------------------------
 
   // A service worker for the whole site would answer the requests of every later launch in this browser.
-  const workers = window.ServiceWorkerContainer?.prototype;
+  const workers = self.ServiceWorkerContainer?.prototype;
   if (workers) {
     const { register } = workers;
     workers.register = async function (to, options) {
@@ -65,7 +65,7 @@
 
   // -- links, forms and windows -----------------------------------------------------------------
 
-  const openWindow = window.open.bind(window);
+  const openTab = open.bind(window);
 
   const isForeign = (other) => {
     try {
@@ -78,7 +78,7 @@
 
   // Whether the browser does not send the iframe's cookies to this target.
   const leaves = (target) => {
-    if (!framed || !target || /^_self$/i.test(target) || target === window.name) return false;
+    if (!framed || !target || /^_self$/i.test(target) || target === self.name) return false;
     if (/^_parent$/i.test(target)) return isForeign(parent);
     return /^_/.test(target) || !document.getElementsByName(target).length;
   };
@@ -87,7 +87,7 @@
     try {
       const to = encodeURIComponent(url.pathname.slice(base.length) + url.search + url.hash);
       const answer = await send(`${base}/ltiaas-one-time-link?to=${to}`, { method: "POST" });
-      if (answer.ok) return new URL((await answer.json()).url, location.href).href;
+      if (answer.ok) return new URL((await answer.json()).url, location).href;
     } catch {}
     // Fall back to the plain URL, whose page says how to get back.
     return url.href;
@@ -115,7 +115,7 @@
       return true;
     }
     // Open the tab during the click: later, the browser would block it.
-    const tab = openWindow("", target);
+    const tab = openTab("", target);
     if (!tab) return false;
     oneTime(url).then((href) => {
       try {
@@ -139,13 +139,13 @@
   const targetOf = (target) => target || document.querySelector("base[target]")?.target || "";
 
   const onClick = (event) => {
-    const auxiliary = event.type === "auxclick";
-    if (event.defaultPrevented || following || event.button !== (auxiliary ? 1 : 0)) return;
+    const middle = event.type === "auxclick";
+    if (event.defaultPrevented || following || event.button !== (middle ? 1 : 0)) return;
     const link = event.composedPath().find((node) => /^(a|area)$/i.test(node.localName) && node.href);
     const to = link && (link.href.baseVal ?? link.href);
     const url = link && inLaunch(to);
     if (!url) return;
-    const newTab = auxiliary || ((event.ctrlKey || event.metaKey || event.shiftKey) && !event.altKey);
+    const newTab = middle || ((event.ctrlKey || event.metaKey || event.shiftKey) && !event.altKey);
     const target = newTab ? "_blank" : targetOf(link.getAttribute("target"));
     if (leaves(target) || (framed && link.hasAttribute("download"))) {
       if (lead(url, target, link)) event.preventDefault();
@@ -174,13 +174,14 @@
   addEventListener("submit", (event) => {
     if (!event.defaultPrevented && submitted(event.target, event.submitter)) event.preventDefault();
   });
-  const submit = HTMLFormElement.prototype.submit;
-  HTMLFormElement.prototype.submit = function () {
+  const forms = HTMLFormElement.prototype;
+  const { submit } = forms;
+  forms.submit = function () {
     if (!submitted(this)) submit.call(this);
   };
 
   // location = "/x", and links whose clicks do not reach onClick.
-  window.navigation?.addEventListener("navigate", (event) => {
+  self.navigation?.addEventListener("navigate", (event) => {
     const { destination, navigationType: type } = event;
     const to = stay(destination.url);
     if (!event.cancelable || event.formData || event.downloadRequest !== null || destination.sameDocument) return;
@@ -189,11 +190,11 @@
     location[type === "push" ? "assign" : "replace"](to);
   });
 
-  window.open = function (to = "", target = "_blank", features = "") {
+  self.open = function (to = "", target = "_blank", features = "") {
     const url = to === "" ? null : inLaunch(to);
-    if (!url || !leaves(target || "_blank")) return openWindow(stay(to), target, features);
+    if (!url || !leaves(target || "_blank")) return openTab(stay(to), target, features);
     const quiet = /\bno(opener|referrer)\b/i;
-    const tab = openWindow("", target, features.split(",").filter((part) => !quiet.test(part)).join());
+    const tab = openTab("", target, features.split(",").filter((part) => !quiet.test(part)).join());
     if (tab && quiet.test(features)) tab.opener = null;
     if (tab) oneTime(url).then((href) => tab.location.replace(href));
     return quiet.test(features) ? null : tab;
@@ -217,8 +218,8 @@
 
   const shown = (pair) => (pair.startsWith(tag) ? pair.slice(tag.length) : isShared(pair) ? pair : undefined);
   const forLaunch = (text) => {
-    const [pair, ...attributes] = text.split(";").map((part) => part.trim());
-    const those = (names) => attributes.filter((one) => RegExp(`^(${names})\\s*(=|$)`, "i").test(one));
+    const [pair, ...rest] = text.split(";").map((part) => part.trim());
+    const those = (names) => rest.filter((one) => RegExp(`^(${names})\\s*(=|$)`, "i").test(one));
     const path = pathInLaunch(those("path").pop()?.replace(/^.*?(=\s*|$)/, "") ?? "");
     const whole = pair.includes("=") ? pair : `=${pair}`;
     if (!pair || isShared(whole) || path === null) return text;
@@ -227,7 +228,7 @@
     return [
       tag + whole,
       `Path=${path}`,
-      ...attributes.filter((one) => !dropped.includes(one)),
+      ...rest.filter((one) => !dropped.includes(one)),
       ...(isSecureContext || schemes[0] === "https:" ? ["Secure", "SameSite=None", "Partitioned"] : replaced),
     ].join("; ");
   };
@@ -236,19 +237,20 @@
   const jar = given === undefined ? null : new Map(given.split("; ").map((pair) => [nameOf(pair), pair]));
   const keep = (text) => {
     const pair = text.split(";")[0].trim();
-    const expires = /; *expires *=([^;]*)/i.exec(text)?.[1];
-    const over = /; *max-age *= *[-0]/i.test(text) || Date.parse(expires) <= Date.now();
+    const expires = Date.parse(/; *expires *=([^;]*)/i.exec(text)?.[1]);
+    const over = /; *max-age *= *[-0]/i.test(text) || expires <= Date.now();
     jar[over ? "delete" : "set"](nameOf(pair), pair);
     const headers = { "LTIAAS-Cookie": encodeURIComponent(text) };
     send(`${base}/ltiaas-cookies`, { method: "POST", keepalive: true, headers }).catch(() => {});
   };
 
-  const cookie = Object.getOwnPropertyDescriptor(Document.prototype, "cookie");
-  Object.defineProperty(Document.prototype, "cookie", {
+  const documents = Document.prototype;
+  const cookie = Object.getOwnPropertyDescriptor(documents, "cookie");
+  Object.defineProperty(documents, "cookie", {
     ...cookie,
     get() {
-      if (jar) return [...jar.values()].filter(Boolean).join("; ");
-      return cookie.get.call(this).split("; ").map(shown).filter(Boolean).join("; ");
+      const pairs = jar ? [...jar.values()] : cookie.get.call(this).split("; ").map(shown);
+      return pairs.filter(Boolean).join("; ");
     },
     set(text) {
       const sent = forLaunch((text = String(text)));
@@ -257,30 +259,32 @@
     },
   });
 
-  const store = window.CookieStore?.prototype;
+  const store = self.CookieStore?.prototype;
   if (store) {
     const { getAll, set } = store;
     const put = (self, what) => {
       const path = pathInLaunch(what.path ?? "/");
       if (isShared(what.name) || path === null) return set.call(self, what);
-      const forced = { name: tag + what.name, path, domain: null };
-      return set.call(self, { ...what, ...forced, sameSite: "none", partitioned: true });
+      const forced = { domain: null, sameSite: "none", partitioned: true };
+      return set.call(self, { ...what, ...forced, name: tag + what.name, path });
     };
     const asked = (what, value) => (typeof what === "object" ? what : { name: what, value });
-    store.getAll = async function (what) {
-      const wanted = asked(what)?.name;
-      const all = (await getAll.call(this)).map((one) => ({ ...one, name: shown(one.name) }));
-      return all.filter(({ name }) => name !== undefined && (wanted ?? name) === name);
-    };
-    store.get = async function (what) {
-      return (await this.getAll(what))[0] ?? null;
-    };
-    store.set = function (what, value) {
-      return put(this, asked(what, value));
-    };
-    store.delete = function (what) {
-      return put(this, { ...asked(what), value: "", expires: 0 });
-    };
+    Object.assign(store, {
+      async getAll(what) {
+        const wanted = asked(what)?.name;
+        const all = (await getAll.call(this)).map((one) => ({ ...one, name: shown(one.name) }));
+        return all.filter(({ name }) => name !== undefined && (wanted ?? name) === name);
+      },
+      async get(what) {
+        return (await this.getAll(what))[0] ?? null;
+      },
+      set(what, value) {
+        return put(this, asked(what, value));
+      },
+      delete(what) {
+        return put(this, { ...asked(what), value: "", expires: 0 });
+      },
+    });
   }
 
   // -- storage ----------------------------------------------------------------------------------
@@ -307,24 +311,23 @@
       return Object.keys(this).length;
     }
   }
-  for (const name of ["sessionStorage", "localStorage"]) {
+  for (const name of ["sessionStorage", "localStorage"])
     try {
-      window[name];
+      self[name];
     } catch {
-      Object.defineProperty(window, name, { value: new Kept() });
+      Object.defineProperty(self, name, { value: new Kept() });
     }
-  }
 
   // -- the LMS around the iframe ----------------------------------------------------------------
 
   // Canvas and Brightspace read objects, others strings; Moodle and 1EdTech use the longer names.
   const tell = (name, more) => {
-    const lms = parent === window ? window.opener : parent;
+    const lms = parent === self ? opener : parent;
     const message = { subject: `lti.${name}`, ...more };
     for (const form of [message, { ...message, subject: `org.imsglobal.lti.${name}` }, JSON.stringify(message)])
       lms?.postMessage(form, "*");
   };
-  window.ltiaas = {
+  self.ltiaas = {
     path: base,
     resize: (height) => {
       const { offsetHeight, scrollHeight, clientHeight } = document.documentElement;

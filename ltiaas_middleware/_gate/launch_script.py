@@ -29,7 +29,8 @@ def _shortened(source: str) -> str:
     source = re.sub(r"(?m)^(\s+|//.*\n)+", "", source).replace("\n", "")
     source = re.sub(r" ?([=!<>?:&|+]+) |([,:]) ", r"\1\2", source)
     source = re.sub(r" ?([(){}[\]]) ?", r"\1", source)
-    return re.sub(r",(?=[}\])])|;(?=})", "", source)
+    source = re.sub(r",(?=[}\])])|;(?=})", "", source)
+    return re.sub(r"(?<!\w)\((\w+)\)=>", r"\1=>", source)
 
 
 _SOURCE = files(__package__).joinpath("launch.js").read_text("utf-8")
@@ -63,7 +64,8 @@ class LaunchScript:
                 "launches": re.escape(launches),
                 "exclude": "|".join(prefixes) or _NONE,
                 "shared": list(settings.shared_cookies),
-            }
+            },
+            separators=(",", ":"),
         )
         #: Keeps a worker's requests inside the launch. Valid as a classic script and as a module.
         self.for_workers = f"{_FOR_WORKERS.replace(_SETTINGS, values)}\n".encode()
