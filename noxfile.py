@@ -1,7 +1,7 @@
 """One session for each Python version, and one for the oldest dependencies: `nox`, `nox -s lowest`.
 
 They run the tests of every package of the product. Browsers, frameworks, examples, many-worker
-scenarios and slow proofs run in `make test` and `make check`, on the default version.
+scenarios, counts and slow proofs run in `make test` and `make check`, on the default version.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ nox.options.sessions = ["tests", "lowest"]
 VERSIONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 EXTRAS = ("async", "redis", "sql", "sandbox")
 PROJECT = f".[{','.join(EXTRAS)}]"
-ELSEWHERE = ("bench", "browsers", "docs", "examples", "frameworks", "proxies", "workers")
+ELSEWHERE = (
+    "bench",
+    "browsers",
+    "counters",
+    "docs",
+    "examples",
+    "frameworks",
+    "proxies",
+    "workers",
+)
 
 
 @nox.session(python=VERSIONS)

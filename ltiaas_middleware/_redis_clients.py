@@ -138,13 +138,13 @@ def connect(address: RedisAddress, timeout: float) -> Any:
 
 def why_unusable(client: Any) -> str | None:
     """Why a client passed as ``cache`` cannot be used, or None."""
-    if not all(callable(getattr(client, name, None)) for name in ("eval", "pubsub", "pipeline")):
-        return f"must be 'auto', 'memory', a redis-py client, or a Redis URL: {FORMS}"
     if inspect.iscoroutinefunction(getattr(client, "execute_command", None)):
         return (
             "must be a redis.Redis or redis.RedisCluster client, not one from redis.asyncio: the "
             "middleware calls Redis in its own threads, even under ASGI"
         )
+    if not all(callable(getattr(client, name, None)) for name in ("eval", "pipeline")):
+        return f"must be 'auto', 'memory', a redis-py client, or a Redis URL: {FORMS}"
     encoder = getattr(client, "get_encoder", lambda: None)()
     if getattr(encoder, "decode_responses", False):
         return "must be a client without decode_responses: the middleware stores bytes"
