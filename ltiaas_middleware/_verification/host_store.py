@@ -125,14 +125,15 @@ class HostStore:
 
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[Path]:
-        with self._trouble(), self._locked():
+        with self._trouble():
             now = self._monotonic()
             if now - self._swept >= _SWEEP_EVERY or self._bytes > _MOST:
                 self._swept = now
                 self._sweep()
-            if self._bytes > _MOST:
-                raise OSError(errno.ENOSPC, "it has reached its maximum size")
-            yield self._path(name)
+            with self._locked():
+                if self._bytes > _MOST:
+                    raise OSError(errno.ENOSPC, "it has reached its maximum size")
+                yield self._path(name)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -147,7 +148,8 @@ class HostStore:
                     break
                 except BlockingIOError:
                     if time.monotonic() >= until:
-                        raise
+                        why = f"another worker kept it locked for {_LOCK_TIMEOUT:g} s"
+                        raise OSError(errno.EAGAIN, why) from None
                     time.sleep(0.001)
             yield
         finally:
@@ -173,22 +175,35 @@ class HostStore:
     def _sweep(self) -> None:
         """Remove expired files and, if that is not enough, the launches that end soonest."""
         now, kept = self._clock(), []
+        _make_private(self._folder)
         for entry in os.scandir(self._folder):
-            found = entry.stat(follow_symlinks=False)
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
             if entry.name == "lock":
                 continue
-            # We have the lock, so a killed worker left this unfinished file.
             if found.st_mtime <= now or entry.name.startswith("new-"):
-                os.unlink(entry.path)
+                self._remove(entry.path, found)
             else:
-                kept.append((found.st_mtime, entry.path, max(4096, found.st_blocks * 512)))
-        self._bytes = sum(size for _, _, size in kept)
-        for _, path, size in sorted(kept):
+                kept.append((found.st_mtime, entry.path, found))
+        sizes = [max(4096, found.st_blocks * 512) for _, _, found in kept]
+        self._bytes = sum(sizes)
+        for (_, path, found), size in sorted(zip(kept, sizes, strict=True)):
             if self._bytes <= _MOST * 3 // 4:
                 break
             if path.rpartition(".")[2] not in MARKS:
-                os.unlink(path)
+                self._remove(path, found)
                 self._bytes -= size
+
+    def _remove(self, path: str, found: os.stat_result) -> None:
+        """Remove a file unless it was replaced or removed since it was found. The lock is held for
+        one file at a time, because in a busy process thousands take seconds, for which other
+        workers do not wait."""
+        with self._locked(), contextlib.suppress(FileNotFoundError):
+            # If a file that is not finished is still there, a killed worker left it.
+            if _version(os.stat(path, follow_symlinks=False)) == _version(found):
+                os.unlink(path)
 
     @contextlib.contextmanager
     def _trouble(self) -> Iterator[None]:
@@ -207,3 +222,7 @@ class HostStore:
             why,
         )
         raise StoreUnavailable(read_only=True)
+
+
+def _version(found: os.stat_result) -> tuple[int, int]:
+    return found.st_ino, found.st_mtime_ns

@@ -226,6 +226,27 @@ class TestFiles:
         # Those that end last are kept.
         assert store.get(f"{499:022}:launch") != [None]
 
+    def test_can_be_written_while_another_worker_looks_for_expired_ones(
+        self, folder, store, clock, monkeypatch
+    ):
+        """In a busy process, that takes seconds."""
+        other = HostStore(folder, Stats(), clock=lambda: clock.wall)
+        other.put(NAME, b"value", 60)
+        store.put(OTHER, b"value", 60)
+        clock.pass_(61)
+        scandir = os.scandir
+
+        def slowly(path):
+            for entry in list(scandir(path)):
+                yield entry
+                # Replaced after it was found.
+                other.put(OTHER, b"replaced", 60)
+
+        monkeypatch.setattr(os, "scandir", slowly)
+        store.put(f"{7:022}:launch", b"value", 60)
+        assert store.get(NAME, OTHER) == [None, b"replaced"]
+        assert not (folder / NAME.replace(":", ".")).exists()
+
     def test_of_a_folder_that_was_taken_away_are_made_anew(self, folder, store):
         store.put(NAME, b"value", 60)
         for path in folder.iterdir():
