@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from html import escape
 from typing import AnyStr, Generic, TypeAlias
 
@@ -44,6 +44,7 @@ _OF_BODY = frozenset(
 _UNTRUE = frozenset({"accept-ranges", "content-digest", "content-md5", "digest", "repr-digest"})
 # Headers that let a browser reuse a document with outdated cookies.
 _KEPT_BY = frozenset({"cache-control", "etag", "expires", "last-modified"})
+_CHANGED = _UNTRUE | _KEPT_BY | {"content-length"}
 # The maximum number of bytes to hold back.
 _BOUND = 8192
 
@@ -117,12 +118,13 @@ class Insertion(Generic[AnyStr]):
         at, after = 0, -1
         while (piece := _PIECE.match(start, at)) is not None:
             at = piece.end()
-            if piece["head"]:
+            kind = piece.lastgroup
+            if kind == "head":
                 return at
-            if piece["html"]:
+            if kind == "html":
                 # Without a default namespace, the tag would not be HTML.
                 after = at if not self._is_xml or _XHTML in piece["html"] else -1
-            elif piece["doctype"] and not self._is_xml:
+            elif kind == "doctype" and not self._is_xml:
                 after = at
         rest = start[at : at + 16].lower()
         unfinished = _BEGUN.match(rest) or any(each.startswith(rest) for each in _STARTS)
@@ -154,6 +156,8 @@ class Insertions(AdapterText[AnyStr]):
             self._encode("no-store"),
         )
         self._rare_log = RareLog()
+        self._of_body: dict[AnyStr, str] = {self._encode(name): name for name in _OF_BODY}
+        self._changed: dict[AnyStr, str] = {self._encode(name): name for name in _CHANGED}
 
     def of(
         self, status: int, headers: _Headers[AnyStr], serve: Serve, request: Variables
@@ -167,7 +171,8 @@ class Insertions(AdapterText[AnyStr]):
             return self._into_worker(facts, headers) if is_whole else None
         if not (_wants_document(request) and self._is_document(status, facts, request)):
             return None
-        nonce = nonce_for(facts.get("content-security-policy", ""), request)
+        policies = facts.get("content-security-policy")
+        nonce = nonce_for(policies, request) if policies else ""
         if nonce is None:
             self._warn(
                 "the Content-Security-Policy of %.200r does not allow %s, so that page's links "
@@ -176,10 +181,10 @@ class Insertions(AdapterText[AnyStr]):
                 request,
             )
             return None
-        is_xml = facts["content-type"].lower().startswith("application/xhtml+xml")
-        is_page = bool(destination)
-        tag = self._tag(serve, nonce)
-        longer = partial(self._longer, len(tag), has_cookies=serve.jar is not None)
+        is_page, is_xml = bool(destination), _document_type(facts["content-type"]) == "xhtml"
+        cookies = None if serve.jar is None else serve.jar.for_scripts()
+        tag = _tag(serve.mount + self._script.path, serve.launch_path, nonce, cookies)
+        longer = partial(self._longer, len(tag), has_cookies=cookies is not None)
         return Insertion(tag, headers, longer, is_page=is_page, is_xml=is_xml)
 
     def _into_worker(
@@ -199,15 +204,14 @@ class Insertions(AdapterText[AnyStr]):
         error tracker would show them."""
         facts: dict[str, str] = {}
         for name, value in headers:
-            key = self._decode(name).lower()
-            if key in _OF_BODY:
+            key = self._of_body.get(name.lower())
+            if key is not None:
                 text = self._decode(value)
                 facts[key] = f"{facts[key]}, {text}" if key in facts else text
         return facts
 
     def _is_document(self, status: int, facts: Mapping[str, str], variables: Variables) -> bool:
-        kind = facts["content-type"].lower().lstrip()
-        if not kind.startswith(("text/html", "application/xhtml+xml")) or _WIDE.search(kind):
+        if _document_type(facts["content-type"]) is None:
             return False
         # A browser shows neither these bodies nor a redirect's.
         if status < 200 or status in _WITHOUT_BODY or status // 100 == 3:
@@ -231,28 +235,21 @@ class Insertions(AdapterText[AnyStr]):
         path: str = variables.get("PATH_INFO") or ""
         self._rare_log.warning(pattern_of(path), message, path, NAME)
 
-    def _tag(self, serve: Serve, nonce: str) -> bytes:
-        source, launch = escape(serve.mount + self._script.path), escape(serve.launch_path)
-        attributes = f' nonce="{escape(nonce)}"' if nonce else ""
-        if serve.jar is not None:
-            attributes += f' data-cookies="{escape(serve.jar.for_scripts())}"'
-        tag = f'<script src="{source}" data-launch="{launch}"{attributes}></script>'
-        # ASCII works in every encoding of the document.
-        return tag.encode("ascii", "xmlcharrefreplace")
-
     def _longer(
         self, more: int, headers: _Headers[AnyStr], *, has_cookies: bool = False
     ) -> _Headers[AnyStr]:
         sent = [self._not_stored] if has_cookies else []
         for name, value in headers:
-            key, text = self._decode(name).lower(), self._decode(value)
-            if key in _UNTRUE or (has_cookies and key in _KEPT_BY):
-                continue
-            if key == "content-length" and text.strip().isdigit():
-                value = self._encode(str(int(text) + more))
-            elif key == "etag" and text.startswith('"'):
-                # The strong ETag belongs to the app's bytes; If-None-Match ignores the difference.
-                value = self._encode(f"W/{text}")
+            key = self._changed.get(name.lower())
+            if key is not None:
+                text = self._decode(value)
+                if key in _UNTRUE or (has_cookies and key in _KEPT_BY):
+                    continue
+                if key == "content-length" and text.strip().isdigit():
+                    value = self._encode(str(int(text) + more))
+                elif key == "etag" and text.startswith('"'):
+                    # It belongs to the app's bytes; If-None-Match ignores the difference.
+                    value = self._encode(f"W/{text}")
             sent.append((name, value))
         return sent
 
@@ -263,3 +260,33 @@ def _wants_document(variables: Variables) -> bool:
     by_script = variables.get("HTTP_X_REQUESTED_WITH") == "XMLHttpRequest"
     by_script = by_script or bool(variables.get("HTTP_HX_REQUEST"))
     return not by_script and variables.get("REQUEST_METHOD") != "HEAD"
+
+
+@lru_cache(maxsize=100)
+def _document_type(content_type: str) -> str | None:
+    """``html``, ``xhtml``, or None if it is neither, or in an encoding that ASCII does not fit."""
+    kind = content_type.lower().lstrip()
+    if _WIDE.search(kind):
+        return None
+    if kind.startswith("application/xhtml+xml"):
+        return "xhtml"
+    return "html" if kind.startswith("text/html") else None
+
+
+def _tag(script: str, launch_path: str, nonce: str, cookies: str | None) -> bytes:
+    if not nonce and cookies is None:
+        return _plain_tag(script, launch_path)
+    attributes = f' nonce="{escape(nonce)}"' if nonce else ""
+    if cookies is not None:
+        attributes += f' data-cookies="{escape(cookies)}"'
+    # ASCII works in every encoding of the document.
+    return _plain_tag(script, launch_path).replace(
+        b"></", f"{attributes}></".encode("ascii", "xmlcharrefreplace")
+    )
+
+
+# All pages of a launch have the same.
+@lru_cache(maxsize=1000)
+def _plain_tag(script: str, launch_path: str) -> bytes:
+    tag = f'<script src="{escape(script)}" data-launch="{escape(launch_path)}"></script>'
+    return tag.encode("ascii", "xmlcharrefreplace")
