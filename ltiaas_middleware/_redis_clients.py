@@ -82,12 +82,7 @@ def parse(url: str) -> RedisAddress:
         if not number.isdecimal():
             raise ValueError("must give the database as a number: redis+sentinel://host/name/0")
         options["db"] = int(number)
-    sentinel_options = {
-        name.removeprefix("sentinel_"): options.pop(name)
-        for name in ("sentinel_username", "sentinel_password")
-        if name in options
-    }
-    sentinel_options |= {name: of for name, of in options.items() if name.startswith("ssl")}
+    sentinel_options = _take_sentinel_options(options)
     for some in (options, sentinel_options):
         _try(some)
     return RedisAddress(
@@ -97,6 +92,16 @@ def parse(url: str) -> RedisAddress:
         options=options,
         sentinel_options=sentinel_options,
     )
+
+
+def _take_sentinel_options(options: dict[str, Any]) -> dict[str, Any]:
+    """The options for the Sentinels; their user and password are removed from ``options``."""
+    taken = {
+        name.removeprefix("sentinel_"): options.pop(name)
+        for name in ("sentinel_username", "sentinel_password")
+        if name in options
+    }
+    return taken | {name: of for name, of in options.items() if name.startswith("ssl")}
 
 
 def connect(address: RedisAddress, timeout: float) -> Any:
