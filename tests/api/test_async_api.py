@@ -6,12 +6,14 @@ import asyncio
 import gc
 import os
 import ssl
+import sys
 import threading
 import traceback
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 import anyio
@@ -25,6 +27,7 @@ from ltiaas_middleware.api.exchange import RetryPolicy
 from ltiaas_middleware.asgi import LTIAASMiddleware
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from tests.account import Account
+from tests.waiting import wait_until
 
 
 @dataclass
@@ -236,6 +239,22 @@ def test_a_closed_client_is_replaced(tls: TlsAccount) -> None:
     assert len(tls.handshakes) == 2
 
 
+def ltiaas_waits() -> bool:
+    """Whether each thread that answers for LTIAAS waits for the next request."""
+    for top in sys._current_frames().values():
+        frame: FrameType | None = top
+        while frame is not None and frame.f_code.co_name != "handle_one_request":
+            frame = frame.f_back
+        if frame is not None and (top.f_code.co_filename, top.f_code.co_name) != WAITS:
+            return False
+    return True
+
+
+# A server's thread that waits is in SSLSocket.read.
+WAITS = (ssl.__file__, "read")
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_the_children_of_a_fork_have_connections_of_their_own(tls: TlsAccount) -> None:
@@ -255,7 +274,8 @@ def test_the_children_of_a_fork_have_connections_of_their_own(tls: TlsAccount) -
     assert in_parent() == "ada"
     children = []
     # LTIAAS is in this process, too: a child that is made while one of its threads is inside of
-    # OpenSSL hangs there. So none calls before both are made.
+    # OpenSSL hangs there. So none calls before both are made, and all wait for the next request.
+    wait_until(ltiaas_waits)
     both_made, tell = os.pipe()
     for user in ("ben", "chen"):
         child = os.fork()
