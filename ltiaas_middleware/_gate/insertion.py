@@ -171,8 +171,7 @@ class Insertions(AdapterText[AnyStr]):
             return self._into_worker(facts, headers) if is_whole else None
         if not (_wants_document(request) and self._is_document(status, facts, request)):
             return None
-        policies = facts.get("content-security-policy")
-        nonce = nonce_for(policies, request) if policies else ""
+        nonce = nonce_for(facts.get("content-security-policy", ""), request)
         if nonce is None:
             self._warn(
                 "the Content-Security-Policy of %.200r does not allow %s, so that page's links "
@@ -274,19 +273,15 @@ def _document_type(content_type: str) -> str | None:
 
 
 def _tag(script: str, launch_path: str, nonce: str, cookies: str | None) -> bytes:
-    if not nonce and cookies is None:
-        return _plain_tag(script, launch_path)
     attributes = f' nonce="{escape(nonce)}"' if nonce else ""
     if cookies is not None:
         attributes += f' data-cookies="{escape(cookies)}"'
+    tag = f"{_opening(script, launch_path)}{attributes}></script>"
     # ASCII works in every encoding of the document.
-    return _plain_tag(script, launch_path).replace(
-        b"></", f"{attributes}></".encode("ascii", "xmlcharrefreplace")
-    )
+    return tag.encode("ascii", "xmlcharrefreplace")
 
 
 # All pages of a launch have the same.
 @lru_cache(maxsize=1000)
-def _plain_tag(script: str, launch_path: str) -> bytes:
-    tag = f'<script src="{escape(script)}" data-launch="{escape(launch_path)}"></script>'
-    return tag.encode("ascii", "xmlcharrefreplace")
+def _opening(script: str, launch_path: str) -> str:
+    return f'<script src="{escape(script)}" data-launch="{escape(launch_path)}"'

@@ -21,6 +21,8 @@ def nonce_for(policies: str, request: Variables) -> str | None:
             which must all allow the script.
         request: the CGI variables.
     """
+    if not policies:
+        return ""
     nonces: set[str] = set()
     for policy in policies.split(","):
         sources = _sources(policy)

@@ -187,14 +187,13 @@ class HostStore:
                 self._remove(entry.path, found)
             else:
                 kept.append((found.st_mtime, entry.path, found))
-        sizes = [max(4096, found.st_blocks * 512) for _, _, found in kept]
-        self._bytes = sum(sizes)
-        for (_, path, found), size in sorted(zip(kept, sizes, strict=True)):
+        self._bytes = sum(_size(found) for _, _, found in kept)
+        for _, path, found in sorted(kept):
             if self._bytes <= _MOST * 3 // 4:
                 break
             if path.rpartition(".")[2] not in MARKS:
                 self._remove(path, found)
-                self._bytes -= size
+                self._bytes -= _size(found)
 
     def _remove(self, path: str, found: os.stat_result) -> None:
         """Remove a file unless it was replaced or removed since it was found. The lock is held for
@@ -222,6 +221,10 @@ class HostStore:
             why,
         )
         raise StoreUnavailable(read_only=True)
+
+
+def _size(found: os.stat_result) -> int:
+    return max(4096, found.st_blocks * 512)
 
 
 def _version(found: os.stat_result) -> tuple[int, int]:

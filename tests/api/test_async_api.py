@@ -239,6 +239,10 @@ def test_a_closed_client_is_replaced(tls: TlsAccount) -> None:
     assert len(tls.handshakes) == 2
 
 
+# A server's thread that waits is in SSLSocket.read.
+WAITS = (ssl.__file__, "read")
+
+
 def ltiaas_waits() -> bool:
     """Whether each thread that answers for LTIAAS waits for the next request."""
     for top in sys._current_frames().values():
@@ -248,10 +252,6 @@ def ltiaas_waits() -> bool:
         if frame is not None and (top.f_code.co_filename, top.f_code.co_name) != WAITS:
             return False
     return True
-
-
-# A server's thread that waits is in SSLSocket.read.
-WAITS = (ssl.__file__, "read")
 
 
 @pytest.mark.slow
