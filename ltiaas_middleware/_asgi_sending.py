@@ -58,7 +58,11 @@ class Sending:
         """Send what the app sends."""
         kind = message["type"]
         if kind == "http.response.body":
-            await (self._send if self._insertion is None else self._body)(message)
+            insertion = self._insertion
+            if insertion is None or not insertion.waiting:
+                await self._send(message)
+            else:
+                await self._feed(insertion, message)
         elif kind in _STARTS:
             serve, request = self._serve, self._request
             headers = self._answers.headers
@@ -78,12 +82,8 @@ class Sending:
         else:
             await self._send(message)
 
-    async def _body(self, message: Any) -> None:
-        """Send a part of the body, and what was held back before it."""
-        insertion = self._insertion
-        if insertion is None or not insertion.waiting:
-            await self._send(message)
-            return
+    async def _feed(self, insertion: Insertion[bytes], message: Any) -> None:
+        """Send a part of the body, and what was held back before it, once the tag has its place."""
         more = message.get("more_body", False)
         chunk = insertion.feed(bytes(message.get("body") or b""), last=not more)
         if not insertion.waiting:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .._rare_log import RareLog
 from .._verification.launches import CachedLaunch
-from .._verification.rare_log import RareLog
 from .decisions import Refused
 from .launch_cookie import LaunchCookie
 from .ltiks import Ltiks

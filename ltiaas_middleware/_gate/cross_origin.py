@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from .._verification.rare_log import RareLog
+from .._rare_log import RareLog
 from ..origins import normal_origin
 from ..responses import Response
 from ..settings import Settings

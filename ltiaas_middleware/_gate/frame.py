@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import AnyStr
 from urllib.parse import unquote
 
-from .._verification.rare_log import RareLog, pattern_of
+from .._rare_log import RareLog, pattern_of
 from ..settings import Settings
 from .adapter_text import AdapterText
 from .callbacks import Callbacks

@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from html import escape
 from typing import AnyStr, Generic, TypeAlias
 
-from .._verification.rare_log import RareLog, pattern_of
+from .._rare_log import RareLog, pattern_of
 from .adapter_text import AdapterText
 from .decisions import Serve
 from .launch_script import NAME, LaunchScript

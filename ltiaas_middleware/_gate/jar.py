@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 from .._forking import in_child
-from .._verification.rare_log import RareLog
+from .._rare_log import RareLog
 from ..responses import Response
 from .cookies import SetCookie, ends_at, for_launch
 from .request import Request

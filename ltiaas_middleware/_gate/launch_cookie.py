@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from .._verification.rare_log import RareLog
+from .._rare_log import RareLog
 from ..origins import is_loopback
 from ..settings import Settings
 from .cookies import IN_A_FRAME, for_app, split_request, tag_of, transport_of

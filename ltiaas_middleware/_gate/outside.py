@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from .._verification.rare_log import RareLog, pattern_of
+from .._rare_log import RareLog, pattern_of
 from ..responses import Response
 from .launch_path import LaunchPath
 from .request import Request

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .._crypto import one_time_tokens
+from .._rare_log import RareLog
 from .._verification.launches import CachedLaunch
-from .._verification.rare_log import RareLog
 from ..credentials import HeaderValue
 from ..launch import Account, Launch
 from ..responses import Response

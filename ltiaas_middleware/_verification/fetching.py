@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from .._rare_log import RareLog
 from ..api.decoded import Decoded, DecodedTokens
 from ..errors import (
     AnonymousLaunch,
@@ -33,7 +34,6 @@ from .flights import Flight, Flights, Outcome, over, rejected
 from .id_tokens import IdTokenSource
 from .launches import DAY, CachedLaunch, make_entry
 from .limits import PATH
-from .rare_log import RareLog
 from .shared import Lease, Seen, Shared
 from .stats import Stats
 from .stores import StoreUnavailable

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from .rare_log import RareLog
+from .._rare_log import RareLog
 from .stats import Stats
 from .stores import MARKS, StoreUnavailable, longest
 

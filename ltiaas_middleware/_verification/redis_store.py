@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 import redis
 
 from .. import _redis_clients
+from .._rare_log import RareLog
 from ..settings import Settings
-from .rare_log import RareLog
 from .redis_errors import is_answered, reason
 from .stats import Stats
 from .stores import StoreUnavailable, is_small, longest

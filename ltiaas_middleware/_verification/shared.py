@@ -26,9 +26,9 @@ from typing import NamedTuple
 
 from .._crypto.encryption import Encryptor
 from .._crypto.keys import LaunchIds
+from .._rare_log import RareLog
 from ..settings import Settings
 from .launches import DAY, ENDED, REJECTED_FOR, CachedLaunch, make_entry
-from .rare_log import RareLog
 from .stats import Stats
 from .stores import Store, changing
 

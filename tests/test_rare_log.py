@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ltiaas_middleware._verification.rare_log import RareLog, pattern_of
+from ltiaas_middleware._rare_log import RareLog, pattern_of
 from ltiaas_middleware.errors import RateLimited, UpstreamError
 from tests.tokens import ltik
 

@@ -8,8 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["RareLog", "pattern_of"]
-
 _log = logging.getLogger("ltiaas_middleware")
 # Generated segments (launch ids, UUIDs, hashes), and numbers.
 _MADE = re.compile(r"(?<=/)(?:[0-9a-fA-F-]{8,}|[A-Za-z0-9_-]{22})(?=/|$)|[0-9]+")
