@@ -129,7 +129,7 @@ class _Headers(dict[str, bytes]):
         is_header = key.startswith("HTTP_")
         name = key[5:].replace("_", "-").lower().encode("ascii") if is_header else b""
         if len(self) >= _REMEMBERED:
-            # What the gate asks for soon comes back.
+            # The next requests add the names that the gate asks for again.
             self.clear()
         self[key] = name
         return name

@@ -47,7 +47,7 @@ class Stats:
     @property
     def hits(self) -> int:
         with self._lock:
-            # To read it is to count it.
+            # Reading the counter also adds one, so earlier reads are subtracted.
             hits = self.hit() - self._reads
             self._reads += 1
         return hits
