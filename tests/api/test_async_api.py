@@ -6,20 +6,20 @@ import asyncio
 import gc
 import os
 import ssl
-import sys
 import threading
 import traceback
 import warnings
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import anyio
 import pytest
 import trustme
 
+import benchmarks.tls
+from benchmarks import sandbox
 from ltiaas_middleware import current_launch, require_launch
 from ltiaas_middleware.api.async_clients import AsyncClients
 from ltiaas_middleware.api.async_session import AsyncApiSession
@@ -27,7 +27,42 @@ from ltiaas_middleware.api.exchange import RetryPolicy
 from ltiaas_middleware.asgi import LTIAASMiddleware
 from ltiaas_middleware.sandbox import Sandbox, SandboxServer
 from tests.account import Account
-from tests.waiting import wait_until
+
+
+@dataclass
+class Tool:
+    """A view behind the ASGI middleware."""
+
+    view: Callable[[], Awaitable[Any]]
+    middleware: LTIAASMiddleware = field(init=False)
+
+    def wrap(self, **ltiaas: Any) -> Tool:
+        self.middleware = LTIAASMiddleware(self._app, **ltiaas)
+        return self
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        scope["found"].append(await self.view())
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask(self, ltik: str) -> Any:
+        """What the view returns."""
+        found: list[Any] = []
+        scope = {
+            "type": "http", "method": "GET", "scheme": "https", "path": "/", "root_path": "",
+            "query_string": f"ltik={ltik}".encode(), "headers": [(b"host", b"tool.example")],
+            "found": found,
+        }  # fmt: skip
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                assert message["status"] == 200, message
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        await self.middleware(scope, receive, send)
+        return found.pop()
 
 
 @dataclass
@@ -35,41 +70,20 @@ class TlsAccount:
     account: Account
     bundle: str
     handshakes: list[Any] = field(default_factory=list)
+    middlewares: list[LTIAASMiddleware] = field(default_factory=list)
 
     def tool(self, view: Callable[[], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        """Ask a view behind the ASGI middleware, with a new launch each time."""
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            found.append(await view())
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
+        """Ask a view, with a new launch each time."""
+        tool = Tool(view).wrap(
+            url=self.account.url, api_key=self.account.key, ca_bundle=self.bundle
+        )
+        self.middlewares.append(tool.middleware)
 
         async def ask(**seat: Any) -> Any:
-            token = self.account.sandbox.issue(**seat)
-            scope = {
-                "type": "http", "method": "GET", "scheme": "https", "path": "/", "root_path": "",
-                "query_string": f"ltik={token}".encode(), "headers": [(b"host", b"tool.example")],
-            }  # fmt: skip
+            return await tool.ask(self.account.sandbox.issue(**seat))
 
-            async def send(message: Any) -> None:
-                if message["type"] == "http.response.start":
-                    assert message["status"] == 200, message
-
-            async def receive() -> Any:
-                return {"type": "http.request", "body": b"", "more_body": False}
-
-            await middleware(scope, receive, send)
-            return found.pop()
-
-        found: list[Any] = []
-        middleware = LTIAASMiddleware(
-            app, url=self.account.url, api_key=self.account.key, ca_bundle=self.bundle
-        )
-        ask.middleware = middleware  # type: ignore[attr-defined]
-        self.middlewares.append(middleware)
+        ask.middleware = tool.middleware  # type: ignore[attr-defined]
         return ask
-
-    middlewares: list[LTIAASMiddleware] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -239,66 +253,53 @@ def test_a_closed_client_is_replaced(tls: TlsAccount) -> None:
     assert len(tls.handshakes) == 2
 
 
-# A server's thread that waits is in SSLSocket.read.
-WAITS = (ssl.__file__, "read")
-
-
-def ltiaas_waits() -> bool:
-    """Whether each thread that answers for LTIAAS waits for the next request."""
-    for top in sys._current_frames().values():
-        frame: FrameType | None = top
-        while frame is not None and frame.f_code.co_name != "handle_one_request":
-            frame = frame.f_back
-        if frame is not None and (top.f_code.co_filename, top.f_code.co_name) != WAITS:
-            return False
-    return True
-
-
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_the_children_of_a_fork_have_connections_of_their_own(tls: TlsAccount) -> None:
+def test_the_children_of_a_fork_have_connections_of_their_own() -> None:
+    """LTIAAS is in a process of its own: a child that is made while a thread of its parent is
+    inside of OpenSSL hangs there."""
+
     async def who() -> str:
         launch = require_launch()
         assert launch is current_launch()
         return str((await launch.async_api.id_token()).user.id)
 
-    ask = tls.tool(who)
-    loop = asyncio.new_event_loop()
-    running = threading.Thread(target=loop.run_forever)
-    running.start()
+    with (
+        benchmarks.tls.certificate() as (chain, key, trusted),
+        sandbox.running(12, chain, key) as ltiaas,
+    ):
+        tool = Tool(who).wrap(url=ltiaas["url"], api_key=ltiaas["api_key"], ca_bundle=trusted)
+        first, last, *others = ltiaas["ltiks"]
+        loop = asyncio.new_event_loop()
+        running = threading.Thread(target=loop.run_forever)
+        running.start()
 
-    def in_parent() -> str:
-        return str(asyncio.run_coroutine_threadsafe(ask(user="ada"), loop).result(20))
+        def in_parent(asked: Coroutine[Any, Any, Any]) -> Any:
+            return asyncio.run_coroutine_threadsafe(asked, loop).result(20)
 
-    assert in_parent() == "ada"
-    children = []
-    # LTIAAS is in this process, too: a child that is made while one of its threads is inside of
-    # OpenSSL hangs there. So none calls before both are made, and all wait for the next request.
-    wait_until(ltiaas_waits)
-    both_made, tell = os.pipe()
-    for user in ("ben", "chen"):
-        child = os.fork()
-        if child == 0:
-            try:
-                os.close(tell)
-                os.read(both_made, 1)
+        assert in_parent(tool.ask(first)) == "ada"
+        children = []
+        for ltiks in (others[:5], others[5:]):
+            child = os.fork()
+            if child == 0:
+                try:
 
-                async def main(user: str = user) -> None:
-                    for _ in range(5):
-                        assert await ask(user=user) == user
+                    async def main(ltiks: list[str] = ltiks) -> None:
+                        for ltik in ltiks:
+                            assert await tool.ask(ltik) == "ada"
 
-                asyncio.run(main())
-            except BaseException:  # noqa: BLE001 - the child must end here
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
-        children.append(child)
-    os.close(tell)
-    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
-    os.close(both_made)
-    assert in_parent() == "ada"
-    asyncio.run_coroutine_threadsafe(loop.shutdown_asyncgens(), loop).result(20)
-    loop.call_soon_threadsafe(loop.stop)
-    running.join()
-    loop.close()
+                    asyncio.run(main())
+                except BaseException:  # noqa: BLE001 - the child must end here
+                    traceback.print_exc()
+                    os._exit(1)
+                os._exit(0)
+            children.append(child)
+        assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+        assert in_parent(tool.ask(last)) == "ada"
+        # In each process one of the middleware's, and one of the event loop's.
+        assert ltiaas["handshakes"]() == 6
+        in_parent(loop.shutdown_asyncgens())
+        loop.call_soon_threadsafe(loop.stop)
+        running.join()
+        loop.close()
+        tool.middleware.close()

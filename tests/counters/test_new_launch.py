@@ -27,9 +27,10 @@ from ltiaas_middleware.api.id_token import IdToken
 from tests.counters.bytecodes import at_most, counting
 
 #: Bytecodes in memory on CPython 3.11. At 8383811 they were 31,629 and 35,501 by this count, which
-#: tells a fifth more than ``sys.monitoring``. Targets: 17,000 and 17,700. Of what is left,
+#: tells a fifth more than ``sys.monitoring``; now 21,500 and 24,400, and newer versions of urllib3
+#: may move them a little. Targets: 17,000 and 17,700. Of what is left,
 #: http.client, email and urllib3 take 6,500, and reading the ID token 4,000.
-MOST = {"wsgi": 21_700, "asgi": 24_600}
+MOST = {"wsgi": 22_500, "asgi": 25_500}
 
 
 @pytest.fixture(scope="module")
