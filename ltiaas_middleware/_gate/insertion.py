@@ -9,7 +9,7 @@ which is in the first bytes of the body.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from html import escape
 from typing import AnyStr, Generic, TypeAlias
@@ -49,13 +49,15 @@ _CHANGED = _UNTRUE | _KEPT_BY | {"content-length"}
 _BOUND = 8192
 
 _ATTRIBUTES = rb"""(?:[\s/](?:[^>"']|"[^"]*"|'[^']*')*)?"""
-_PIECE = re.compile(
-    rb"(?:\s|\xef\xbb\xbf)+|<!--.*?-->|<\?[^>]*>"
+_START = re.compile(
+    rb"(?:\s+|\xef\xbb\xbf|<!--.*?-->|<\?[^>]*>"
     rb"|(?P<doctype><!doctype[^>\[]*(?:\[[^\]]*\]\s*)?>)"
-    rb"|(?P<html><html" + _ATTRIBUTES + rb">)|(?P<head><head" + _ATTRIBUTES + rb">)",
+    rb"|(?P<html><html" + _ATTRIBUTES + rb">))*(?P<head><head" + _ATTRIBUTES + rb">)?",
     re.I | re.S,
 )
-_STARTS = (b"\xef\xbb\xbf", b"<!--", b"<?", b"<!doctype", b"<html", b"<head")
+# Up to where each part may have come so far.
+_PARTS = (b"\xef\xbb\xbf", b"<!--", b"<?", b"<!doctype", b"<html", b"<head")
+_CUT = frozenset(part[:end] for part in _PARTS for end in range(len(part) + 1))
 _BEGUN = re.compile(rb"<!--|<\?|<!doctype|<(?:html|head)[\s/]", re.I)
 _XHTML = b"http://www.w3.org/1999/xhtml"
 _Headers: TypeAlias = list[tuple[AnyStr, AnyStr]]
@@ -115,21 +117,20 @@ class Insertion(Generic[AnyStr]):
 
     def _position(self, start: bytes, *, last: bool) -> int | None:
         """Where the tag belongs, -1 if nowhere, None if it is not clear yet."""
-        at, after = 0, -1
-        while (piece := _PIECE.match(start, at)) is not None:
-            at = piece.end()
-            kind = piece.lastgroup
-            if kind == "head":
-                return at
-            if kind == "html":
-                # Without a default namespace, the tag would not be HTML.
-                after = at if not self._is_xml or _XHTML in piece["html"] else -1
-            elif kind == "doctype" and not self._is_xml:
-                after = at
+        found = _START.match(start)
+        assert found is not None  # It matches nothing, too.
+        at = found.end()
+        if found["head"]:
+            return at
         rest = start[at : at + 16].lower()
-        unfinished = _BEGUN.match(rest) or any(each.startswith(rest) for each in _STARTS)
-        if unfinished and not last:
+        if not last and (rest in _CUT or _BEGUN.match(rest)):
             return None
+        after = found.end("html")
+        if not self._is_xml:
+            after = max(after, found.end("doctype"))
+        elif _XHTML not in (found["html"] or b""):
+            # Without a default namespace, the tag would not be HTML.
+            after = -1
         if after < 0 and self._is_page and not self._is_xml and re.match(rb"<[a-z]", rest):
             return at
         return after
@@ -156,19 +157,19 @@ class Insertions(AdapterText[AnyStr]):
             self._encode("no-store"),
         )
         self._rare_log = RareLog()
-        self._of_body: dict[AnyStr, str] = {self._encode(name): name for name in _OF_BODY}
-        self._changed: dict[AnyStr, str] = {self._encode(name): name for name in _CHANGED}
+        names = _OF_BODY | _CHANGED
+        self._known: dict[AnyStr, str] = {self._encode(name): name for name in names}
 
     def of(
         self, status: int, headers: _Headers[AnyStr], serve: Serve, request: Variables
     ) -> Insertion[AnyStr] | None:
         """The insertion for a response that ``may_have_script``, or None if it is not a document
         for the script. Its headers must be ready to send."""
-        facts = self._body_headers(headers)
+        facts, changing = self._read(headers)
         destination = request.get("HTTP_SEC_FETCH_DEST")
         if destination in _WORKERS:
             is_whole = status == 200 and request.get("REQUEST_METHOD") != "HEAD"
-            return self._into_worker(facts, headers) if is_whole else None
+            return self._into_worker(facts, headers, changing) if is_whole else None
         if not (_wants_document(request) and self._is_document(status, facts, request)):
             return None
         nonce = nonce_for(facts.get("content-security-policy", ""), request)
@@ -183,11 +184,11 @@ class Insertions(AdapterText[AnyStr]):
         is_page, is_xml = bool(destination), _document_type(facts["content-type"]) == "xhtml"
         cookies = None if serve.jar is None else serve.jar.for_scripts()
         tag = _tag(serve.mount + self._script.path, serve.launch_path, nonce, cookies)
-        longer = partial(self._longer, len(tag), has_cookies=cookies is not None)
+        longer = partial(self._longer, len(tag), changing, has_cookies=cookies is not None)
         return Insertion(tag, headers, longer, is_page=is_page, is_xml=is_xml)
 
     def _into_worker(
-        self, facts: Mapping[str, str], headers: _Headers[AnyStr]
+        self, facts: Mapping[str, str], headers: _Headers[AnyStr], changing: Sequence[int]
     ) -> Insertion[AnyStr] | None:
         """A worker does not load its page's scripts, and its ``Referer`` is shortened like the
         page's."""
@@ -195,19 +196,22 @@ class Insertions(AdapterText[AnyStr]):
         if "javascript" not in kind.lower() or "content-encoding" in facts:
             return None
         code = self._script.for_workers
-        longer = partial(self._longer, len(code))
+        longer = partial(self._longer, len(code), changing)
         return _IntoWorker(code, headers, longer, is_page=False, is_xml=False)
 
-    def _body_headers(self, headers: _Headers[AnyStr]) -> dict[str, str]:
-        """What the headers say about the body, by lower-case name. It has no cookies, because an
-        error tracker would show them."""
+    def _read(self, headers: _Headers[AnyStr]) -> tuple[dict[str, str], list[int]]:
+        """What the headers say about the body, by lower-case name, and where those are that may
+        change. Neither has cookies, because an error tracker would show them."""
         facts: dict[str, str] = {}
-        for name, value in headers:
-            key = self._of_body.get(name.lower())
-            if key is not None:
+        changing = []
+        for at, (name, value) in enumerate(headers):
+            key = self._known.get(name.lower())
+            if key in _CHANGED:
+                changing.append(at)
+            elif key is not None:
                 text = self._decode(value)
                 facts[key] = f"{facts[key]}, {text}" if key in facts else text
-        return facts
+        return facts, changing
 
     def _is_document(self, status: int, facts: Mapping[str, str], variables: Variables) -> bool:
         if _document_type(facts["content-type"]) is None:
@@ -235,21 +239,26 @@ class Insertions(AdapterText[AnyStr]):
         self._rare_log.warning(pattern_of(path), message, path, NAME)
 
     def _longer(
-        self, more: int, headers: _Headers[AnyStr], *, has_cookies: bool = False
+        self,
+        more: int,
+        changing: Sequence[int],
+        headers: _Headers[AnyStr],
+        *,
+        has_cookies: bool = False,
     ) -> _Headers[AnyStr]:
-        sent = [self._not_stored] if has_cookies else []
-        for name, value in headers:
-            key = self._changed.get(name.lower())
-            if key is not None:
-                text = self._decode(value)
-                if key in _UNTRUE or (has_cookies and key in _KEPT_BY):
-                    continue
-                if key == "content-length" and text.strip().isdigit():
-                    value = self._encode(str(int(text) + more))
-                elif key == "etag" and text.startswith('"'):
-                    # It belongs to the app's bytes; If-None-Match ignores the difference.
-                    value = self._encode(f"W/{text}")
-            sent.append((name, value))
+        sent = headers.copy()
+        for at in reversed(changing):
+            name, value = headers[at]
+            key, text = self._known[name.lower()], self._decode(value)
+            if key in _UNTRUE or (has_cookies and key in _KEPT_BY):
+                del sent[at]
+            elif key == "content-length" and text.strip().isdigit():
+                sent[at] = (name, self._encode(str(int(text) + more)))
+            elif key == "etag" and text.startswith('"'):
+                # It belongs to the app's bytes; If-None-Match ignores the difference.
+                sent[at] = (name, self._encode(f"W/{text}"))
+        if has_cookies:
+            sent.append(self._not_stored)
         return sent
 
 

@@ -25,13 +25,14 @@ KINDS: dict[str, tuple[dict[str, str], str, str]] = {
     "a fetch with a query": (FETCH, "page=2", ""),
     "a page with an app's session": (launches.BROWSER, "", "; {tag}.session=eyJhIjoxfQ.aWd0.xxxx"),
 }
+PAGE = '<!doctype html>\n<html lang="en">\n<head>\n<title>Grades</title>\n</head>\n<p>hello'
 #: Bytecodes above the bare app on CPython 3.11, of the dearest kind.
 MOST = {"wsgi": 810, "asgi": 1_215}
 #: How much the dearest kind may cost above the cheapest. Only a page may be a document.
 SPREAD = 1.10
 #: Instructions above the bare app on CPython 3.11, counted by Valgrind. Targets: 48,000 (WSGI),
 #: 72,000 (Flask), 80,000 (ASGI). A document is looked through for the script's place.
-INSTRUCTIONS = {"wsgi": 51_600, "flask": 67_500, "flask, a document": 121_500, "asgi": 99_500}
+INSTRUCTIONS = {"wsgi": 51_600, "flask": 67_500, "flask, a document": 131_500, "asgi": 99_500}
 #: Where things lie in memory, the processor's kind, and the C library's and Flask's versions have
 #: moved these counts by up to 3 percent.
 ELSEWHERE = 1.10
@@ -51,7 +52,7 @@ async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
 def flask_app(mimetype: str) -> Any:
     app = flask.Flask("tool")
     app.response_class = type("Response", (flask.Response,), {"default_mimetype": mimetype})
-    app.add_url_rule("/page", view_func=lambda: "hello", endpoint="page")
+    app.add_url_rule("/page", view_func=lambda: PAGE, endpoint="page")
     return app
 
 
