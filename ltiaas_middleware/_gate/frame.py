@@ -15,7 +15,7 @@ from .._rare_log import RareLog, pattern_of
 from ..settings import Settings
 from .adapter_text import AdapterText
 from .callbacks import Callbacks
-from .cookies import for_launch, tag_of, transport_of
+from .cookies import for_launch, read_set_cookie, tag_of, transport_of
 from .decisions import Serve
 from .launch_cookie import deletions
 from .redirects import is_own_address, start_of_path, within_launch
@@ -214,9 +214,12 @@ class AppAnswers(AdapterText[AnyStr]):
         assert serve.launch is not None
         tag, had = tag_of(serve.launch.id), f"; {serve.cookies or ''}"
         for _, value in sent:
-            name = self._decode(value).partition("=")[0]
-            own = name.removeprefix(tag)
-            if own != name and f"; {own}=" not in had:
+            text = self._decode(value)
+            if not text.startswith(tag):
+                continue
+            cookie = read_set_cookie(text.removeprefix(tag))
+            own = "" if cookie is None or cookie.is_deletion else cookie.name
+            if own and f"; {own}=" not in had:
                 self._rare_log.warning(
                     pattern_of(path),
                     "the app set the cookie %.100r and redirected to %.200r, outside the launch, "

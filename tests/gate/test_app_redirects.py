@@ -201,6 +201,9 @@ class TestACookieThatDoesNotArrive:
             # Sessions are sent again and again, and deleted.
             ("/site/x", "seen=2"),
             ("/site/x", "seen=; Max-Age=0"),
+            # Sign-outs delete cookies that were never there.
+            ("/site/x", "session=; Max-Age=0; HttpOnly"),
+            ("/site/x", "session=x; Expires=Thu, 01 Jan 1970 00:00:00 GMT"),
         ],
     )
     def test_of_all_else_nothing_is_said(
