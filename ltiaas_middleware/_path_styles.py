@@ -38,7 +38,7 @@ _STYLES: dict[tuple[str, str], PathStyle] = {
     ("microdot.microdot", "Microdot"): "below",
     ("emmett.app", "App"): "below",
     ("datasette.app", "DatasetteRouter"): "below",
-    # Django over HTTP sees the path without the prefix by ``show_django_its_paths``.
+    # Django over HTTP sees the path without the prefix by ``_django_paths``.
     ("django.core.handlers.asgi", "ASGIHandler"): "full",
     ("channels.routing", "ProtocolTypeRouter"): "full",
     ("channels.routing", "URLRouter"): "full",
@@ -48,10 +48,6 @@ _STYLES: dict[tuple[str, str], PathStyle] = {
     ("a2wsgi.wsgi", "WSGIMiddleware"): "full",
     ("asgiref.wsgi", "WsgiToAsgi"): "full",
     ("starlette.middleware.wsgi", "WSGIMiddleware"): "full",
-}
-_DJANGO = {
-    ("django.core.handlers.asgi", "ASGIHandler"),
-    ("django.core.handlers.wsgi", "WSGIHandler"),
 }
 # Where middleware keeps the app that it wraps.
 _WRAPPED = (
@@ -101,33 +97,3 @@ def _inside(one: Any) -> Iterator[Any]:
         yield from one.values()
     held = getattr(one, "__dict__", None) or {}
     yield from (held[name] for name in _WRAPPED if name in held)
-
-
-def show_django_its_paths(app: Any, launch_path: str) -> None:
-    """Make Django's ``request.path`` omit the launch prefix. ``reverse()`` uses the script name, so
-    it keeps the prefix.
-
-    Args:
-        app: a WSGI or ASGI app; only Django's is changed.
-        launch_path: the setting.
-    """
-    for handler in parts_of(app):
-        names = {(kind.__module__, kind.__name__) for kind in type(handler).__mro__}
-        if names & _DJANGO:
-            handler.request_class = in_launch(handler.request_class, launch_path)
-
-
-@functools.cache
-def in_launch(base: Any, launch_path: str) -> Any:
-    class LaunchRequest(base):  # type: ignore[misc]
-        def __init__(self, source: Any, *arguments: Any) -> None:
-            super().__init__(source, *arguments)
-            launch = source.get("ltiaas.launch")
-            mount = source.get("SCRIPT_NAME") or source.get("root_path") or ""
-            prefix = f"{launch_path}/{launch.id}" if launch is not None else ""
-            if prefix and mount.endswith(prefix):
-                shown: str = vars(self)["path"]
-                self.path = shown.replace(prefix, "", 1)
-
-    LaunchRequest.__name__, LaunchRequest.__qualname__ = base.__name__, base.__qualname__
-    return LaunchRequest

@@ -169,6 +169,59 @@ def rest_framework() -> Any:
     return tool
 
 
+def _django_wsgi() -> Any:
+    from django.core.wsgi import get_wsgi_application
+
+    _django()
+    return get_wsgi_application()
+
+
+_project: Any = None
+
+
+def _setting_the_environment(environ: Any, start_response: Any) -> Any:
+    return _project(environ, start_response)
+
+
+def django_in_a_function() -> Any:
+    """As in many a ``wsgi.py``: nothing but a global variable leads to Django."""
+    global _project
+    _project = _django_wsgi()
+    return _setting_the_environment
+
+
+def django_in_sentry() -> Any:
+    """Its class has slots."""
+    from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
+
+    return SentryWsgiMiddleware(_django_wsgi())
+
+
+def django_in_opentelemetry() -> Any:
+    from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
+
+    return OpenTelemetryMiddleware(_django_wsgi())
+
+
+def django_in_a_dispatcher() -> Any:
+    """Django has a mount point of its own below the launch path."""
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+    return DispatcherMiddleware(flask(), {"/site": _django_wsgi()})
+
+
+def django_by_a2wsgi() -> Any:
+    from a2wsgi import WSGIMiddleware
+
+    return WSGIMiddleware(_django_wsgi())
+
+
+def django_by_asgiref() -> Any:
+    from asgiref.wsgi import WsgiToAsgi
+
+    return WsgiToAsgi(_django_wsgi())
+
+
 def django_asgi() -> Any:
     from django.core.asgi import get_asgi_application
 
@@ -325,7 +378,17 @@ def bare_asgi() -> Any:
     return guard
 
 
-WSGI = ("flask", "bottle", "pyramid", "falcon", "rest_framework")
+WSGI = (
+    "flask",
+    "bottle",
+    "pyramid",
+    "falcon",
+    "rest_framework",
+    "django_in_a_function",
+    "django_in_sentry",
+    "django_in_opentelemetry",
+    "django_in_a_dispatcher",
+)
 ASGI = (
     "starlette",
     "fastapi",
@@ -335,6 +398,8 @@ ASGI = (
     "quart",
     "microdot",
     "flask_by_a2wsgi",
+    "django_by_a2wsgi",
+    "django_by_asgiref",
     "bare_asgi",
 )
 
