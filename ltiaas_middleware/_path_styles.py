@@ -20,7 +20,7 @@ from __future__ import annotations
 import functools
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, TypeAlias
 
 PathStyle: TypeAlias = Literal["bare", "below", "full"]
@@ -68,9 +68,13 @@ def style_of(app: Any, scope: Any) -> PathStyle:
     return "bare"
 
 
-def parts_of(app: Any) -> Iterator[Any]:
-    """An app and the apps that it wraps, from the outside in: attributes, partials, methods,
-    closures."""
+def parts_of(app: Any, inside: Callable[[Any], Iterable[Any]] | None = None) -> Iterator[Any]:
+    """An app and the apps that it wraps, from the outside in.
+
+    Args:
+        inside: what an object may wrap; by default attributes of certain names, partials, methods,
+            closures.
+    """
     seen: set[int] = set()
     waiting = deque([app])
     while waiting and len(seen) < _MOST:
@@ -79,10 +83,11 @@ def parts_of(app: Any) -> Iterator[Any]:
             continue
         seen.add(id(one))
         yield one
-        waiting += _inside(one)
+        waiting += (inside or wrapped_by)(one)
 
 
-def _inside(one: Any) -> Iterator[Any]:
+def wrapped_by(one: Any) -> Iterator[Any]:
+    """What an object wraps, as far as usual names tell."""
     if isinstance(one, functools.partial):
         yield from (one.func, *one.args, *one.keywords.values())
     elif isinstance(one, types.MethodType):
@@ -95,5 +100,14 @@ def _inside(one: Any) -> Iterator[Any]:
                 continue
     elif isinstance(one, dict):
         yield from one.values()
-    held = getattr(one, "__dict__", None) or {}
+    held = attributes_of(one)
     yield from (held[name] for name in _WRAPPED if name in held)
+
+
+def attributes_of(one: Any) -> dict[str, Any]:
+    """An object's attributes, and what its slots hold."""
+    slots = (name for kind in type(one).__mro__ for name in vars(kind).get("__slots__", ()))
+    try:
+        return {name: getattr(one, name, None) for name in slots} | getattr(one, "__dict__", {})
+    except Exception:  # noqa: BLE001 - it has none, or stands for a request's object (Flask)
+        return {}

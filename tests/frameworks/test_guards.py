@@ -194,7 +194,14 @@ def test_a_mount_point_that_the_server_leaves_out_is_no_way_around(
 
 
 @pytest.mark.parametrize(
-    ("name", "env"), [("fastapi", {}), ("django_asgi", {"FORCE_SCRIPT_NAME": "/proxied"})]
+    ("name", "env"),
+    [
+        ("fastapi", {}),
+        ("fastapi_in_sentry", {}),
+        ("fastapi_in_a_function", {}),
+        ("fastapi_in_a_class", {}),
+        ("django_asgi", {"FORCE_SCRIPT_NAME": "/proxied"}),
+    ],
 )
 def test_a_mount_point_that_only_the_app_knows_is_no_way_around(
     name: str, env: dict[str, str], serve: Serve, sandbox: Sandbox

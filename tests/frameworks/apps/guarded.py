@@ -287,6 +287,37 @@ def fastapi(root: str = "") -> Any:
     return tool
 
 
+def fastapi_in_sentry(root: str = "") -> Any:
+    from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+
+    return SentryAsgiMiddleware(fastapi(root))
+
+
+_api: Any = None
+
+
+async def _beside_something_else(scope: Any, receive: Any, send: Any) -> None:
+    await _api(scope, receive, send)
+
+
+def fastapi_in_a_function(root: str = "") -> Any:
+    global _api
+    _api = fastapi(root)
+    return _beside_something_else
+
+
+class _Held:
+    def __init__(self, api: Any) -> None:
+        self.api = api
+
+    async def serve(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.api(scope, receive, send)
+
+
+def fastapi_in_a_class(root: str = "") -> Any:
+    return _Held(fastapi(root)).serve
+
+
 def litestar() -> Any:
     from litestar import Litestar, get
     from litestar.response import Response
