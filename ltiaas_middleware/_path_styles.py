@@ -40,8 +40,6 @@ _STYLES: dict[tuple[str, str], PathStyle] = {
     ("datasette.app", "DatasetteRouter"): "below",
     # Django over HTTP sees the path without the prefix by ``_django_paths``.
     ("django.core.handlers.asgi", "ASGIHandler"): "full",
-    ("channels.routing", "ProtocolTypeRouter"): "full",
-    ("channels.routing", "URLRouter"): "full",
     ("quart.app", "Quart"): "full",
     ("nicegui.app.app", "App"): "full",
     ("gradio.routes", "App"): "full",
@@ -59,13 +57,22 @@ _MOST = 100
 
 def style_of(app: Any, scope: Any) -> PathStyle:
     """The style for an app, determined by what it wraps or, if that is unknown, by the app that
-    contains it (``scope["app"]``, which Starlette sets)."""
-    for one in (*parts_of(app), scope.get("app")):
-        for kind in type(one).__mro__:
-            style = _STYLES.get((kind.__module__, kind.__name__))
-            if style is not None:
-                return style
-    return "bare"
+    contains it (``scope["app"]``, which Starlette sets).
+
+    If it wraps apps of several styles, this is "bare", with which all of them can route.
+    """
+    wrapped = {_style(one) for one in parts_of(app, _around_apps)} - {None}
+    styles = wrapped or {_style(scope.get("app"))}
+    return (styles.pop() if len(styles) == 1 else None) or "bare"
+
+
+def _style(one: Any) -> PathStyle | None:
+    kinds = ((kind.__module__, kind.__name__) for kind in type(one).__mro__)
+    return next((_STYLES[kind] for kind in kinds if kind in _STYLES), None)
+
+
+def _around_apps(one: Any) -> Iterable[Any]:
+    return wrapped_by(one) if _style(one) is None else ()
 
 
 def parts_of(app: Any, inside: Callable[[Any], Iterable[Any]] | None = None) -> Iterator[Any]:

@@ -382,6 +382,17 @@ def flask_by_a2wsgi() -> Any:
     return WSGIMiddleware(flask())
 
 
+def fastapi_beside_django() -> Any:
+    """Something other than the path chooses; the names in its closure stand in this order."""
+    apart, here = django_asgi(), fastapi()
+
+    async def choose(scope: Any, receive: Any, send: Any) -> None:
+        headers = dict(scope["headers"])
+        await (apart if b"x-django" in headers else here)(scope, receive, send)
+
+    return choose
+
+
 def datasette() -> Any:
     """A database ``staff`` with a table ``page``."""
     from datasette.app import Datasette
@@ -431,6 +442,7 @@ ASGI = (
     "flask_by_a2wsgi",
     "django_by_a2wsgi",
     "django_by_asgiref",
+    "fastapi_beside_django",
     "bare_asgi",
 )
 
