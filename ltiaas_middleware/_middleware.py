@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import scrubbing
 from ._crypto.keys import looks_made_up
+from ._django_paths import show_django_its_paths
 from ._forking import in_child
 from ._gate.request import Request, Variables
 from ._launch_header import finders
-from ._path_styles import show_django_its_paths
 from ._verification.stats import Stats, publish
 from .errors import SettingsError
 from .launch import Launch
@@ -149,8 +149,7 @@ class Middleware:
             return self._not_configured(Request(variables, path, query, None))
         mount: str = variables.get("SCRIPT_NAME") or ""
         _have_django_read_its_urls(mount.encode("latin-1").decode("utf-8", "replace"))
-        if self.settings.launch_path:
-            show_django_its_paths(self.app, self.settings.launch_path)
+        show_django_its_paths()
         gate = self._gate
         self._answers, self._insertions = gate.app_answers(self._text), gate.insertions(self._text)
         decide = gate.decide

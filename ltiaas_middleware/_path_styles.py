@@ -20,7 +20,7 @@ from __future__ import annotations
 import functools
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, TypeAlias
 
 PathStyle: TypeAlias = Literal["bare", "below", "full"]
@@ -38,20 +38,14 @@ _STYLES: dict[tuple[str, str], PathStyle] = {
     ("microdot.microdot", "Microdot"): "below",
     ("emmett.app", "App"): "below",
     ("datasette.app", "DatasetteRouter"): "below",
-    # Django over HTTP sees the path without the prefix by ``show_django_its_paths``.
+    # Django over HTTP sees the path without the prefix by ``_django_paths``.
     ("django.core.handlers.asgi", "ASGIHandler"): "full",
-    ("channels.routing", "ProtocolTypeRouter"): "full",
-    ("channels.routing", "URLRouter"): "full",
     ("quart.app", "Quart"): "full",
     ("nicegui.app.app", "App"): "full",
     ("gradio.routes", "App"): "full",
     ("a2wsgi.wsgi", "WSGIMiddleware"): "full",
     ("asgiref.wsgi", "WsgiToAsgi"): "full",
     ("starlette.middleware.wsgi", "WSGIMiddleware"): "full",
-}
-_DJANGO = {
-    ("django.core.handlers.asgi", "ASGIHandler"),
-    ("django.core.handlers.wsgi", "WSGIHandler"),
 }
 # Where middleware keeps the app that it wraps.
 _WRAPPED = (
@@ -63,18 +57,31 @@ _MOST = 100
 
 def style_of(app: Any, scope: Any) -> PathStyle:
     """The style for an app, determined by what it wraps or, if that is unknown, by the app that
-    contains it (``scope["app"]``, which Starlette sets)."""
-    for one in (*parts_of(app), scope.get("app")):
-        for kind in type(one).__mro__:
-            style = _STYLES.get((kind.__module__, kind.__name__))
-            if style is not None:
-                return style
-    return "bare"
+    contains it (``scope["app"]``, which Starlette sets).
+
+    If it wraps apps of several styles, this is "bare", with which all of them can route.
+    """
+    wrapped = {_style(one) for one in parts_of(app, _around_apps)} - {None}
+    styles = wrapped or {_style(scope.get("app"))}
+    return (styles.pop() if len(styles) == 1 else None) or "bare"
 
 
-def parts_of(app: Any) -> Iterator[Any]:
-    """An app and the apps that it wraps, from the outside in: attributes, partials, methods,
-    closures."""
+def _style(one: Any) -> PathStyle | None:
+    kinds = ((kind.__module__, kind.__name__) for kind in type(one).__mro__)
+    return next((_STYLES[kind] for kind in kinds if kind in _STYLES), None)
+
+
+def _around_apps(one: Any) -> Iterable[Any]:
+    return wrapped_by(one) if _style(one) is None else ()
+
+
+def parts_of(app: Any, inside: Callable[[Any], Iterable[Any]] | None = None) -> Iterator[Any]:
+    """An app and the apps that it wraps, from the outside in.
+
+    Args:
+        inside: what an object may wrap; by default attributes of certain names, partials, methods,
+            closures.
+    """
     seen: set[int] = set()
     waiting = deque([app])
     while waiting and len(seen) < _MOST:
@@ -83,10 +90,11 @@ def parts_of(app: Any) -> Iterator[Any]:
             continue
         seen.add(id(one))
         yield one
-        waiting += _inside(one)
+        waiting += (inside or wrapped_by)(one)
 
 
-def _inside(one: Any) -> Iterator[Any]:
+def wrapped_by(one: Any) -> Iterator[Any]:
+    """What an object wraps, as far as usual names tell."""
     if isinstance(one, functools.partial):
         yield from (one.func, *one.args, *one.keywords.values())
     elif isinstance(one, types.MethodType):
@@ -99,35 +107,14 @@ def _inside(one: Any) -> Iterator[Any]:
                 continue
     elif isinstance(one, dict):
         yield from one.values()
-    held = getattr(one, "__dict__", None) or {}
+    held = attributes_of(one)
     yield from (held[name] for name in _WRAPPED if name in held)
 
 
-def show_django_its_paths(app: Any, launch_path: str) -> None:
-    """Make Django's ``request.path`` omit the launch prefix. ``reverse()`` uses the script name, so
-    it keeps the prefix.
-
-    Args:
-        app: a WSGI or ASGI app; only Django's is changed.
-        launch_path: the setting.
-    """
-    for handler in parts_of(app):
-        names = {(kind.__module__, kind.__name__) for kind in type(handler).__mro__}
-        if names & _DJANGO:
-            handler.request_class = in_launch(handler.request_class, launch_path)
-
-
-@functools.cache
-def in_launch(base: Any, launch_path: str) -> Any:
-    class LaunchRequest(base):  # type: ignore[misc]
-        def __init__(self, source: Any, *arguments: Any) -> None:
-            super().__init__(source, *arguments)
-            launch = source.get("ltiaas.launch")
-            mount = source.get("SCRIPT_NAME") or source.get("root_path") or ""
-            prefix = f"{launch_path}/{launch.id}" if launch is not None else ""
-            if prefix and mount.endswith(prefix):
-                shown: str = vars(self)["path"]
-                self.path = shown.replace(prefix, "", 1)
-
-    LaunchRequest.__name__, LaunchRequest.__qualname__ = base.__name__, base.__qualname__
-    return LaunchRequest
+def attributes_of(one: Any) -> dict[str, Any]:
+    """An object's attributes, and what its slots hold."""
+    slots = (name for kind in type(one).__mro__ for name in vars(kind).get("__slots__", ()))
+    try:
+        return {name: getattr(one, name, None) for name in slots} | getattr(one, "__dict__", {})
+    except Exception:  # noqa: BLE001 - it has none, or stands for a request's object (Flask)
+        return {}

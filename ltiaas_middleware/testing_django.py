@@ -4,8 +4,6 @@ or run in a transaction."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,7 +20,7 @@ from django.test.utils import override_script_prefix
 from django.utils.module_loading import import_string
 
 from ._middleware import Middleware
-from ._path_styles import in_launch, parts_of
+from ._path_styles import parts_of
 from ._test_client import (
     FROM_ELSEWHERE,
     MOST,
@@ -141,10 +139,7 @@ class _Handler(ClientHandler):
         started: list[Any] = []
 
         def app(environ: Any, start_response: Any) -> list[bytes]:
-            with (
-                _paths_shown(around.settings.launch_path),
-                override_script_prefix(get_script_name(environ)),
-            ):
+            with override_script_prefix(get_script_name(environ)):
                 response = super(_Handler, self).__call__(environ)
             answered.append(response)
             cookies = [("Set-Cookie", one.OutputString()) for one in response.cookies.values()]
@@ -175,14 +170,6 @@ class _Handler(ClientHandler):
             else:
                 response.headers[name] = value
         return response
-
-
-@contextmanager
-def _paths_shown(launch_path: str | None) -> Iterator[None]:
-    """What the middleware does to ``WSGIHandler.request_class``, which this handler has not."""
-    shown = in_launch(WSGIRequest, launch_path) if launch_path else WSGIRequest
-    with patch("django.test.client.WSGIRequest", shown):
-        yield
 
 
 def _middleware() -> LTIAASMiddleware:

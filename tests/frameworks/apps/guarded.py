@@ -169,6 +169,59 @@ def rest_framework() -> Any:
     return tool
 
 
+def _django_wsgi() -> Any:
+    from django.core.wsgi import get_wsgi_application
+
+    _django()
+    return get_wsgi_application()
+
+
+_project: Any = None
+
+
+def _setting_the_environment(environ: Any, start_response: Any) -> Any:
+    return _project(environ, start_response)
+
+
+def django_in_a_function() -> Any:
+    """As in many a ``wsgi.py``: nothing but a global variable leads to Django."""
+    global _project
+    _project = _django_wsgi()
+    return _setting_the_environment
+
+
+def django_in_sentry() -> Any:
+    """Its class has slots."""
+    from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
+
+    return SentryWsgiMiddleware(_django_wsgi())
+
+
+def django_in_opentelemetry() -> Any:
+    from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
+
+    return OpenTelemetryMiddleware(_django_wsgi())
+
+
+def django_in_a_dispatcher() -> Any:
+    """Django has a mount point of its own below the launch path."""
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+    return DispatcherMiddleware(flask(), {"/site": _django_wsgi()})
+
+
+def django_by_a2wsgi() -> Any:
+    from a2wsgi import WSGIMiddleware
+
+    return WSGIMiddleware(_django_wsgi())
+
+
+def django_by_asgiref() -> Any:
+    from asgiref.wsgi import WsgiToAsgi
+
+    return WsgiToAsgi(_django_wsgi())
+
+
 def django_asgi() -> Any:
     from django.core.asgi import get_asgi_application
 
@@ -232,6 +285,37 @@ def fastapi(root: str = "") -> Any:
     tool.get("/launch", response_class=PlainTextResponse)(lambda: "page")
     tool.get("/staff", response_class=PlainTextResponse)(lambda: REACHED)
     return tool
+
+
+def fastapi_in_sentry(root: str = "") -> Any:
+    from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+
+    return SentryAsgiMiddleware(fastapi(root))
+
+
+_api: Any = None
+
+
+async def _beside_something_else(scope: Any, receive: Any, send: Any) -> None:
+    await _api(scope, receive, send)
+
+
+def fastapi_in_a_function(root: str = "") -> Any:
+    global _api
+    _api = fastapi(root)
+    return _beside_something_else
+
+
+class _Held:
+    def __init__(self, api: Any) -> None:
+        self.api = api
+
+    async def serve(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.api(scope, receive, send)
+
+
+def fastapi_in_a_class(root: str = "") -> Any:
+    return _Held(fastapi(root)).serve
 
 
 def litestar() -> Any:
@@ -298,6 +382,17 @@ def flask_by_a2wsgi() -> Any:
     return WSGIMiddleware(flask())
 
 
+def fastapi_beside_django() -> Any:
+    """Something other than the path chooses; the names in its closure stand in this order."""
+    apart, here = django_asgi(), fastapi()
+
+    async def choose(scope: Any, receive: Any, send: Any) -> None:
+        headers = dict(scope["headers"])
+        await (apart if b"x-django" in headers else here)(scope, receive, send)
+
+    return choose
+
+
 def datasette() -> Any:
     """A database ``staff`` with a table ``page``."""
     from datasette.app import Datasette
@@ -325,7 +420,17 @@ def bare_asgi() -> Any:
     return guard
 
 
-WSGI = ("flask", "bottle", "pyramid", "falcon", "rest_framework")
+WSGI = (
+    "flask",
+    "bottle",
+    "pyramid",
+    "falcon",
+    "rest_framework",
+    "django_in_a_function",
+    "django_in_sentry",
+    "django_in_opentelemetry",
+    "django_in_a_dispatcher",
+)
 ASGI = (
     "starlette",
     "fastapi",
@@ -335,6 +440,9 @@ ASGI = (
     "quart",
     "microdot",
     "flask_by_a2wsgi",
+    "django_by_a2wsgi",
+    "django_by_asgiref",
+    "fastapi_beside_django",
     "bare_asgi",
 )
 
