@@ -142,7 +142,8 @@ class Jar:
 
     def _merged(self, content: bytes | None) -> bytes:
         cookies = _loads(content)
-        for key, kept in self._changes.items():
+        # Deletions first, because they make room.
+        for key, kept in sorted(self._changes.items(), key=lambda change: change[1] is not None):
             before = cookies.get(key)
             _change(cookies, key, kept)
             if len(_dumps(cookies)) > _MOST:

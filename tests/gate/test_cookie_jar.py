@@ -196,6 +196,15 @@ def test_more_than_8_kb_is_not_kept(
     assert "yyy" not in record.getMessage()
 
 
+def test_what_a_response_deletes_makes_room_for_what_it_sets(tool: Tool, launch: Captured) -> None:
+    """Litestar cuts a session that has grown into numbered cookies, and deletes the old one after
+    them."""
+    sets(tool, launch, f"session={'y' * 3000}; HttpOnly")
+    parts = [f"session-0={'y' * 4000}", f"session-1={'y' * 2000}"]
+    sets(tool, launch, *(f"{part}; HttpOnly" for part in parts), f"session=null; Expires={PAST}")
+    assert given(tool, launch) == "; ".join(parts)
+
+
 class TestScripts:
     """What ``ltiaas-launch.js`` is told, and tells."""
 
