@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -27,6 +27,11 @@ _BREAK = r"(?:[\r\n]+|(?:\\+[rn])+|(?:%(?:25)*0[AD])+)[ \t]*"
 _REST = (
     rf"(?:{_BREAK}(?:[\w-]*{_DOT}[\w-]{{8,}}|[\w-]{{16,}})(?:{_DOT}[\w-]*)*"
     rf"|(?:(?<=\.)|(?<=2E)){_BREAK}[\w-]{{8,}}{_DOT}?)*"
+)
+# The password in a URL of Redis or a database, which may also be a parameter. Each library reads
+# URLs in its own way, and a password may contain any character: to the first @, and to the last.
+_PASSWORDS = tuple(
+    map(re.compile, (r"://[^:/@]*:([^@]*)@", r"://[^:/@]*:(.*)@", r"(?i)password=([^&]*)"))
 )
 _secrets: set[str] = set()
 
@@ -76,8 +81,8 @@ def know(settings: Settings) -> None:
     secrets = {settings.api_key, *settings.signing_secrets}
     for address in (settings.cache, settings.service_keys):
         if isinstance(address, str):
-            password = urlsplit(address).password or ""
-            secrets |= {password, unquote(password)}
+            secrets.update(*(pattern.findall(address) for pattern in _PASSWORDS))
+    secrets |= {form for one in secrets for form in (unquote(one), quote(unquote(one), safe=""))}
     _secrets.update(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
     _patterns, _ends = _compiled(), _endings()
     _is_secret.cache_clear()

@@ -155,6 +155,22 @@ class TestTheNamesOfTheSettings:
         assert logger.lines == ["[hidden]|quiz.launch=[hidden]; a=1|Bearer [hidden]|kept|-"]
 
 
+@pytest.mark.parametrize(
+    ("service_keys", "shown"),
+    [
+        ("postgresql://tool:a[database]password@db/keys", "a[database]password"),
+        ("postgresql://tool:a/database/password@db/keys", "a/database/password"),
+        ("postgresql://tool:a\u2100database-password@db/keys", "a\u2100database-password"),
+        ("postgresql://tool:a%2Fdatabase+password@db/keys", "a%2Fdatabase%2Bpassword"),
+        ("postgresql://tool@db/keys?password=a-parameters-password", "a-parameters-password"),
+        ("postgresql://tool@db/keys?x=1&sslpassword=a-database%20password", "a-database password"),
+    ],
+)
+def test_a_password_is_hidden_wherever_it_is_in_a_url(service_keys, shown):
+    know(Settings(url="your.ltiaas.com", api_key="a-key-0123456789", service_keys=service_keys))
+    assert scrub(f"failed for {shown}!") == "failed for [hidden]!"
+
+
 def test_a_short_password_is_not_looked_for_in_words():
     key = "7d1c3f0e-0000-4000-8000-00000000abcd"
     know(Settings(url="your.ltiaas.com", api_key=key, cache="redis://:brief@redis.example"))

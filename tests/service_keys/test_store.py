@@ -681,7 +681,9 @@ def test_an_unreachable_database_fails_clearly_and_without_its_password(
     "database",
     ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true",
      "mysql://tool:database-password-77e1@host/name", "not a database",
-     "postgresql+pg8000://tool:database-password-77e1@host/name"],
+     "postgresql+pg8000://tool:database-password-77e1@host/name",
+     "postgresql+nonsense://tool:database-password-77e1@host/name",
+     "postgresql://tool:an@unencoded:database-password-77e1@host/name"],
 )  # fmt: skip
 def test_a_database_that_cannot_be_is_refused_at_the_start(
     settings: Settings, database: str
