@@ -20,8 +20,10 @@ _names = {
     "ltik", "ltiaas_one_time", "ltiaas_launch", "ltiaas_launch_tab", "api_key", "ltiaas_api_key",
     "ltiaas_secret", "servicekey", "service_key", "legacyservicekey",
 }  # fmt: skip
-# A token's dot and a line break, as they are and percent-encoded, once or more often.
-_DOT = r"(?:\.|%(?:25)*2E)"
+# A parameter's equals sign, a token's dot and a line break: as they are, percent-encoded (once or
+# more often), and as JSON and JavaScript escape them.
+_EQUALS = r"(?:=|%(?:25)*3D|\\+(?:u00|x)3D)"
+_DOT = r"(?:\.|%(?:25)*2E|\\+(?:u00|x)2E)"
 _BREAK = r"(?:[\r\n]+|(?:\\+[rn])+|(?:%(?:25)*0[AD])+)[ \t]*"
 # What follows a line break in the middle of a token: longer than a word, or cut at a dot.
 _REST = (
@@ -45,16 +47,18 @@ def _compiled() -> tuple[re.Pattern[str], re.Pattern[str]]:
     )
     alternatives = [
         # A parameter, also inside another parameter's value (…%3Fltik%3D…), or a cookie.
-        rf"(?P<parameter>(?:{names})(?:=|%(?:25)*3D))[^&\s\"'#;,<>]+{_REST}",
+        rf"(?P<parameter>(?:{names}){_EQUALS})[^&\s\"'#;,<>]+{_REST}",
         # A header or a variable, as JSON or a repr shows it.
-        rf"(?P<variable>(?:{names})['\"]?[ ]?[:=,][ ]?b?)(?:'[^'\s]*'?|\"[^\"\s]*\"?)",
+        rf"(?P<variable>(?:{names})\\*['\"]?\s?[:=,]\s?b?\\*)(?:'[^'\s]*'?|\"[^\"\s]*\"?)",
         rf"(?P<header>(?:{names}):[ ]?)[^\s\"'#;,<>]+{_REST}",
         # The authorization schemes (wire.md).
         r"(?P<scheme>LTIK-AUTH-V[12]|SERVICE-AUTH-V1)\s+[^\s\"']+"
         r"(?:\s*(?:,\s*)?Additional=Bearer\s+[^\s\"']+)?",
         r"(?P<bearer>Bearer\s)\s*[\w.~+/=-]{8,}",
-        # A compact JWS (RFC 7515 section 7.1), whole or cut off: it begins with JSON in base64.
-        rf"(?:(?<![\w-])|(?<=%[0-9a-f]{{2}})|(?<=%25[0-9a-f]{{2}}))eyJ[\w-]{{16,}}(?:{_DOT}[\w-]*){{0,2}}{_REST}",
+        # A compact JWS (RFC 7515 section 7.1), whole or cut off: it begins with JSON in base64,
+        # perhaps after an escaped character.
+        rf"(?:(?<![\w-])|(?<=%[0-9a-f]{{2}})|(?<=%25[0-9a-f]{{2}})|(?<=\\[nrt])"
+        rf"|(?<=\\x[0-9a-f]{{2}})|(?<=\\u00[0-9a-f]{{2}}))eyJ[\w-]{{16,}}(?:{_DOT}[\w-]*){{0,2}}{_REST}",
         *(f"(?-i:{re.escape(one)})" for one in sorted(_secrets, key=len, reverse=True)),
     ]
     marks = [names, "service-auth-v", "bearer", "eyj", *(re.escape(s.lower()) for s in _secrets)]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 
 import pytest
 
@@ -34,6 +35,17 @@ JWS = "eyJhbGciOiAiSFMyNTYifQ.eyJpYXQiOiAxfQ.vOGrOjrACq-NAikvz34UTInA-0olQjd7cze
         ("[('ltik', 'a.b.c'), ('a', 'b')]", "[('ltik', '[hidden]'), ('a', 'b')]"),
         ("query_string=b'a=1&ltik=a.b.c'", "query_string=b'a=1&ltik=[hidden]'"),
         ("serviceKey='abc'", "serviceKey='[hidden]'"),
+        (
+            r'"{\"serviceKey\": \"abc\", \"a\": 1}"',
+            r'''"{\"serviceKey\": \'[hidden]', \"a\": 1}"''',
+        ),
+        (json.dumps({"api_key": "abc"}, indent=1), "{\n \"api_key\": '[hidden]'\n}"),
+        ('{"serviceKey" :\n"abc"}', "{\"serviceKey\" :\n'[hidden]'}"),
+        # As JSON and JavaScript escape them.
+        (r"/launch?ltik\u003Da.b.c\u0026b=2", r"/launch?ltik\u003D[hidden]"),
+        (r"'token:\neyJhbGciOiAiSFMyNTYifQ.e30.abc'", r"'token:\n[hidden]'"),
+        (rf"a\u003d{JWS}\t{JWS}", r"a\u003d[hidden]\t[hidden]"),
+        (rf"next=\x26{JWS}", r"next=\x26[hidden]"),
         # An ltik without a name, and cut off.
         (f"token {JWS} end", "token [hidden] end"),
         (f"token {JWS[:40]}", "token [hidden]"),
@@ -243,6 +255,7 @@ def once(text):
         lambda text: "\n".join(text[i : i + 60] for i in range(0, len(text), 60)),
         lambda text: json.dumps(json.dumps(text.replace(".", ".\n"))),
         lambda text: once(text).replace("%2E", "%2E%0A"),
+        lambda text: re.sub("[.=&?]", lambda found: f"\\\\u{ord(found[0]):04x}", text),
     ],
     ids=[
         "plain",
@@ -255,6 +268,7 @@ def once(text):
         "wrapped",
         "folded in JSON",
         "encoded",
+        "escaped",
     ],
 )
 @pytest.mark.parametrize("name", ["ltik", "legacy-ltik", "ltiaas_one_time", "x"])
