@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 HIDDEN = "[hidden]"
-# Shorter ones would be found in the middle of words. LTIAAS's API keys have 36 characters.
-_SHORTEST_SECRET = 12
+#: Shorter ones would be found in the middle of words. LTIAAS's API keys have 36 characters.
+SHORTEST_SECRET = 12
 
 # What holds a secret, in lower case and with underscores: variables, headers, cookies, claims.
 _names = {
@@ -87,7 +87,7 @@ def know(settings: Settings) -> None:
         if isinstance(address, str):
             secrets.update(*(pattern.findall(address) for pattern in _PASSWORDS))
     secrets |= {form for one in secrets for form in (unquote(one), quote(unquote(one), safe=""))}
-    _secrets.update(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
+    _secrets.update(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
     _patterns, _ends = _compiled(), _endings()
     _is_secret.cache_clear()
 
