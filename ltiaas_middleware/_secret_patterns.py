@@ -6,27 +6,34 @@ import functools
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     from .settings import Settings
 
 HIDDEN = "[hidden]"
-# Shorter ones would be found in the middle of words. LTIAAS's API keys have 36 characters.
-_SHORTEST_SECRET = 12
+#: Shorter ones would be found in the middle of words. LTIAAS's API keys have 36 characters.
+SHORTEST_SECRET = 12
 
 # What holds a secret, in lower case and with underscores: variables, headers, cookies, claims.
 _names = {
     "ltik", "ltiaas_one_time", "ltiaas_launch", "ltiaas_launch_tab", "api_key", "ltiaas_api_key",
     "ltiaas_secret", "servicekey", "service_key", "legacyservicekey",
 }  # fmt: skip
-# A token's dot and a line break, as they are and percent-encoded, once or more often.
-_DOT = r"(?:\.|%(?:25)*2E)"
+# A parameter's equals sign, a token's dot and a line break: as they are, percent-encoded (once or
+# more often), and as JSON and JavaScript escape them.
+_EQUALS = r"(?:=|%(?:25)*3D|\\+(?:u00|x)3D)"
+_DOT = r"(?:\.|%(?:25)*2E|\\+(?:u00|x)2E)"
 _BREAK = r"(?:[\r\n]+|(?:\\+[rn])+|(?:%(?:25)*0[AD])+)[ \t]*"
 # What follows a line break in the middle of a token: longer than a word, or cut at a dot.
 _REST = (
     rf"(?:{_BREAK}(?:[\w-]*{_DOT}[\w-]{{8,}}|[\w-]{{16,}})(?:{_DOT}[\w-]*)*"
     rf"|(?:(?<=\.)|(?<=2E)){_BREAK}[\w-]{{8,}}{_DOT}?)*"
+)
+# The password in a URL of Redis or a database, which may also be a parameter. Each library reads
+# URLs in its own way, and a password may contain any character: to the first @, and to the last.
+_PASSWORDS = tuple(
+    map(re.compile, (r"://[^:/@]*:([^@]*)@", r"://[^:/@]*:(.*)@", r"(?i)password=([^&]*)"))
 )
 _secrets: set[str] = set()
 
@@ -40,16 +47,18 @@ def _compiled() -> tuple[re.Pattern[str], re.Pattern[str]]:
     )
     alternatives = [
         # A parameter, also inside another parameter's value (…%3Fltik%3D…), or a cookie.
-        rf"(?P<parameter>(?:{names})(?:=|%(?:25)*3D))[^&\s\"'#;,<>]+{_REST}",
+        rf"(?P<parameter>(?:{names}){_EQUALS})[^&\s\"'#;,<>]+{_REST}",
         # A header or a variable, as JSON or a repr shows it.
-        rf"(?P<variable>(?:{names})['\"]?[ ]?[:=,][ ]?b?)(?:'[^'\s]*'?|\"[^\"\s]*\"?)",
+        rf"(?P<variable>(?:{names})\\*['\"]?\s?[:=,]\s?b?\\*)(?:'[^'\s]*'?|\"[^\"\s]*\"?)",
         rf"(?P<header>(?:{names}):[ ]?)[^\s\"'#;,<>]+{_REST}",
         # The authorization schemes (wire.md).
         r"(?P<scheme>LTIK-AUTH-V[12]|SERVICE-AUTH-V1)\s+[^\s\"']+"
         r"(?:\s*(?:,\s*)?Additional=Bearer\s+[^\s\"']+)?",
         r"(?P<bearer>Bearer\s)\s*[\w.~+/=-]{8,}",
-        # A compact JWS (RFC 7515 section 7.1), whole or cut off: it begins with JSON in base64.
-        rf"(?:(?<![\w-])|(?<=%[0-9a-f]{{2}})|(?<=%25[0-9a-f]{{2}}))eyJ[\w-]{{16,}}(?:{_DOT}[\w-]*){{0,2}}{_REST}",
+        # A compact JWS (RFC 7515 section 7.1), whole or cut off: it begins with JSON in base64,
+        # perhaps after an escaped character.
+        rf"(?:(?<![\w-])|(?<=%[0-9a-f]{{2}})|(?<=%25[0-9a-f]{{2}})|(?<=\\[nrt])"
+        rf"|(?<=\\x[0-9a-f]{{2}})|(?<=\\u00[0-9a-f]{{2}}))eyJ[\w-]{{16,}}(?:{_DOT}[\w-]*){{0,2}}{_REST}",
         *(f"(?-i:{re.escape(one)})" for one in sorted(_secrets, key=len, reverse=True)),
     ]
     marks = [names, "service-auth-v", "bearer", "eyj", *(re.escape(s.lower()) for s in _secrets)]
@@ -76,9 +85,9 @@ def know(settings: Settings) -> None:
     secrets = {settings.api_key, *settings.signing_secrets}
     for address in (settings.cache, settings.service_keys):
         if isinstance(address, str):
-            password = urlsplit(address).password or ""
-            secrets |= {password, unquote(password)}
-    _secrets.update(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
+            secrets.update(*(pattern.findall(address) for pattern in _PASSWORDS))
+    secrets |= {form for one in secrets for form in (unquote(one), quote(unquote(one), safe=""))}
+    _secrets.update(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
     _patterns, _ends = _compiled(), _endings()
     _is_secret.cache_clear()
 

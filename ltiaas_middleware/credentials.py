@@ -11,6 +11,7 @@ import re
 from datetime import datetime, timezone
 from typing import Any, ClassVar, NoReturn, Protocol, SupportsIndex, TypeVar
 
+from ._secret_patterns import HIDDEN, SHORTEST_SECRET
 from .errors import CredentialError, CredentialScopeError
 from .origins import origin_of
 
@@ -114,6 +115,13 @@ class Credential:
     def expired(self) -> bool:
         """Whether ``expires_at`` is past, by this machine's clock."""
         return self._expires_at is not None and datetime.now(timezone.utc) >= self._expires_at
+
+    def _hidden_in(self, content: bytes) -> bytes:
+        """``content`` without this credential's secrets, which an error response may quote."""
+        for secret in self._value.split(":", 1):
+            if len(secret) >= SHORTEST_SECRET:
+                content = content.replace(secret.encode(), HIDDEN.encode())
+        return content
 
     def __call__(self, request: _R) -> _R:
         """Sign a request, for ``auth=credential`` in requests, httpx2 and httpx.

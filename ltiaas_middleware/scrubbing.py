@@ -41,8 +41,10 @@ __all__ = [
 ]
 
 #: The loggers to which servers write requests: gunicorn, uvicorn, Werkzeug, Hypercorn, Daphne,
-#: Django, Channels, waitress, cheroot, Tornado and Granian.
+#: Django, Channels, waitress, cheroot, Tornado and Granian. And this package's own, because its
+#: messages quote paths.
 LOGGERS = (
+    "ltiaas_middleware",
     "gunicorn.access", "gunicorn.error", "uvicorn.access", "uvicorn.error", "uvicorn.asgi",
     "werkzeug", "hypercorn.access", "hypercorn.error", "daphne.access", "daphne.http_protocol",
     "daphne.server", "daphne.ws_protocol", "django.request", "django.server",

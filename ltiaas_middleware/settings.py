@@ -156,8 +156,9 @@ class Settings:
     retries."""
 
     cache_prefix: str = "ltiaas"
-    """The prefix of all keys in Redis. If several tools share a Redis server, give each its own
-    prefix."""
+    """The prefix of all keys in Redis. The private folder's name also depends on it. If several
+    tools share a Redis server or run on one machine, give each its own prefix; otherwise, they
+    overwrite each other's records of used one-time links."""
 
     service_keys: Any = field(default=None, repr=False)
     """Where the middleware stores each launch's service key: the URL of a SQLite or PostgreSQL

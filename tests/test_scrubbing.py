@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 
 import pytest
 
@@ -34,6 +35,17 @@ JWS = "eyJhbGciOiAiSFMyNTYifQ.eyJpYXQiOiAxfQ.vOGrOjrACq-NAikvz34UTInA-0olQjd7cze
         ("[('ltik', 'a.b.c'), ('a', 'b')]", "[('ltik', '[hidden]'), ('a', 'b')]"),
         ("query_string=b'a=1&ltik=a.b.c'", "query_string=b'a=1&ltik=[hidden]'"),
         ("serviceKey='abc'", "serviceKey='[hidden]'"),
+        (
+            r'"{\"serviceKey\": \"abc\", \"a\": 1}"',
+            r'''"{\"serviceKey\": \'[hidden]', \"a\": 1}"''',
+        ),
+        (json.dumps({"api_key": "abc"}, indent=1), "{\n \"api_key\": '[hidden]'\n}"),
+        ('{"serviceKey" :\n"abc"}', "{\"serviceKey\" :\n'[hidden]'}"),
+        # As JSON and JavaScript escape them.
+        (r"/launch?ltik\u003Da.b.c\u0026b=2", r"/launch?ltik\u003D[hidden]"),
+        (r"'token:\neyJhbGciOiAiSFMyNTYifQ.e30.abc'", r"'token:\n[hidden]'"),
+        (rf"a\u003d{JWS}\t{JWS}", r"a\u003d[hidden]\t[hidden]"),
+        (rf"next=\x26{JWS}", r"next=\x26[hidden]"),
         # An ltik without a name, and cut off.
         (f"token {JWS} end", "token [hidden] end"),
         (f"token {JWS[:40]}", "token [hidden]"),
@@ -155,6 +167,22 @@ class TestTheNamesOfTheSettings:
         assert logger.lines == ["[hidden]|quiz.launch=[hidden]; a=1|Bearer [hidden]|kept|-"]
 
 
+@pytest.mark.parametrize(
+    ("service_keys", "shown"),
+    [
+        ("postgresql://tool:a[database]password@db/keys", "a[database]password"),
+        ("postgresql://tool:a/database/password@db/keys", "a/database/password"),
+        ("postgresql://tool:a\u2100database-password@db/keys", "a\u2100database-password"),
+        ("postgresql://tool:a%2Fdatabase+password@db/keys", "a%2Fdatabase%2Bpassword"),
+        ("postgresql://tool@db/keys?password=a-parameters-password", "a-parameters-password"),
+        ("postgresql://tool@db/keys?x=1&sslpassword=a-database%20password", "a-database password"),
+    ],
+)
+def test_a_password_is_hidden_wherever_it_is_in_a_url(service_keys, shown):
+    know(Settings(url="your.ltiaas.com", api_key="a-key-0123456789", service_keys=service_keys))
+    assert scrub(f"failed for {shown}!") == "failed for [hidden]!"
+
+
 def test_a_short_password_is_not_looked_for_in_words():
     key = "7d1c3f0e-0000-4000-8000-00000000abcd"
     know(Settings(url="your.ltiaas.com", api_key=key, cache="redis://:brief@redis.example"))
@@ -227,6 +255,7 @@ def once(text):
         lambda text: "\n".join(text[i : i + 60] for i in range(0, len(text), 60)),
         lambda text: json.dumps(json.dumps(text.replace(".", ".\n"))),
         lambda text: once(text).replace("%2E", "%2E%0A"),
+        lambda text: re.sub("[.=&?]", lambda found: f"\\\\u{ord(found[0]):04x}", text),
     ],
     ids=[
         "plain",
@@ -239,6 +268,7 @@ def once(text):
         "wrapped",
         "folded in JSON",
         "encoded",
+        "escaped",
     ],
 )
 @pytest.mark.parametrize("name", ["ltik", "legacy-ltik", "ltiaas_one_time", "x"])

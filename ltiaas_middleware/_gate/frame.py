@@ -90,9 +90,10 @@ class AppAnswers(AdapterText[AnyStr]):
         """The headers to send in place of the app's. If they say neither HTML nor JavaScript, the
         response cannot have the script.
 
-        - ``Referrer-Policy`` and ``Cache-Control: private`` are added unless the app sets them.
-          With ``iframe_support``, ``no-referrer`` becomes ``same-origin``. A response that sets one
-          of the middleware's cookies is ``no-store``, whatever the app says.
+        - ``Referrer-Policy`` and ``Cache-Control: private`` are added unless the app sets them. A
+          policy that shows other sites whole URLs is replaced, and with ``iframe_support``,
+          ``no-referrer`` becomes ``same-origin``. A response that sets one of the middleware's
+          cookies is ``no-store``, whatever the app says.
         - Under a launch path, the app's cookies belong to the launch (``cookies.for_launch``).
         - There, unless ``iframe_support`` is off, ``X-Frame-Options`` is removed. That is safe,
           because only a browser with the launch's cookie sees the page, and the cookie is
@@ -119,8 +120,12 @@ class AppAnswers(AdapterText[AnyStr]):
                         # With bytes, ``in`` is slower.
                         is_code = kind.find(self._html) >= 0 or kind.find(self._javascript) >= 0
                 elif known == "referrer-policy":
+                    policy = self._decode(value).lower()
+                    if "unsafe-url" in policy or "no-referrer-when-downgrade" in policy:
+                        # They would show other sites the launch's URL.
+                        continue
                     has_policy = True
-                    if fits and self._decode(value).rpartition(",")[2].strip() == "no-referrer":
+                    if fits and policy.rpartition(",")[2].strip() == "no-referrer":
                         # Other sites still see nothing, but the redirect into the launch needs it.
                         value = self._same_origin
                 elif known == "cache-control":

@@ -12,7 +12,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from .._version import __version__
@@ -195,6 +195,8 @@ def _call(
             outcome = yield Send(call.method, url, content, left, until)
         if isinstance(outcome, Answer) and 200 <= outcome.status < 300:
             return _value(call, outcome, path)
+        if isinstance(outcome, Answer):
+            outcome = replace(outcome, content=credential._hidden_in(outcome.content))
         error, passing = _error(call.method, path, cast("Answer | Failure", outcome), policy)
         if call.method == "DELETE" and attempt > 1 and error.status == 404:
             # An earlier attempt did it, and its answer was lost.

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import quote, quote_plus
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from ..errors import ServiceKeyStoreError, SettingsError
 
@@ -113,6 +113,8 @@ class Database:
             engine = sa.create_engine(
                 url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True
             )
+        except NoSuchModuleError:
+            raise unusable(f"names an unknown driver: {url.drivername}") from None
         except ImportError as error:
             why = f"needs a driver that is not installed: pip install {error.name}"
             raise unusable(why) from None
@@ -126,7 +128,7 @@ class Database:
 def _url(database: str) -> sa.URL:
     try:
         url = sa.make_url(database)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):
         # Without the chain: it quotes the URL, and with it a password.
         url = None
     if url is None:

@@ -272,10 +272,14 @@ class ServiceKeyStore:
         return [StoredServiceKey(self, row) for row in self._database.rows(query)]
 
     def _open(self, row: Any) -> Decrypted | None:
-        # Two rows that changed places would still open, each as the other: its name tells.
-        if row.digest != activity_key(row).digest:
+        try:
+            # Two rows that changed places would still open, each as the other: its name tells.
+            if row.digest != activity_key(row).digest:
+                return None
+            return self._encryptor.decrypt(row.sealed, row.digest.encode())
+        except TypeError:
+            # SQLite keeps values of any type.
             return None
-        return self._encryptor.decrypt(bytes(row.sealed), row.digest.encode())
 
     def _encrypt_again(self, row: Any, content: bytes) -> bool:
         sealed = self._encryptor.encrypt(content, row.digest.encode())

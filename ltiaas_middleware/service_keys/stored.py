@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .store import ServiceKeyStore
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_END = datetime.max.replace(tzinfo=timezone.utc)
 
 
 def microseconds(moment: datetime) -> int:
@@ -25,6 +26,14 @@ def microseconds(moment: datetime) -> int:
     if moment.utcoffset() is None:
         raise ValueError("launched_at must be a datetime with a time zone")
     return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _moment(value: Any) -> datetime:
+    try:
+        return _EPOCH + timedelta(microseconds=value)
+    except (TypeError, OverflowError):
+        # Someone changed the row. It must not keep a job from all other rows.
+        return _END
 
 
 class StoredServiceKey:
@@ -42,7 +51,7 @@ class StoredServiceKey:
         self._store, self._row = store, row
         self.activity_key: ActivityKey = activity_key(row)
         self.platform_id, self.context_id, self.resource_link_id = self.activity_key
-        self.refreshed_at = _EPOCH + timedelta(microseconds=row.launched_at)
+        self.refreshed_at = _moment(row.launched_at)
 
     @property
     def credential(self) -> ServiceKeyCredential:

@@ -82,6 +82,21 @@ def test_the_error_as_text_is_short_and_nothing_quotes_what_was_sent() -> None:
         assert "mia" not in text
 
 
+@pytest.mark.parametrize("which", ["credential", "service_key", "account"])
+def test_an_error_quotes_no_part_of_the_credential(api: Caller, world: Any, which: str) -> None:
+    credential = getattr(world, which)
+    secrets = str(credential.authorization).partition(" ")[2].split(":")
+    said = f"Invalid: {' of '.join(secrets)}!"
+    details = {"message": "BAD_KEY", "description": said, "bodyReceived": {"errors": [said]}}
+    world("/api/x", {"status": 400, "details": details}, status=400)
+    with pytest.raises(ApiError) as caught:
+        api("request", "GET", "x", with_=credential)
+    error = caught.value
+    hidden = " of ".join(["[hidden]"] * len(secrets))
+    assert error.description == error.lms_message == f"Invalid: {hidden}!"
+    assert not [one for one in secrets if one in f"{error}{error.details}"]
+
+
 @pytest.mark.parametrize(
     ("status", "content", "kind", "temporary"),
     [

@@ -213,6 +213,28 @@ class TestReferrerPolicy:
     ) -> None:
         assert launched.get(("referrer-policy", given))["Referrer-Policy"] == sent
 
+    @pytest.mark.parametrize(
+        "given",
+        [
+            ["unsafe-url"],
+            ["no-referrer-when-downgrade"],
+            ["Unsafe-URL, strict-origin"],
+            ["strict-origin, no-referrer-when-downgrade, unknown"],
+            ["no-referrer-when-downgrade", "unsafe-url"],
+        ],
+    )
+    @pytest.mark.parametrize("iframe_support", [True, False])
+    def test_of_the_app_does_not_show_other_sites_the_url(
+        self, make_tool: Callable[..., Tool], given: list[str], iframe_support: bool
+    ) -> None:
+        launched = Launched(make_tool(iframe_support=iframe_support))
+        policies = [("Referrer-Policy", one) for one in given]
+        sent = launched.get(*policies).all("Referrer-Policy")
+        assert sent == ["strict-origin-when-cross-origin"]
+        # Here, the URL contains the ltik.
+        sent = launched.tool.get(f"/page?ltik={ltik()}").all("Referrer-Policy")
+        assert sent == ["strict-origin"]
+
     def test_of_the_app_always_stays_without_iframe_support(
         self, make_tool: Callable[..., Tool]
     ) -> None:

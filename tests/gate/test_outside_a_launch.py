@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from tests.gate.test_launch_paths import Captured
+from tests.tokens import ltik
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
 
@@ -98,6 +99,13 @@ def test_without_launch_paths_there_is_nowhere_to_lead(make_tool, launch):
 @pytest.mark.parametrize("raw", [True, False])
 def test_it_never_leads_to_another_host(tool, launch, path, raw):
     assert tool.get(path, marks(launch), raw=raw)["Location"].startswith(f"{launch.prefix}/")
+
+
+def test_a_warning_quotes_no_ltik_in_a_path(tool, launch, caplog):
+    token = ltik()
+    tool.get(f"/page/{token}", marks(launch))
+    assert "'/page/[hidden]'" in caplog.text
+    assert token.rpartition(".")[2] not in caplog.text
 
 
 def test_one_warning_for_each_path(tool, launch, caplog):

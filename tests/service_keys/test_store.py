@@ -271,6 +271,37 @@ def test_a_row_with_nonsense_in_it_does_not_open(
     assert key_at(store) == KEY
 
 
+@pytest.mark.parametrize(
+    ("changed", "opens"),
+    [
+        ("launched_at = 9223372036854775807", True),
+        ("launched_at = -9223372036854775807", True),
+        ("launched_at = 'soon'", True),
+        ("sealed = 'a text'", False),
+        ("sealed = 1000000000000", False),
+        ("platform_id = x'00'", False),
+    ],
+)
+def test_a_row_that_somebody_spoiled_keeps_no_job_from_the_others(
+    store: ServiceKeyStore, database: str, changed: str, opens: bool
+) -> None:
+    if not database.startswith("sqlite") and "= 9" not in changed and "= -9" not in changed:
+        pytest.skip("PostgreSQL refuses values of another type")
+    other = HERE._replace(resource_link_id="other")
+    store.put(HERE, KEY, NOW)
+    store.put(other, KEY, NOW)
+    with connected(database) as connection:
+        where = "resource_link_id = 'activity'"
+        connection.exec_driver_sql(f"UPDATE ltiaas_service_keys SET {changed} WHERE {where}")
+    rows = {row.resource_link_id: row for row in store.all()}
+    assert rows["other"].refreshed_at == NOW
+    assert repr(rows["activity"])
+    assert store.rotate().unreadable == (0 if opens else 1)
+    if not opens:
+        with pytest.raises(ServiceKeyUnreadable):
+            _ = rows["activity"].credential
+
+
 def test_secrets_are_rotated_while_everything_goes_on(open_store: Open, settings: Settings) -> None:
     old = open_store()
     between = open_store(
@@ -681,7 +712,9 @@ def test_an_unreachable_database_fails_clearly_and_without_its_password(
     "database",
     ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true",
      "mysql://tool:database-password-77e1@host/name", "not a database",
-     "postgresql+pg8000://tool:database-password-77e1@host/name"],
+     "postgresql+pg8000://tool:database-password-77e1@host/name",
+     "postgresql+nonsense://tool:database-password-77e1@host/name",
+     "postgresql://tool:an@unencoded:database-password-77e1@host/name"],
 )  # fmt: skip
 def test_a_database_that_cannot_be_is_refused_at_the_start(
     settings: Settings, database: str
