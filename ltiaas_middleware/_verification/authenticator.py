@@ -65,7 +65,8 @@ class Authenticator:
         self._ids = ids
         self._shared = shared
         self._monotonic = monotonic
-        self._began = clock()
+        self._clock = clock
+        self._began = monotonic()
         self.shares = shared is not None
         self.stats = stats or Stats()
         self._launches = LaunchCache(settings.max_launches, monotonic)
@@ -153,7 +154,8 @@ class Authenticator:
         except StoreUnavailable as error:
             if error.read_only:
                 return False
-        return made_at >= self._began
+        # Somebody may have set the wall clock since.
+        return made_at >= self._clock() - (self._monotonic() - self._began)
 
     def end(self, launch_id: str) -> None:
         """End a launch. This worker stops serving it immediately, and others after their next look

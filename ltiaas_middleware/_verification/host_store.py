@@ -21,8 +21,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from .._rare_log import RareLog
+from .launches import REJECTED_FOR
 from .stats import Stats
-from .stores import MARKS, StoreUnavailable, longest
+from .stores import StoreUnavailable, longest
 
 __all__ = ["HostStore", "private_folder"]
 
@@ -131,8 +132,6 @@ class HostStore:
                 self._swept = now
                 self._sweep()
             with self._locked():
-                if self._bytes > _MOST:
-                    raise OSError(errno.ENOSPC, "it has reached its maximum size")
                 yield self._path(name)
 
     @contextlib.contextmanager
@@ -173,8 +172,8 @@ class HostStore:
                 os.unlink(path)
 
     def _sweep(self) -> None:
-        """Remove expired files and, if that is not enough, the launches that end soonest."""
-        now, kept = self._clock(), []
+        """Remove expired files and, if that is not enough, others (``_worth``)."""
+        now, kept, bound = self._clock(), [], set()
         _make_private(self._folder)
         for entry in os.scandir(self._folder):
             try:
@@ -186,14 +185,16 @@ class HostStore:
             if found.st_mtime <= now or entry.name.startswith("new-"):
                 self._remove(entry.path, found)
             else:
-                kept.append((found.st_mtime, entry.path, found))
-        self._bytes = sum(_size(found) for _, _, found in kept)
-        for _, path, found in sorted(kept):
+                kept.append((entry.path, found))
+                of, _, kind = entry.path.rpartition(".")
+                if kind == "bound":
+                    bound.add(of)
+        self._bytes = sum(_size(found) for _, found in kept)
+        for path, found in sorted(kept, key=lambda one: _worth(one[0], one[1], bound, now)):
             if self._bytes <= _MOST * 3 // 4:
                 break
-            if path.rpartition(".")[2] not in MARKS:
-                self._remove(path, found)
-                self._bytes -= _size(found)
+            self._remove(path, found)
+            self._bytes -= _size(found)
 
     def _remove(self, path: str, found: os.stat_result) -> None:
         """Remove a file unless it was replaced or removed since it was found. The lock is held for
@@ -221,6 +222,17 @@ class HostStore:
             why,
         )
         raise StoreUnavailable(read_only=True)
+
+
+def _worth(path: str, found: os.stat_result, bound: set[str], now: float) -> tuple[int, float]:
+    """What a full store removes first. A launch whose cookie has come back costs one call to
+    LTIAAS. That an ltik was rejected lately protects nothing, and strangers choose how often it
+    happens. Everything else goes in the order in which it ends, and last, that a launch is over."""
+    until = found.st_mtime
+    of, _, kind = path.rpartition(".")
+    if kind == "over":
+        return (2 if until > now + REJECTED_FOR else 0), until
+    return (0 if kind == "launch" and of in bound else 1), until
 
 
 def _size(found: os.stat_result) -> int:

@@ -20,8 +20,6 @@ from collections.abc import Callable
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import TYPE_CHECKING
 
-from cachetools import TTLCache
-
 from ..api.error_answers import believed
 from ..errors import UpstreamError
 
@@ -35,9 +33,8 @@ PATH = "/api/idtoken"
 # The debt at which a client is paced, and how much of it each second pays.
 _MOST_DEBT = 20.0
 _PAID_A_SECOND = 5.0
-# How many clients in debt to remember, and for how long (seconds).
+# How many clients in debt to remember.
 _REMEMBERED_MOST = 10_000
-_REMEMBERED = 300.0
 # How many consecutive failures open the breaker, and for how long (seconds). The pause grows after
 # each failed probe, up to the maximum.
 _FAILURES = 5
@@ -143,10 +140,9 @@ class Limits:
         self._queue: list[Flight] = []
         self._under_way = 0
         self._running: Counter[str] = Counter()
-        # When each client's debt will be paid if nothing is added.
-        self._paid_at: TTLCache[str, float] = TTLCache(
-            _REMEMBERED_MOST, _REMEMBERED, timer=monotonic
-        )
+        # When each client's debt will be paid if nothing is added, the oldest first. A plain dict,
+        # because each event looks at every waiting call.
+        self._paid_at: dict[str, float] = {}
 
     @property
     def waiting(self) -> int:
@@ -205,10 +201,14 @@ class Limits:
         if call.client and not call.authenticated:
             now = self._monotonic()
             debt = self._debt(call.client, now) + (1 if rejected else -1)
+            paid_at = self._paid_at
+            paid_at.pop(call.client, None)
             if debt > 0:
-                self._paid_at[call.client] = now + debt / _PAID_A_SECOND
-            else:
-                self._paid_at.pop(call.client, None)
+                paid_at[call.client] = now + debt / _PAID_A_SECOND
+            while paid_at and (
+                len(paid_at) > _REMEMBERED_MOST or next(iter(paid_at.values())) <= now
+            ):
+                del paid_at[next(iter(paid_at))]
 
     def failed(self, call: Flight, retry_after: float | None) -> None:
         """Record that LTIAAS did not respond, or asked to come back later."""

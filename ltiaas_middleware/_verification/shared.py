@@ -233,15 +233,15 @@ class Shared:
     def _epoch(self) -> float:
         name = self._name("", "epoch")
         (sealed,) = self.store.get(name)
-        content = self._open("epoch", "", sealed)
-        if content is None:
-            if sealed is not None:
-                # None of our workers stored it.
-                self.store.delete(name)
-            self._put_if_absent("epoch", "", self._mark(), None)
-            return self._clock()
-        began: float = _MARK.unpack_from(content)[1]
-        return began
+        content, now = self._open("epoch", "", sealed), self._clock()
+        began: float = float("inf") if content is None else _MARK.unpack_from(content)[1]
+        if began <= now:
+            return began
+        if sealed is not None:
+            # None of our workers stored it, or somebody has set the clock back since.
+            self.store.delete(name)
+        self._put_if_absent("epoch", "", self._mark(), None)
+        return now
 
     def _over(self, launch_id: str, sealed: bytes | None) -> float | None:
         content = self._open("over", launch_id, sealed)
@@ -249,14 +249,15 @@ class Shared:
 
     def _failure(self, launch_id: str, sealed: bytes | None) -> tuple[str | None, float]:
         content = self._open("lease", launch_id, sealed)
-        if content is None:
+        at: float = float("inf") if content is None else _MARK.unpack_from(content)[1]
+        age = self._clock() - at
+        if content is None or age < -_FAILED_LATELY:
             if sealed is not None:
-                # None of our workers took it.
+                # None of our workers took it, or somebody has set the clock back since.
                 self.store.delete(self._name(launch_id, "lease"))
             return None, 0.0
-        failure, at = content[_MARK.size :].decode(), _MARK.unpack_from(content)[1]
-        lately = abs(self._clock() - at) < _FAILED_LATELY
-        return failure if failure and lately else None, at
+        failure = content[_MARK.size :].decode()
+        return failure if failure and age < _FAILED_LATELY else None, at
 
     def _entry(self, launch_id: str, sealed: bytes | None, bound: bool) -> CachedLaunch | None:
         content = self._open("launch", launch_id, sealed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ltiaas_middleware._verification.launches import DAY, CachedLaunch
+from ltiaas_middleware.errors import UpstreamError
 from tests.fixtures.workers import Clock
 from tests.tokens import ltik
 
@@ -53,3 +54,27 @@ class TestAnHoursJump:
             f"{len(tokens)} launches on 2 workers (at most {2 * 6 * len(tokens)})"
         )
         assert later <= 2 * 6 * len(tokens)
+
+    @pytest.mark.parametrize("jump", [3600, -3600])
+    def test_leaves_no_launch_waiting_for_a_call_that_failed(self, make, upstream, clock, jump):
+        """The machine has just started: the network comes up, and then the right time."""
+        first, second, token = make(), make(), ltik()
+        upstream.error = UpstreamError("no connection")
+        assert first.verify(token) is upstream.error
+        first.settle()
+        upstream.error = None
+        clock.wall += jump
+        clock.since_boot += 2
+        assert isinstance(second.verify(token), CachedLaunch)
+
+    @pytest.mark.parametrize("jump", [3600, -3600])
+    @pytest.mark.parametrize("shares", [True, False])
+    def test_closes_no_one_time_link(self, make, make_worker, clock, jump, shares):
+        worker = make() if shares else make_worker("memory")
+        worker.verify(ltik())
+        worker.settle()
+        clock.wall += jump
+        clock.since_boot += 60
+        # If the store is as old as tomorrow, what was made before that is noticed is refused.
+        worker.authenticator.use_once("one", clock.wall - 1)
+        assert worker.authenticator.use_once("another", clock.wall)

@@ -18,6 +18,7 @@ from ltiaas_middleware.errors import (
     RateLimited,
     UpstreamError,
 )
+from tests.counters.bytecodes import at_most, counting
 from tests.tokens import ltik
 from tests.waiting import wait_until
 
@@ -107,6 +108,13 @@ class TestTurns:
         assert all(error.retry_after for _, error, _ in refused)
         assert limits.waiting == 0
 
+    def test_those_that_wait_cost_little_each_time_another_comes(self, limits, add):
+        for number in range(500):
+            add(f"198.51.{number % 50}.1")
+        self.begun(limits)
+        with counting() as bytecodes:
+            assert bytecodes.of(limits.sort_out) <= at_most(493 * 110)
+
     def reject(self, limits, add, times, address=JUNK):
         made = 0
         for _ in range(times):
@@ -146,10 +154,13 @@ class TestTurns:
         known = add(JUNK, authenticated=True)
         assert self.begun(limits) == known
 
-    def test_clients_do_not_fill_the_memory(self, limits, add):
+    def test_clients_do_not_fill_the_memory(self, limits, add, clock):
         for number in range(12_000):
             self.reject(limits, add, 1, address=f"2001:db8:{number:x}::1")
         assert len(limits._paid_at) == 10_000
+        clock.pass_(1)
+        self.reject(limits, add, 1)
+        assert limits._paid_at.keys() == {JUNK}
         assert not limits._running
         assert limits._under_way == 0
 

@@ -215,16 +215,42 @@ class TestFiles:
         store.put(OTHER, b"value", 60)
         assert len(list(folder.glob("*.launch"))) == 1
 
-    def test_are_bounded_and_marks_stay(self, folder, store, clock, monkeypatch):
+    @staticmethod
+    def found(store, kind, numbers):
+        return sum(store.get(f"{number:022}:{kind}") != [None] for number in numbers)
+
+    def test_are_bounded_and_marks_stay(self, folder, store, monkeypatch):
         monkeypatch.setattr("ltiaas_middleware._verification.host_store._MOST", 400_000)
         for number in range(500):
             store.put(f"{number:022}:launch", b"x" * 500, 600 + number)
             if number % 10 == 0:
-                store.put_if_absent(f"{number:022}:bound", b"x", 600)
+                store.put_if_absent(f"{number:022}:bound", b"x", 600 + number)
+                store.put(f"{number:022}:over", b"x", 600 + number)
         assert sum(path.stat().st_blocks * 512 for path in folder.iterdir()) < 450_000
-        assert len(list(folder.glob("*.bound"))) == 50
-        # Those that end last are kept.
-        assert store.get(f"{499:022}:launch") != [None]
+        assert self.found(store, "over", range(0, 500, 10)) == 50
+        # Of the others, those that end last.
+        assert self.found(store, "bound", range(480, 500, 10)) == 2
+        assert self.found(store, "launch", range(491, 500)) == 9
+
+    def test_of_launches_with_cookies_make_room_for_those_without(self, store, clock, monkeypatch):
+        """A busy day: the marks alone would fill the folder. In browsers that block cookies, a
+        launch works nowhere else."""
+        monkeypatch.setattr("ltiaas_middleware._verification.host_store._MOST", 400_000)
+        for number in range(500):
+            store.put(f"{number:022}:launch", b"x" * 500, 86_400)
+            if number % 10:
+                store.put_if_absent(f"{number:022}:bound", b"x", 86_400)
+            clock.pass_(20)
+        assert self.found(store, "launch", range(450, 500, 10)) == 5
+        assert self.found(store, "bound", range(450, 500)) == 45
+
+    def test_of_rejected_ltiks_take_no_launch_its_place(self, store, monkeypatch):
+        monkeypatch.setattr("ltiaas_middleware._verification.host_store._MOST", 400_000)
+        for number in range(50):
+            store.put(f"{number:022}:launch", b"x" * 500, 86_400)
+        for number in range(50, 500):
+            store.put(f"{number:022}:over", b"x", 60)
+        assert self.found(store, "launch", range(50)) == 50
 
     def test_can_be_written_while_another_worker_looks_for_expired_ones(
         self, folder, store, clock, monkeypatch
