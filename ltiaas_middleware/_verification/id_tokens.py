@@ -7,6 +7,7 @@ endless body and a reset connection are all the same.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -85,6 +86,9 @@ class Api:
         )
         self._monotonic = monotonic
         self._sleep = sleep
+        # Large ID tokens are read one after the other. If many threads read them at once, each
+        # decodes its own while the event loop waits behind all of them.
+        self._turn = threading.Lock()
 
     def close(self) -> None:
         """Close the connections. A later call opens new ones."""
@@ -113,7 +117,7 @@ class Api:
         call = Call("GET", "idtoken", lambda document: IdToken.parse(document, content))
         flow = exchange(call, credential, self._policy, monotonic=self._monotonic)
         try:
-            token = run(flow, send, self._sleep)
+            token = run(flow, send, self._sleep, self._turn)
         except ApiError as error:
             raise _judged(error) from None
         if token.user.id is None and not settings.allow_anonymous:

@@ -27,8 +27,12 @@ _END = 2.0
 
 
 class Threads:
-    """A pool of at most ``most`` daemon threads, each started when it is needed, because a server
-    may fork before that."""
+    """A pool of at most ``most`` daemon threads. The first job starts the first one, because a
+    server may fork before that.
+
+    A thread that takes a job starts the next thread if no other is free. Otherwise ``submit`` would
+    do so, and an event loop that starts a thread waits for it, behind all the other threads.
+    """
 
     def __init__(self, most: int, name: str) -> None:
         self._most = most
@@ -37,7 +41,7 @@ class Threads:
         # Looked up at run time, because gevent may have replaced it after the import.
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        # The number of threads without a job, minus jobs without a thread.
+        # The number of threads without a job.
         self._idle = 0
         self._closed = False
 
@@ -52,8 +56,14 @@ class Threads:
         with self._lock:
             if self._closed:
                 raise RuntimeError("shut down")
-            if self._idle > 0 or len(self._threads) >= self._most or not self._start():
-                self._idle -= 1
+            if (thread := self._next()) is not None:
+                try:
+                    thread.start()
+                except RuntimeError:
+                    self._drop(thread)
+                    # The existing threads will run the job, unless there are none.
+                    if not self._threads:
+                        raise
             self._jobs.put((future, lambda: job(*args)))
         return future
 
@@ -69,24 +79,23 @@ class Threads:
             for _ in self._threads:
                 self._jobs.put(None)
         until = time.monotonic() + _END
-        for thread in self._threads if wait else ():
-            if thread is not threading.current_thread():
+        for thread in list(self._threads) if wait else ():
+            # One that is about to start finds that there is nothing to do.
+            if thread is not threading.current_thread() and thread.is_alive():
                 thread.join(max(0.0, until - time.monotonic()))
 
-    def _start(self) -> bool:
+    def _next(self) -> threading.Thread | None:
+        """The thread to start now, if any. The caller has the lock."""
+        if self._idle or self._closed or len(self._threads) >= self._most:
+            return None
         thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            # The existing threads will run the job, unless there are none.
-            if not self._threads:
-                raise
-            return False
         self._threads.append(thread)
-        return True
+        self._idle += 1
+        return thread
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
+            self._keep_one_free()
             future, call = job
             if future.set_running_or_notify_cancel():
                 try:
@@ -97,6 +106,22 @@ class Threads:
             del job, future, call
             with self._lock:
                 self._idle += 1
+
+    def _keep_one_free(self) -> None:
+        with self._lock:
+            self._idle -= 1
+            thread = self._next()
+        if thread is not None:
+            try:
+                thread.start()
+            except RuntimeError:
+                # The next job tries again.
+                with self._lock:
+                    self._drop(thread)
+
+    def _drop(self, thread: threading.Thread) -> None:
+        self._threads.remove(thread)
+        self._idle -= 1
 
 
 class Ticker:

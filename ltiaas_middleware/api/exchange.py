@@ -12,6 +12,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
@@ -26,6 +27,8 @@ T = TypeVar("T")
 # Levels of arrays and objects in an answer. What decodes here, near the bottom of the stack, must
 # not be too deep for whoever encodes, copies or prints it in a view.
 _DEEPEST = 64
+# Bytes of an answer whose JSON takes about a millisecond to decode, in which no other thread runs.
+_LARGE = 65_536
 # RFC 9110 section 9.2.2. A POST may have been taken although its answer was lost: the caller, who
 # can look, decides whether it is sent again.
 _IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
@@ -165,8 +168,10 @@ def run(
     flow: Flow[T],
     send: Callable[[Send], Answer | Failure],
     sleep: Callable[[float], None],
+    turn: AbstractContextManager[object] | None = None,
 ) -> T:
-    """Drive an exchange in a thread. Returns its result or raises its exception."""
+    """Drive an exchange in a thread. Returns its result or raises its exception. ``turn`` is held
+    while a large answer is read."""
     try:
         step = next(flow)
         while True:
@@ -174,7 +179,10 @@ def run(
                 sleep(step.seconds)
                 step = next(flow)
             else:
-                step = flow.send(send(step))
+                outcome = send(step)
+                is_large = isinstance(outcome, Answer) and len(outcome.content) > _LARGE
+                with turn if turn is not None and is_large else nullcontext():
+                    step = flow.send(outcome)
     except StopIteration as done:
         return cast(T, done.value)
 

@@ -37,8 +37,11 @@ class FrozenDict(dict[str, Any]):
 
 def frozen(value: Any) -> Any:
     """A deeply immutable copy of decoded JSON; lists become tuples."""
+    if isinstance(value, str):
+        # Most values are strings, and asking for an abstract class takes ten times as long.
+        return value
     if isinstance(value, Mapping):
-        return FrozenDict((name, frozen(item)) for name, item in value.items())
+        return FrozenDict({name: frozen(item) for name, item in value.items()})
     return tuple(map(frozen, value)) if isinstance(value, (list, tuple)) else value
 
 

@@ -11,6 +11,7 @@ import socket
 import ssl
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import trustme
@@ -18,6 +19,7 @@ import trustme
 from ltiaas_middleware import IdToken, Settings
 from ltiaas_middleware._verification.id_tokens import Api
 from ltiaas_middleware._verification.launches import CachedLaunch
+from ltiaas_middleware.api import exchange
 from ltiaas_middleware.api.error_answers import error_for
 from ltiaas_middleware.errors import (
     AnonymousLaunch,
@@ -65,6 +67,28 @@ def test_an_id_token(api, sandbox):
     assert (entry.method, entry.path, entry.scheme) == ("GET", "/api/idtoken", "LTIK-AUTH-V2")
     assert entry.well_formed
     assert entry.user_agent.startswith("ltiaas-middleware/")
+
+
+@pytest.mark.parametrize(("large", "at_once"), [(100, 1), (100_000, 2)])
+def test_large_id_tokens_are_read_one_after_the_other(large, at_once, server, sandbox, monkeypatch):
+    # An event loop would wait behind all threads that decode a large one.
+    api, inside, most = make(server), [], []
+    read, all_inside = IdToken.parse.__func__, threading.Event()
+
+    def noting(cls, *args):
+        inside.append(1)
+        most.append(len(inside))
+        if len(inside) == 2:
+            all_inside.set()
+        all_inside.wait(0.5 if at_once == 1 else 30)
+        inside.pop()
+        return read(cls, *args)
+
+    monkeypatch.setattr(IdToken, "parse", classmethod(noting))
+    monkeypatch.setattr(exchange, "_LARGE", large)
+    with ThreadPoolExecutor(2) as pool:
+        assert len(list(pool.map(api.id_token, [sandbox.issue(), sandbox.issue()]))) == 2
+    assert max(most) == at_once
 
 
 def test_connections_are_kept(api, server, sandbox, monkeypatch):

@@ -68,12 +68,29 @@ class TestAThreadThatCannotBeStarted:
         pool, go_on = Threads(3, "test"), threading.Event()
         for _ in range(5):
             pool.submit(lambda: None).result(10)
-            wait_until(lambda: pool._idle == 1)
-        assert len(pool._threads) == 1
+            wait_until(lambda: pool._idle == 2)
+        # One more than was needed, so that the next job finds one.
+        assert len(pool._threads) == 2
         jobs = [pool.submit(go_on.wait, 10) for _ in range(10)]
+        wait_until(lambda: pool._idle == 0)
         assert len(pool._threads) == 3
         go_on.set()
         assert all(job.result(10) for job in jobs)
+        pool.close()
+
+    def test_an_event_loop_starts_only_the_first_thread(self, monkeypatch):
+        start, starters = threading.Thread.start, []
+
+        def noting(thread):
+            starters.append(threading.current_thread())
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", noting)
+        pool, together = Threads(8, "test"), threading.Barrier(8)
+        jobs = [pool.submit(together.wait, 10) for _ in range(8)]
+        assert sorted(job.result(10) for job in jobs) == list(range(8))
+        assert len(starters) == 8
+        assert starters.count(threading.current_thread()) == 1
         pool.close()
 
     def test_a_job_that_was_refused_is_never_done(self, no_new_threads):
@@ -87,14 +104,36 @@ class TestAThreadThatCannotBeStarted:
         assert done == ["accepted"]
 
     def test_the_threads_there_are_do_what_a_new_one_should_have(self, no_new_threads):
-        pool, go_on = Threads(2, "test"), threading.Event()
-        held = pool.submit(go_on.wait, 10)
+        pool, go_on = Threads(3, "test"), threading.Event()
+        held = pool.submit(go_on.wait, 60)
+        wait_until(lambda: len(pool._threads) == 2)
         no_new_threads.forbid()
-        other = pool.submit(lambda: "done")
-        go_on.set()
-        assert other.result(10) == "done"
-        assert held.result(10)
+        others = [pool.submit(lambda: "done") for _ in range(2)]
+        assert [other.result(10) for other in others] == ["done"] * 2
         no_new_threads.allow()
+        together = threading.Barrier(2)
+        jobs = [pool.submit(together.wait, 10) for _ in range(2)]
+        assert sorted(job.result(10) for job in jobs) == [0, 1]
+        go_on.set()
+        assert held.result(10)
+        pool.close()
+
+    def test_the_next_job_starts_the_thread_that_could_not_be_started(self, monkeypatch):
+        start, go_on = threading.Thread.start, threading.Event()
+        failures = iter([False, True])
+
+        def failing_once(thread):
+            if next(failures, False):
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", failing_once)
+        pool = Threads(2, "test")
+        held = pool.submit(go_on.wait, 60)
+        wait_until(lambda: pool._idle == 0)
+        assert pool.submit(lambda: "done").result(10) == "done"
+        go_on.set()
+        assert held.result(10)
         pool.close()
 
     def test_a_launch_is_answered_once_and_not_asked_for_behind_its_back(
