@@ -28,7 +28,7 @@ from .._crypto.encryption import Encryptor
 from .._crypto.keys import LaunchIds
 from .._rare_log import RareLog
 from ..settings import Settings
-from .launches import DAY, ENDED, REJECTED_FOR, CachedLaunch, make_entry
+from .launches import CLOCKS_APART, DAY, ENDED, REJECTED_FOR, CachedLaunch, make_entry
 from .stats import Stats
 from .stores import Store, changing
 
@@ -234,14 +234,14 @@ class Shared:
         name = self._name("", "epoch")
         (sealed,) = self.store.get(name)
         content = self._open("epoch", "", sealed)
-        if content is None:
-            if sealed is not None:
-                # None of our workers stored it.
-                self.store.delete(name)
-            self._put_if_absent("epoch", "", self._mark(), None)
-            return self._clock()
-        began: float = _MARK.unpack_from(content)[1]
-        return began
+        began: float = -1.0 if content is None else _MARK.unpack_from(content)[1]
+        if 0 <= began <= self._clock() + CLOCKS_APART:
+            return began
+        if sealed is not None:
+            # None of our workers stored it, or one whose clock was ahead.
+            self.store.delete(name)
+        self._put_if_absent("epoch", "", self._mark(), None)
+        return self._clock()
 
     def _over(self, launch_id: str, sealed: bytes | None) -> float | None:
         content = self._open("over", launch_id, sealed)
