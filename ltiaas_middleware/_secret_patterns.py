@@ -129,7 +129,9 @@ def scrub_tree(value: Any) -> Any:
     """A tree of mappings, lists and strings without what ``scrub`` hides."""
     if isinstance(value, Mapping):
         return {
-            key: _hidden(each) if is_secret(key) and each else scrub_tree(each)
+            scrub(key) if isinstance(key, str) else key: (
+                _hidden(each) if is_secret(key) and each else scrub_tree(each)
+            )
             for key, each in value.items()
         }
     if isinstance(value, (list, tuple)):
