@@ -59,7 +59,11 @@ def _compiled() -> tuple[re.Pattern[str], re.Pattern[str]]:
         # perhaps after an escaped character.
         rf"(?:(?<![\w-])|(?<=%[0-9a-f]{{2}})|(?<=%25[0-9a-f]{{2}})|(?<=\\[nrt])"
         rf"|(?<=\\x[0-9a-f]{{2}})|(?<=\\u00[0-9a-f]{{2}}))eyJ[\w-]{{16,}}(?:{_DOT}[\w-]*){{0,2}}{_REST}",
-        *(f"(?-i:{re.escape(one)})" for one in sorted(_secrets, key=len, reverse=True)),
+        # A secret, and a service key after it, although the scheme may be elsewhere.
+        *(
+            rf"(?-i:{re.escape(one)})(?::[\w.~+/=-]{{8,}})?"
+            for one in sorted(_secrets, key=len, reverse=True)
+        ),
     ]
     marks = [names, "service-auth-v", "bearer", "eyj", *(re.escape(s.lower()) for s in _secrets)]
     return re.compile("|".join(alternatives), re.IGNORECASE), re.compile("|".join(marks))
@@ -129,7 +133,9 @@ def scrub_tree(value: Any) -> Any:
     """A tree of mappings, lists and strings without what ``scrub`` hides."""
     if isinstance(value, Mapping):
         return {
-            key: _hidden(each) if is_secret(key) and each else scrub_tree(each)
+            scrub(key) if isinstance(key, str) else key: (
+                _hidden(each) if is_secret(key) and each else scrub_tree(each)
+            )
             for key, each in value.items()
         }
     if isinstance(value, (list, tuple)):

@@ -139,6 +139,11 @@ class TestTheNamesOfTheSettings:
             ("(b'x-quiz-token', b'a.b.c')", "(b'x-quiz-token', b'[hidden]')"),
             ("{'HTTP_X_QUIZ_TOKEN': 'a.b.c'}", "{'HTTP_X_QUIZ_TOKEN': '[hidden]'}"),
             ("key 7d1c3f0e-0000-4000-8000-00000000abcd!", "key [hidden]!"),
+            (
+                "['SERVICE-AUTH-V1', '7d1c3f0e-0000-4000-8000-00000000abcd:sk-a-service-key']",
+                "['SERVICE-AUTH-V1', '[hidden]']",
+            ),
+            ("7d1c3f0e-0000-4000-8000-00000000abcd: a word", "[hidden]: a word"),
             ("secret a-secret-of-its-own-4711!", "secret [hidden]!"),
             ("redis://:a-redis%40password-0815@redis.example", "redis://:[hidden]@redis.example"),
             ("AUTH a-redis@password-0815", "AUTH [hidden]"),

@@ -248,6 +248,7 @@ class TestSentry:
             },
             "pairs": [["ltik", "a.b.c"], ("a", "1")],
             "vars": {"api_key": "'abc'", "claims": "{'serviceKey': 'abc', 'user': 1}"},
+            "seen": {"'/page?ltik=a.b.c'": 1, (2, 3): {"b": 3}},
             "raw": b"ltik=a.b.c&a=1",
         }
         assert scrub_event(event) == {
@@ -260,6 +261,7 @@ class TestSentry:
             },
             "pairs": [["ltik", "[hidden]"], ["a", "1"]],
             "vars": {"api_key": "[hidden]", "claims": "{'serviceKey': '[hidden]', 'user': 1}"},
+            "seen": {"'/page?ltik=[hidden]'": 1, (2, 3): {"b": 3}},
             "raw": b"ltik=[hidden]&a=1",
         }
         assert event["raw"] == b"ltik=a.b.c&a=1"

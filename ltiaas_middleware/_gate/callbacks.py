@@ -2,10 +2,11 @@
 launch.
 
 So the launch id travels in ``state``, which every provider returns unchanged (RFC 6749 section
-4.1.2). The middleware encrypts it, because a launch path alone opens a launch that is not
-cookie-bound. When the provider redirects back, the middleware restores the app's own ``state``. The
-``state`` authenticates nothing: the redirect goes to the launch path, which requires authentication
-as always.
+4.1.2). The middleware encrypts it, so that the provider's pages and logs do not show a launch path,
+which alone opens a launch that is not cookie-bound. Anyone who sends the ``state`` to the callback
+gets that path, however, so it is worth as much. When the provider redirects back, the middleware
+restores the app's own ``state``. The ``state`` authenticates nothing: the redirect goes to the
+launch path, which requires authentication as always.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 from cachetools import TTLCache
 
 __all__ = [
+    "CLOCKS_APART",
     "DAY",
     "ENDED",
     "REJECTED_FOR",
@@ -35,9 +36,9 @@ REJECTED_FOR = 60.0
 ENDED = float("inf")
 # Background refresh starts when this fraction of the ttl is over.
 _REFRESH_AT = 0.8
-# How far the clocks of two machines may differ (seconds) before one distrusts a time that the other
-# recorded.
-_CLOCKS_APART = 60.0
+#: How far the clocks of two machines may differ (seconds) before one distrusts a time that the
+#: other recorded.
+CLOCKS_APART = 60.0
 # How far LTIAAS's clock and ours may differ (seconds) before we distrust an ltik's times.
 _SKEW = 3600.0
 # The maximum number of rejected ltiks, and of ended launches, that one process remembers.
@@ -139,7 +140,7 @@ def make_entry(
         return None
     age = wall - verified_at
     # From the future: somebody set one of the clocks. Ask LTIAAS instead of guessing.
-    age = ttl if age < -_CLOCKS_APART else max(age, 0.0)
+    age = ttl if age < -CLOCKS_APART else max(age, 0.0)
     return CachedLaunch(
         ends_at=ends_at,
         verified_at=verified_at,

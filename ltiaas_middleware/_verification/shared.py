@@ -28,7 +28,7 @@ from .._crypto.encryption import Encryptor
 from .._crypto.keys import LaunchIds
 from .._rare_log import RareLog
 from ..settings import Settings
-from .launches import DAY, ENDED, REJECTED_FOR, CachedLaunch, make_entry
+from .launches import CLOCKS_APART, DAY, ENDED, REJECTED_FOR, CachedLaunch, make_entry
 from .stats import Stats
 from .stores import Store, changing
 
@@ -235,7 +235,7 @@ class Shared:
         (sealed,) = self.store.get(name)
         content, now = self._open("epoch", "", sealed), self._clock()
         began: float = float("inf") if content is None else _MARK.unpack_from(content)[1]
-        if began <= now:
+        if began <= now + CLOCKS_APART:
             return began
         if sealed is not None:
             # None of our workers stored it, or somebody has set the clock back since.

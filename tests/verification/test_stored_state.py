@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ltiaas_middleware._verification.launches import CachedLaunch
+from ltiaas_middleware._verification.launches import DAY, CachedLaunch
 from tests.tokens import ltik
 from tests.waiting import wait_until
 
@@ -77,6 +77,19 @@ def test_an_epoch_that_nobody_here_made_opens_nothing(make, clock):
     assert not late.authenticator.use_once("another", made_at)
     clock.pass_(1)
     assert late.authenticator.use_once("now", clock.wall)
+
+
+def test_a_store_that_began_while_the_clock_was_ahead_takes_tokens_once_it_is_set(make, clock):
+    clock.wall += 30 * DAY
+    made_ahead = clock.wall
+    assert make().authenticator.use_once("token", made_ahead)
+    clock.wall -= 30 * DAY
+    worker = make()
+    assert not worker.authenticator.use_once("another of before", clock.wall - 1)
+    clock.pass_(1)
+    made_at = clock.wall
+    assert worker.authenticator.use_once("now", made_at)
+    assert not make().authenticator.use_once("now", made_at)
 
 
 def test_one_from_before_this_worker_began_opens_nothing_without_a_store(make_worker, clock):
