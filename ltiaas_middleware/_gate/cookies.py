@@ -193,7 +193,7 @@ def ends_at(attributes: Mapping[str, str]) -> float | None:
         return None
 
 
-def for_app(header: str, tag: str, shared: Collection[str]) -> str:
+def for_app(header: str, tag: str, shared: Collection[str], *, joined: bool = True) -> str:
     """The ``Cookie`` header that the app gets in a launch: this launch's cookies under the app's
     own names, and those that all launches share.
 
@@ -204,11 +204,13 @@ def for_app(header: str, tag: str, shared: Collection[str]) -> str:
         header: the request's header, without the launch's cookie.
         tag: the launch's ``tag_of``.
         shared: the names of the setting ``shared_cookies``.
+        joined: whether commas may separate the cookies. Browsers use semicolons, so a header that
+            came with one is not joined.
     """
     if tag not in header and not shared:
         return ""
     given: dict[str, str] = {}
-    for pair in header.split(";") if "," not in header else _at_commas(header, tag, shared):
+    for pair in header.split(";") if "," not in header else _at_commas(header, tag, shared, joined):
         bare = pair.strip()
         ours = bare.startswith(tag)
         name, _, value = bare.removeprefix(tag).partition("=")
@@ -217,12 +219,13 @@ def for_app(header: str, tag: str, shared: Collection[str]) -> str:
     return "; ".join([f"{name}={value}" if name else value for name, value in given.items()])
 
 
-def _at_commas(header: str, tag: str, shared: Collection[str]) -> list[str]:
+def _at_commas(header: str, tag: str, shared: Collection[str], joined: bool) -> list[str]:
     """The pairs in a header, in case a server joined several headers with commas (gunicorn,
     Werkzeug). A comma may also be part of a value, so only text that begins like one of this
-    launch's cookies, a copy of one, or a shared cookie is a separate pair."""
+    launch's cookies is a separate pair, or if the header was ``joined``, also text that begins like
+    a copy of one or a shared cookie."""
     tag = re.escape(tag)
-    names = {*re.findall(rf"{tag}([^=;,\s]+)=", header), *shared}
+    names = {*re.findall(rf"{tag}([^=;,\s]+)=", header), *shared} if joined else ()
     starts = "|".join([f"{tag}[^=;,]*", *map(re.escape, sorted(names))])
     return re.split(rf";|,\s*(?=(?:{starts})=)", header)
 

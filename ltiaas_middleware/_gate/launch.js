@@ -240,8 +240,17 @@
     const expires = Date.parse(/; *expires *=([^;]*)/i.exec(text)?.[1]);
     const over = /; *max-age *= *[-0]/i.test(text) || expires <= Date.now();
     jar[over ? "delete" : "set"](nameOf(pair), pair);
-    const headers = { "LTIAAS-Cookie": encodeURIComponent(text) };
-    send(`${base}/ltiaas-cookies`, { method: "POST", keepalive: true, headers }).catch(() => {});
+    // Wait for it: the app's next request may need the cookie. While a page is left, browsers refuse.
+    const to = `${base}/ltiaas-cookies`;
+    const header = ["LTIAAS-Cookie", encodeURIComponent(text)];
+    const ask = new XMLHttpRequest();
+    try {
+      ask.open("POST", to, false);
+      ask.setRequestHeader(...header);
+      ask.send();
+    } catch {
+      send(to, { method: "POST", keepalive: true, headers: [header] }).catch(() => {});
+    }
   };
 
   const documents = Document.prototype;

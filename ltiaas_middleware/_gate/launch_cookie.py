@@ -67,7 +67,8 @@ class LaunchCookie:
                 return CookieLtiks((ltik,), ())
         found, others = split_request(header, starts)
         if request.launch_id is not None:
-            others = for_app(others, tag_of(request.launch_id), self._shared)
+            tag, joined = tag_of(request.launch_id), ";" not in header
+            others = for_app(others, tag, self._shared, joined=joined)
         request.app_cookies = others
         if not found:
             return _NOTHING

@@ -25,11 +25,14 @@ ONE_TIME_PATH = "/ltiaas-one-time-link"
 
 
 def _shortened(source: str) -> str:
-    """The source in one line, without comments and without spaces around operators."""
+    """The source in one line, without comments and without spaces around operators; constants that
+    follow each other are one declaration."""
     source = re.sub(r"(?m)^(\s+|//.*\n)+", "", source).replace("\n", "")
     source = re.sub(r" ?([=!<>?:&|+]+) |([,:]) ", r"\1\2", source)
     source = re.sub(r" ?([(){}[\]]) ?", r"\1", source)
     source = re.sub(r",(?=[}\])])|;(?=})", "", source)
+    several = r"(?<!\()\bconst [^;{}]*(?:;const [^;{}]*)+"
+    source = re.sub(several, lambda found: found[0].replace(";const ", ","), source)
     return re.sub(r"(?<!\w)\((\w+)\)=>", r"\1=>", source)
 
 

@@ -116,3 +116,14 @@ def test_a_callback_of_dashs_knows_its_user(
         person.type("#note", "seven")
         person.click("#save")
         person.text("#message", f"{name} saved seven")
+
+
+def test_a_script_sets_a_cookie_before_the_next_request(
+    browser: GetBrowser, lms: Sites, apps: RunningApps
+) -> None:
+    apps.url("flask")
+    person = browser(PROFILE)
+    opened(person, lms, "ada")
+    person.page(f"Notes of {ADA}")
+    person.leave_page("document.cookie = 'theme=dark'; location.reload()", framed=True)
+    assert person.page(f"Notes of {ADA}").cookies == "theme=dark"

@@ -177,6 +177,22 @@ def test_the_app_is_given_shared_cookies_as_they_came(between: str) -> None:
     assert "a=1" in for_app(header, TAG, ("sso",)).split("; ")
 
 
+@pytest.mark.parametrize(
+    ("header", "given"),
+    [
+        (f"{TAG}q=x,sso=planted; sso=site", "q=x,sso=planted; sso=site"),
+        (f"{TAG}q=x,sso=planted", "q=x,sso=planted"),
+        (f"{TAG}filter=a=1,user=2; filter=a=1,user=2; {TAG}user=3", "filter=a=1,user=2; user=3"),
+        # A server may still have joined some of them: nobody else knows the tag.
+        (f"{TAG}a=1,{TAG}b=2; {TAG}c=3", "a=1; b=2; c=3"),
+    ],
+)
+def test_a_comma_is_part_of_a_value_if_semicolons_separate_the_cookies(
+    header: str, given: str
+) -> None:
+    assert for_app(header, TAG, ("sso",), joined=False) == given
+
+
 START = "__Secure-ltiaas-launch="
 OTHER = "__Secure-ltiaas-launch-tab="
 

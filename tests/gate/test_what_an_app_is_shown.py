@@ -17,6 +17,15 @@ def launch(tool):
     return Captured(tool)
 
 
+def test_a_cookies_value_brings_no_other_cookie(make_tool):
+    tool = make_tool(shared_cookies=["sso"])
+    launch = Captured(tool)
+    cookies = [launch.cookie["Cookie"], f"{launch.id[:8]}.search=x,sso=planted"]
+    for more in ([], ["sso=site"]):
+        seen = tool.get(launch.location, {"Cookie": "; ".join(cookies + more)}).seen
+        assert seen["headers"]["cookie"] == "; ".join(["search=x,sso=planted", *more])
+
+
 def test_no_cookie_is_set_again_with_every_answer(tool, launch):
     for _ in range(2):
         assert tool.navigate(launch.location).get("Set-Cookie") is None
