@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from ._gate.decisions import Serve
 from ._mount_points import below
@@ -37,7 +37,9 @@ def move(scope: Any, serve: Serve, style: PathStyle) -> None:
         return
     # Some apps route on it (Datasette), so that it has to say the same, in the bytes that arrived.
     start, _, rest = raw.partition(prefix.encode("ascii"))
-    if rest[:1] != b"/":
+    # An encoded prefix may be followed by one that is not, which belongs to the path.
+    mounts = (b"", before.encode("utf-8", "surrogatepass"))
+    if rest[:1] != b"/" or unquote_to_bytes(start) not in mounts:
         scope["raw_path"] = _quoted(inside)
     elif style == "full":
         scope["raw_path"] = _quoted(moved) + rest

@@ -156,7 +156,8 @@ class Gate:
         if path == self._script.path:
             return self._script.response(request)
         self._refuse_path(request)
-        required = self._required.any(path) and not self._excluded.all(path)
+        paths = request.paths
+        required = any(map(self._required.any, paths)) and not all(map(self._excluded.all, paths))
         if required and request.is_preflight:
             return self._preflight(request)
         if not self._excluded.any(path):

@@ -92,6 +92,15 @@ class Request:
         return quoted_mount(path) if path else ""
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """The path, and the one that Pyramid's traversal makes of it: it begins under the virtual
+        root, which is in a header that any client can send."""
+        root = self.get("HTTP_X_VHM_ROOT")
+        if not root:
+            return (self.path,)
+        return self.path, root.encode("latin-1").decode("utf-8", "replace") + self.path
+
+    @property
     def secure(self) -> bool:
         """Whether the request used TLS, as far as the server knows."""
         return self.get("wsgi.url_scheme") in SECURE_SCHEMES

@@ -289,6 +289,18 @@ class TestRawPath:
         assert seen == start + below
         assert seen_raw == start.encode() + raw
 
+    @pytest.mark.parametrize("root", ["", "/tools/quiz"])
+    def test_follows_path_if_the_launch_is_named_twice(self, wrap: Wrap, root: str) -> None:
+        app = wrap(echo, path_style="bare")
+        path, proof = launch_at(app, path=f"{root}/launch", root_path=root)
+        encoded = f"{root}/%6cti{path.removeprefix('/lti')}/staff{path}/x".encode()
+        decoded = f"{root}{path}/staff{path}/x"
+        scope = http(decoded, headers=proof, root_path=root, raw_path=encoded)
+        assert told(ask(app, scope))[2:4] == (
+            f"{root}/staff{path}/x",
+            f"{root}/staff{path}/x".encode(),
+        )
+
     def test_is_not_made_up(self, wrap: Wrap) -> None:
         app = wrap(echo, path_style="below")
         path, proof = launch_at(app)

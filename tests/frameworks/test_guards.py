@@ -218,6 +218,14 @@ def test_a_mount_point_that_only_the_app_knows_is_no_way_around(
         assert browser.get(f"{url}/staff", timeout=20).text == REACHED
 
 
+def test_a_header_that_moves_pyramids_root_is_no_way_around(serve: Serve) -> None:
+    server = serve(start=servers.gunicorn)
+    moved = b"X-Vhm-Root: /staff"
+    assert REACHED.encode() in ask(server, asking("traversal"), b"/", header=moved)
+    answer = ask(server, asking("traversal", require="/staff"), b"/", header=moved)
+    assert b"401" in answer.partition(b"\r\n")[0], answer
+
+
 def test_a_path_in_datasettes_own_encoding_is_no_way_around(serve: Serve) -> None:
     server, tool = serve(), asking("datasette", require="/staff")
     for target in (b"/staff", b"/~73taff", b"/~73t~61ff/x"):

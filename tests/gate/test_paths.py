@@ -169,6 +169,15 @@ class TestRequire:
         assert make_tool(require=["/admin"]).get(path).status == 401
         assert make_tool(require=["/admin/"]).get(path).status == 401
 
+    @pytest.mark.parametrize("root", ["/admin", "admin/", "/x/../Admin", "/\xc3\xbcbung"])
+    def test_a_virtual_root_is_no_way_around(self, make_tool, root):
+        """Pyramid's traversal puts it before the path."""
+        root = {"X-Vhm-Root": root}
+        for options in ({"require": ["/admin", "/übung"]}, {"require": True, "exclude": ["/x"]}):
+            for path in ("/", "/x"):
+                assert make_tool(**options).ask("GET", path, root).status == 401
+        assert make_tool(require=["/staff"]).ask("GET", "/", root).reached_app
+
     @pytest.mark.parametrize("path", ["/", "/administrator", "/admin-2", "/page/admin", "/x"])
     def test_all_else_is_served(self, make_tool, path):
         tool = make_tool(require=["/admin"])

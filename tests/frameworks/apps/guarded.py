@@ -75,6 +75,26 @@ def pyramid() -> Any:
     return config.make_wsgi_app()
 
 
+class _Folder(dict[str, Any]):
+    """What Pyramid's traversal walks through."""
+
+    __name__ = __parent__ = None
+
+
+def traversal() -> Any:
+    from pyramid.config import Configurator
+    from pyramid.response import Response
+
+    site = _Folder(staff=_Folder())
+    config = Configurator(root_factory=lambda request: site)
+
+    def view(context: Any, request: Any) -> Any:
+        return Response("page" if context is site else REACHED)
+
+    config.add_view(view, context=_Folder)
+    return config.make_wsgi_app()
+
+
 class _Falcon:
     def __init__(self, text: str) -> None:
         self.text = text
@@ -453,7 +473,8 @@ def _wrapped(name: str, require: Any, root: str) -> Any:
 
     tool = globals()[name](*[root] * bool(root))
     settings = {"require": require, "exclude": "/static"} if require else {}
-    return (wsgi if name in WSGI else asgi).LTIAASMiddleware(tool, **settings)
+    is_wsgi = name in (*WSGI, "traversal")
+    return (wsgi if is_wsgi else asgi).LTIAASMiddleware(tool, **settings)
 
 
 def _asked_for(header: str) -> Any:
