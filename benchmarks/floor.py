@@ -16,7 +16,21 @@ import requests
 
 from ltiaas_middleware import asgi, current_launch, wsgi
 
-_session = requests.Session()
+from . import tools
+
+#: Threads that call LTIAAS: the default of ``Settings.max_concurrent_calls``.
+THREADS = 32
+
+
+def new_session() -> requests.Session:
+    """With a connection for each thread."""
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=THREADS))
+    return session
+
+
+_session = new_session()
 _known: dict[str, tuple[str, Any]] = {}
 _COOKIE = "__Secure-launch"
 
@@ -50,6 +64,20 @@ def floor_wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     status, headers, body = _answer(path, query, environ.get("HTTP_COOKIE", ""))
     start_response(status, headers)
     return [body]
+
+
+def busy_wsgi(environ: dict[str, Any], start_response: Any) -> Any:
+    """The same with the page of row 2, in a worker that may not know the launch yet."""
+    path, cookie = environ["PATH_INFO"], environ.get("HTTP_COOKIE", "")
+    ltik = cookie.partition(f"{_COOKIE}=")[2].partition(";")[0]
+    if ltik and path.startswith("/lti/") and path.split("/")[2] not in _known:
+        _answer(path, f"ltik={ltik}", cookie)
+    status, headers, body = _answer(path, environ["QUERY_STRING"], cookie)
+    if not status.startswith("200"):
+        start_response(status, headers)
+        return [body]
+    environ["PATH_INFO"] = "/course"
+    return tools.bare_wsgi(environ, start_response)
 
 
 async def floor_asgi(scope: Any, receive: Any, send: Any) -> None:

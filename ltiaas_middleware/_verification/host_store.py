@@ -15,6 +15,7 @@ import fcntl
 import os
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -79,6 +80,7 @@ class HostStore:
         self._clock = clock
         self._monotonic = monotonic
         self._rare_log = RareLog(1, 60, monotonic=monotonic)
+        self._lock = threading.Lock()
         self._swept = float("-inf")
         self._bytes = 0
 
@@ -136,25 +138,28 @@ class HostStore:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        # Create the folder again if it was deleted; systemd deletes old folders in /tmp.
-        _make_private(self._folder)
-        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # One thread of a process at a time, because a thread that tries takes processor time from
+        # the one that has the lock.
+        until = time.monotonic() + _LOCK_TIMEOUT
+        if not self._lock.acquire(timeout=_LOCK_TIMEOUT):
+            raise _still_locked()
         try:
-            until = time.monotonic() + _LOCK_TIMEOUT
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
+            # Create the folder again if it was deleted; systemd deletes old folders in /tmp.
+            _make_private(self._folder)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            descriptor = os.open(self._folder / "lock", flags, 0o600)
+            try:
+                while not _lock(descriptor):
                     if time.monotonic() >= until:
-                        why = f"another worker kept it locked for {_LOCK_TIMEOUT:g} s"
-                        raise OSError(errno.EAGAIN, why) from None
+                        raise _still_locked()
                     time.sleep(0.001)
-            yield
+                yield
+            finally:
+                # Closing is not enough: a child that was forked meanwhile also has the descriptor.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+                os.close(descriptor)
         finally:
-            # Closing is not enough: a child that was forked meanwhile also has the descriptor.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
+            self._lock.release()
 
     @contextlib.contextmanager
     def _file(self, value: bytes, seconds: float) -> Iterator[str]:
@@ -233,6 +238,18 @@ def _worth(path: str, found: os.stat_result, bound: set[str], now: float) -> tup
     if kind == "over":
         return (2 if until > now + REJECTED_FOR else 0), until
     return (0 if kind == "launch" and of in bound else 1), until
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _still_locked() -> OSError:
+    return OSError(errno.EAGAIN, f"it stayed locked for {_LOCK_TIMEOUT:g} s")
 
 
 def _size(found: os.stat_result) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from ltiaas_middleware import Settings
 from ltiaas_middleware._verification.host_store import HostStore, private_folder
 from ltiaas_middleware._verification.stats import Stats
-from ltiaas_middleware._verification.stores import MemoryStore, changing, longest
+from ltiaas_middleware._verification.stores import MemoryStore, StoreUnavailable, changing, longest
 from tests.waiting import wait_until
 
 
@@ -251,6 +253,39 @@ class TestFiles:
         for number in range(50, 500):
             store.put(f"{number:022}:over", b"x", 60)
         assert self.found(store, "launch", range(50)) == 50
+
+    def test_are_tried_for_by_one_thread_of_a_process(self, store, monkeypatch):
+        """The threads of a crowd took the processor from the one that had the lock, until some of
+        them gave up."""
+        flock, trying, most = fcntl.flock, [], []
+
+        def noting(descriptor, how):
+            trying.append(1)
+            most.append(len(trying))
+            time.sleep(0.002)
+            trying.pop()
+            flock(descriptor, how)
+
+        monkeypatch.setattr(fcntl, "flock", noting)
+        with ThreadPoolExecutor(8) as pool:
+            put = pool.map(lambda n: store.put(f"{n:022}:launch", b"x", 60), range(32))
+            assert len(list(put)) == 32
+        assert max(most) == 1
+
+    def test_are_given_up_by_all_threads_in_the_same_second(self, folder, store, monkeypatch):
+        monkeypatch.setattr("ltiaas_middleware._verification.host_store._LOCK_TIMEOUT", 0.5)
+        store.put(NAME, b"x", 60)
+
+        def waits(number):
+            before = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                store.put(NAME, b"y", 60)
+            return time.monotonic() - before
+
+        with open(folder / "lock") as other, ThreadPoolExecutor(16) as pool:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            # Not one after the other, for eight seconds.
+            assert max(pool.map(waits, range(16))) < 4
 
     def test_can_be_written_while_another_worker_looks_for_expired_ones(
         self, folder, store, clock, monkeypatch
