@@ -116,7 +116,7 @@ def test_no_session_that_began_outside_is_adopted_by_a_launch(tool: Tool, ltik_i
 
 def test_two_cookie_headers_that_a_server_joined_are_both_read(launched: Launched) -> None:
     tag = launched.tag
-    cookies = f"{tag}a=1,{launched.cookie['Cookie']},{tag}b=2; {tag}c=3,c=4"
+    cookies = f"{tag}a=1,{launched.cookie['Cookie']},{tag}b=2; {tag}c=3"
     seen = launched.get(Cookie=cookies).seen
     assert seen["user"] == "Ada"
     assert seen["headers"]["cookie"] == "a=1; b=2; c=3"
