@@ -212,7 +212,8 @@ class Fetching:
         if entry is None or now >= (entry.trusted if flight.previous is None else entry.refresh):
             return False
         self._stats.count("shared_hits")
-        self._flights.land(flight, entry)
+        flight.stored_bound = seen.bound
+        self._land(flight, entry)
         return True
 
     def _land_failed(self, flight: Flight, name: str) -> None:
@@ -243,9 +244,12 @@ class Fetching:
             else:
                 failure = type(outcome).__name__
         self._release(flight, failure)
+        self._land(flight, outcome)
+
+    def _land(self, flight: Flight, outcome: Outcome) -> None:
         self._flights.land(flight, outcome)
         kept = self._flights.peek(flight.launch_id)
-        # The cookie may have come back meanwhile.
+        # The cookie may have come back to this worker, or meanwhile.
         is_newly_bound = kept is not None and kept.cookie_bound and not flight.stored_bound
         if self._shared is not None and kept is not None and is_newly_bound:
             self.in_background(self._shared.bind, kept)

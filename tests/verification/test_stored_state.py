@@ -136,6 +136,17 @@ def test_a_cookie_that_comes_back_while_its_launch_lands_binds_it_in_every_worke
     wait_until(lambda: first.shared.look(entry.id).bound)
 
 
+def test_a_cookie_that_comes_back_to_a_worker_that_did_not_know_the_launch_binds_it_in_all(
+    first, second, make
+):
+    token = ltik()
+    entry = first.verify(token)
+    assert second.verify(token, binds=True).cookie_bound
+    second.settle()
+    for worker in (first, make()):
+        assert worker.recall(entry.id).cookie_bound
+
+
 def test_a_launch_that_is_bound_or_over_has_no_jar(first, second):
     """Whatever another worker that does not know it yet would keep there."""
     for done in (lambda entry: first.shared.bind(entry), lambda entry: first.shared.end(entry.id)):
