@@ -57,6 +57,8 @@ _PIECE = re.compile(
 )
 _STARTS = (b"\xef\xbb\xbf", b"<!--", b"<?", b"<!doctype", b"<html", b"<head")
 _BEGUN = re.compile(rb"<!--|<\?|<!doctype|<(?:html|head)[\s/]", re.I)
+# Not UTF-16, which has a byte order mark or NULs.
+_TEXT = re.compile(rb"[^\x00\xfe\xff](?!\x00)")
 _XHTML = b"http://www.w3.org/1999/xhtml"
 _Headers: TypeAlias = list[tuple[AnyStr, AnyStr]]
 
@@ -128,9 +130,9 @@ class Insertion(Generic[AnyStr]):
                 after = at
         rest = start[at : at + 16].lower()
         unfinished = _BEGUN.match(rest) or any(each.startswith(rest) for each in _STARTS)
-        if unfinished and not last:
-            return None
-        if after < 0 and self._is_page and not self._is_xml and re.match(rb"<[a-z]", rest):
+        if unfinished:
+            return after if last else None
+        if after < 0 and self._is_page and not self._is_xml and _TEXT.match(rest):
             return at
         return after
 
