@@ -165,15 +165,28 @@
       url.search = new URLSearchParams(fields);
       return lead(url, target);
     }
-    if (stay(read("action")) !== read("action")) briefly(...where("action"), url.href);
+    const action = read("action");
+    if (action && stay(action) !== action) briefly(...where("action"), url.href);
     return false;
   };
 
+  const onSubmit = (event) => {
+    if (!event.defaultPrevented && submitted(event.target, event.submitter)) event.preventDefault();
+  };
   addEventListener("click", onClick);
   addEventListener("auxclick", onClick);
-  addEventListener("submit", (event) => {
-    if (!event.defaultPrevented && submitted(event.target, event.submitter)) event.preventDefault();
-  });
+  addEventListener("submit", onSubmit);
+  // No event of a link outside the document, and no submission in a shadow tree, reaches the window.
+  const { click, attachShadow } = HTMLElement.prototype;
+  HTMLElement.prototype.click = function () {
+    if (!this.isConnected) this.addEventListener("click", onClick, { once: true });
+    click.call(this);
+  };
+  HTMLElement.prototype.attachShadow = function (how) {
+    const root = attachShadow.call(this, how);
+    root.addEventListener("submit", onSubmit);
+    return root;
+  };
   const forms = HTMLFormElement.prototype;
   const { submit } = forms;
   forms.submit = function () {
@@ -238,15 +251,14 @@
   const keep = (text) => {
     const pair = text.split(";")[0].trim();
     const expires = Date.parse(/; *expires *=([^;]*)/i.exec(text)?.[1]);
-    const over = /; *max-age *= *[-0]/i.test(text) || expires <= Date.now();
+    const over = /; *max-age *=\s*[-0]/i.test(text) || expires <= Date.now();
     jar[over ? "delete" : "set"](nameOf(pair), pair);
     const headers = { "LTIAAS-Cookie": encodeURIComponent(text) };
     send(`${base}/ltiaas-cookies`, { method: "POST", keepalive: true, headers }).catch(() => {});
   };
 
-  const documents = Document.prototype;
-  const cookie = Object.getOwnPropertyDescriptor(documents, "cookie");
-  Object.defineProperty(documents, "cookie", {
+  const cookie = Object.getOwnPropertyDescriptor(Document.prototype, "cookie");
+  Object.defineProperty(Document.prototype, "cookie", {
     ...cookie,
     get() {
       const pairs = jar ? [...jar.values()] : cookie.get.call(this).split("; ").map(shown);
