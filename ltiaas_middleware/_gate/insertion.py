@@ -48,15 +48,16 @@ _CHANGED = _UNTRUE | _KEPT_BY | {"content-length"}
 # The maximum number of bytes to hold back.
 _BOUND = 8192
 
-_ATTRIBUTES = rb"""(?:[\s/](?:[^>"']|"[^"]*"|'[^']*')*)?"""
+# A quote begins a value only after an equals sign: ``<html title=it's>``.
+_ATTRIBUTES = rb"""(?:[\s/](?:[^>=]|=\s*+(?:"[^"]*"|'[^']*'|(?!["'])))*)?"""
 _PIECE = re.compile(
-    rb"(?:\s|\xef\xbb\xbf)+|<!--.*?-->|<\?[^>]*>"
+    rb"(?:\s|\xef\xbb\xbf)+|<!--(?:-?>|.*?--!?>)|<(?:\?|!(?!--|doctype))[^>]*>"
     rb"|(?P<doctype><!doctype[^>\[]*(?:\[[^\]]*\]\s*)?>)"
     rb"|(?P<html><html" + _ATTRIBUTES + rb">)|(?P<head><head" + _ATTRIBUTES + rb">)",
     re.I | re.S,
 )
-_STARTS = (b"\xef\xbb\xbf", b"<!--", b"<?", b"<!doctype", b"<html", b"<head")
-_BEGUN = re.compile(rb"<!--|<\?|<!doctype|<(?:html|head)[\s/]", re.I)
+_STARTS = (b"\xef\xbb\xbf", b"<html", b"<head")
+_BEGUN = re.compile(rb"<[?!]|<(?:html|head)[\s/]", re.I)
 # Not UTF-16, which has a byte order mark or NULs.
 _TEXT = re.compile(rb"[^\x00\xfe\xff](?!\x00)")
 _XHTML = b"http://www.w3.org/1999/xhtml"

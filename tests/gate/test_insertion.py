@@ -135,6 +135,10 @@ def test_a_body_of_several_pieces(pages: Pages, pieces: Any) -> None:
         (b"<!doctype html>", b"<meta charset=utf-8><p>Nor here"),
         (b"<!doctype html>", b"<body>Nor here"),
         (b"<html><!-- head --> <head\n/>", b"<title>x"),
+        (b"<html title=it's><head>", b"<script>app('x', 1 > 0)</script>"),
+        (b"<!--><head>", b"<script>app()</script><!-- x -->"),
+        (b"<!-- x --!><head>", b"<script>app()</script><!-- x -->"),
+        (b"<!foo>\n<!doctype html>", b"<p>"),
         (b"<head>", b""),
     ],
 )
