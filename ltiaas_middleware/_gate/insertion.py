@@ -48,17 +48,21 @@ _CHANGED = _UNTRUE | _KEPT_BY | {"content-length"}
 # The maximum number of bytes to hold back.
 _BOUND = 8192
 
-_ATTRIBUTES = rb"""(?:[\s/](?:[^>"']|"[^"]*"|'[^']*')*)?"""
+# A quote begins a value only after an equals sign: ``<html title=it's>``.
+_ATTRIBUTES = rb"""(?:[\s/](?:[^>=]|=\s*+(?:"[^"]*"|'[^']*'|(?!["'])))*)?"""
 _START = re.compile(
-    rb"(?:\s+|\xef\xbb\xbf|<!--.*?-->|<\?[^>]*>"
+    rb"(?:\s+|\xef\xbb\xbf|<!--(?:-?>|.*?--!?>)|<(?:\?|!(?!--|doctype))[^>]*>"
     rb"|(?P<doctype><!doctype[^>\[]*(?:\[[^\]]*\]\s*)?>)"
     rb"|(?P<html><html" + _ATTRIBUTES + rb">))*(?P<head><head" + _ATTRIBUTES + rb">)?",
     re.I | re.S,
 )
-# Up to where each part may have come so far.
-_PARTS = (b"\xef\xbb\xbf", b"<!--", b"<?", b"<!doctype", b"<html", b"<head")
-_CUT = frozenset(part[:end] for part in _PARTS for end in range(len(part) + 1))
-_BEGUN = re.compile(rb"<!--|<\?|<!doctype|<(?:html|head)[\s/]", re.I)
+# Up to where a part may have come so far.
+_CUT = frozenset(
+    part[:end] for part in (b"\xef\xbb\xbf", b"<html", b"<head") for end in range(len(part) + 1)
+)
+_BEGUN = re.compile(rb"<[?!]|<(?:html|head)[\s/]", re.I)
+# Not UTF-16, which has a byte order mark or NULs.
+_TEXT = re.compile(rb"[^\x00\xfe\xff](?!\x00)")
 _XHTML = b"http://www.w3.org/1999/xhtml"
 _Headers: TypeAlias = list[tuple[AnyStr, AnyStr]]
 
@@ -123,15 +127,15 @@ class Insertion(Generic[AnyStr]):
         if found["head"]:
             return at
         rest = start[at : at + 16].lower()
-        if not last and (rest in _CUT or _BEGUN.match(rest)):
-            return None
         after = found.end("html")
         if not self._is_xml:
             after = max(after, found.end("doctype"))
         elif _XHTML not in (found["html"] or b""):
             # Without a default namespace, the tag would not be HTML.
             after = -1
-        if after < 0 and self._is_page and not self._is_xml and re.match(rb"<[a-z]", rest):
+        if rest in _CUT or _BEGUN.match(rest):
+            return after if last else None
+        if after < 0 and self._is_page and not self._is_xml and _TEXT.match(rest):
             return at
         return after
 

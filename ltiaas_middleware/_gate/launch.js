@@ -1,6 +1,5 @@
 // ltiaas-launch.js: does what headers cannot do for an app in an LMS's iframe. See docs/reference/script.md.
 (() => {
-  "use strict";
   const { launches, exclude, shared } = /*settings*/ {};
   const found = new RegExp(`^(.*?)${launches}/([\\w-]{22})(?=/|$)`).exec(location.pathname);
   const { launch: named, cookies: given } = self.document?.currentScript?.dataset ?? {};
@@ -66,6 +65,7 @@
   // -- links, forms and windows -----------------------------------------------------------------
 
   const openTab = open.bind(window);
+  const has = (element, name) => element?.hasAttribute(name);
 
   const isForeign = (other) => {
     try {
@@ -93,24 +93,25 @@
     return url.href;
   };
 
-  let following = false;
+  // Whether a click is the script's own.
+  let own = false;
   // Follow a copy of the link, so that rel, referrerpolicy and download still apply.
   const follow = (page, href, link, target) => {
     const copy = page.createElement("a");
     copy.href = href;
     copy.target = target;
     for (const name of ["rel", "referrerpolicy", "download"])
-      if (link?.hasAttribute(name)) copy.setAttribute(name, link.getAttribute(name));
+      if (has(link, name)) copy.setAttribute(name, link.getAttribute(name));
     page.documentElement.append(copy);
-    following = true;
+    own = true;
     copy.click();
-    following = false;
+    own = false;
     copy.remove();
   };
 
   // Opens a URL in the launch with a one-time link. Returns false if the browser blocks the new tab.
   const lead = (url, target, link) => {
-    if (link?.hasAttribute("download") || /^_(top|parent)$/i.test(target)) {
+    if (has(link, "download") || /^_(top|parent)$/i.test(target)) {
       oneTime(url).then((href) => follow(document, href, link, target));
       return true;
     }
@@ -140,24 +141,25 @@
 
   const onClick = (event) => {
     const middle = event.type === "auxclick";
-    if (event.defaultPrevented || following || event.button !== (middle ? 1 : 0)) return;
+    if (event.defaultPrevented || own || event.button !== +middle) return;
     const link = event.composedPath().find((node) => /^(a|area)$/i.test(node.localName) && node.href);
     const to = link && (link.href.baseVal ?? link.href);
     const url = link && inLaunch(to);
     if (!url) return;
-    const newTab = middle || ((event.ctrlKey || event.metaKey || event.shiftKey) && !event.altKey);
-    const target = newTab ? "_blank" : targetOf(link.getAttribute("target"));
-    if (leaves(target) || (framed && link.hasAttribute("download"))) {
+    const newTab = (event.ctrlKey || event.metaKey || event.shiftKey) && !event.altKey;
+    const target = middle || newTab ? "_blank" : targetOf(link.getAttribute("target"));
+    if (leaves(target) || (framed && has(link, "download"))) {
       if (lead(url, target, link)) event.preventDefault();
-    } else if (stay(to) !== to) briefly(link, link.hasAttribute("href") ? "href" : "xlink:href", url.href);
+    } else if (stay(to) !== to) briefly(link, has(link, "href") ? "href" : "xlink:href", url.href);
   };
 
   // Whether the form opens with a one-time link. Otherwise, this moves its action into the launch.
   const submitted = (form, how) => {
-    const where = (name) => (how?.hasAttribute(`form${name}`) ? [how, `form${name}`] : [form, name]);
+    const where = (name) => (has(how, `form${name}`) ? [how, `form${name}`] : [form, name]);
     const read = (name) => Element.prototype.getAttribute.call(...where(name)) ?? "";
     const method = read("method").toLowerCase();
-    const url = inLaunch(read("action") || location.href);
+    const action = read("action");
+    const url = inLaunch(action || location.href);
     if (!url || method === "dialog") return false;
     const target = targetOf(read("target"));
     if (method !== "post" && leaves(target)) {
@@ -165,15 +167,27 @@
       url.search = new URLSearchParams(fields);
       return lead(url, target);
     }
-    if (stay(read("action")) !== read("action")) briefly(...where("action"), url.href);
+    if (action && stay(action) !== action) briefly(...where("action"), url.href);
     return false;
   };
 
+  const onSubmit = (event) => {
+    if (!event.defaultPrevented && submitted(event.target, event.submitter)) event.preventDefault();
+  };
   addEventListener("click", onClick);
   addEventListener("auxclick", onClick);
-  addEventListener("submit", (event) => {
-    if (!event.defaultPrevented && submitted(event.target, event.submitter)) event.preventDefault();
-  });
+  addEventListener("submit", onSubmit);
+  // No event of a link outside the document, and no submission in a shadow tree, reaches the window.
+  const { click, attachShadow } = HTMLElement.prototype;
+  HTMLElement.prototype.click = function () {
+    if (!this.isConnected) this.addEventListener("click", onClick, { once: true });
+    click.call(this);
+  };
+  HTMLElement.prototype.attachShadow = function (how) {
+    const root = attachShadow.call(this, how);
+    root.addEventListener("submit", onSubmit);
+    return root;
+  };
   const forms = HTMLFormElement.prototype;
   const { submit } = forms;
   forms.submit = function () {
@@ -193,11 +207,12 @@
   self.open = function (to = "", target = "_blank", features = "") {
     const url = to === "" ? null : inLaunch(to);
     if (!url || !leaves(target || "_blank")) return openTab(stay(to), target, features);
-    const quiet = /\bno(opener|referrer)\b/i;
-    const tab = openTab("", target, features.split(",").filter((part) => !quiet.test(part)).join());
-    if (tab && quiet.test(features)) tab.opener = null;
+    const loud = features.split(",").filter((part) => !/\bno(opener|referrer)\b/i.test(part)).join();
+    const tab = openTab("", target, loud);
+    const quiet = loud !== features;
+    if (tab && quiet) tab.opener = null;
     if (tab) oneTime(url).then((href) => tab.location.replace(href));
-    return quiet.test(features) ? null : tab;
+    return quiet ? null : tab;
   };
 
   // -- cookies: scripts read and set only this launch's cookies -----------------------------------
@@ -229,7 +244,7 @@
       tag + whole,
       `Path=${path}`,
       ...rest.filter((one) => !dropped.includes(one)),
-      ...(isSecureContext || schemes[0] === "https:" ? ["Secure", "SameSite=None", "Partitioned"] : replaced),
+      ...(isSecureContext || schemes[0] === "https:" ? ["Secure; SameSite=None; Partitioned"] : replaced),
     ].join("; ");
   };
 
@@ -237,9 +252,8 @@
   const jar = given === undefined ? null : new Map(given.split("; ").map((pair) => [nameOf(pair), pair]));
   const keep = (text) => {
     const pair = text.split(";")[0].trim();
-    const expires = Date.parse(/; *expires *=([^;]*)/i.exec(text)?.[1]);
-    const over = /; *max-age *= *[-0]/i.test(text) || expires <= Date.now();
-    jar[over ? "delete" : "set"](nameOf(pair), pair);
+    const end = /; *expires *=([^;]*)/i.exec(text)?.[1];
+    jar[/; *max-age *=\s*[-0]/i.test(text) || Date.parse(end) <= Date.now() ? "delete" : "set"](nameOf(pair), pair);
     // Wait for it: the app's next request may need the cookie. While a page is left, browsers refuse.
     const to = `${base}/ltiaas-cookies`;
     const header = ["LTIAAS-Cookie", encodeURIComponent(text)];
@@ -253,9 +267,8 @@
     }
   };
 
-  const documents = Document.prototype;
-  const cookie = Object.getOwnPropertyDescriptor(documents, "cookie");
-  Object.defineProperty(documents, "cookie", {
+  const cookie = Object.getOwnPropertyDescriptor(Document.prototype, "cookie");
+  Object.defineProperty(Document.prototype, "cookie", {
     ...cookie,
     get() {
       const pairs = jar ? [...jar.values()] : cookie.get.call(this).split("; ").map(shown);

@@ -24,15 +24,21 @@ NAME = "ltiaas-launch.js"
 ONE_TIME_PATH = "/ltiaas-one-time-link"
 
 
+# A declaration that is followed by one of the same block.
+_CONSTANTS = re.compile(r"(?m)^(( *)const .*(?:\n\2[ }\])].*)*);\n\2const ")
+
+
 def _shortened(source: str) -> str:
-    """The source in one line, without comments and without spaces around operators; constants that
-    follow each other are one declaration."""
-    source = re.sub(r"(?m)^(\s+|//.*\n)+", "", source).replace("\n", "")
+    """The source in one line, without comments and without spaces around operators."""
+    source = re.sub(r"(?m)^ *(//.*)?\n", "", source)
+    found = 1
+    while found:
+        source, found = _CONSTANTS.subn(r"\1,", source)
+    source = re.sub(r"(?m)^ +", "", source).replace("\n", "")
+    source = re.sub(r"\bconst\b", "let", source)
     source = re.sub(r" ?([=!<>?:&|+]+) |([,:]) ", r"\1\2", source)
     source = re.sub(r" ?([(){}[\]]) ?", r"\1", source)
     source = re.sub(r",(?=[}\])])|;(?=})", "", source)
-    several = r"(?<!\()\bconst [^;{}]*(?:;const [^;{}]*)+"
-    source = re.sub(several, lambda found: found[0].replace(";const ", ","), source)
     return re.sub(r"(?<!\w)\((\w+)\)=>", r"\1=>", source)
 
 

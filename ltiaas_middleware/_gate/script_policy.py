@@ -58,7 +58,9 @@ def _allows_own_host(sources: list[str], request: Variables) -> bool:
         if source in ("'self'", "*", scheme, "http:"):
             return True
         there = source.partition("://")[2] or source
-        there = there.partition("/")[0]
+        there, _, path = there.partition("/")
+        if path:  # The script is beside the app's own files.
+            continue
         if there in (host, name, f"{name}:*"):
             return True
         if there.startswith("*.") and name.endswith(there.partition(":")[0][1:]):

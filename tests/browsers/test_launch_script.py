@@ -209,6 +209,7 @@ def test_links_and_forms_stay_in_the_launch(
     [
         "document.querySelector('#by-script').submit()",
         "document.querySelector('#by-script').requestSubmit()",
+        "document.querySelector('#shadow').shadowRoot.querySelector('button').click()",
     ],
 )
 def test_forms_that_a_script_sends_stay_in_the_launch(
@@ -217,7 +218,25 @@ def test_forms_that_a_script_sends_stay_in_the_launch(
     person = browser("third-party-blocked")
     opened(person, lms)
     person.driver.execute_script(script)
-    person.page(f"POST by-script: {ADA}")
+    person.page(f"POST {'shadow' if 'shadow' in script else 'by-script'}: {ADA}")
+
+
+def test_a_form_without_an_action_never_gets_one(
+    browser: GetBrowser, lms: Sites, tool: str
+) -> None:
+    person = browser("third-party-blocked")
+    opened(person, lms)
+    action = person.run(
+        """
+        const form = document.querySelector("#by-script");
+        document.head.insertAdjacentHTML("beforeend", "<base href='/'>");
+        form.insertAdjacentHTML("afterend", "<iframe name='beside'></iframe>");
+        form.removeAttribute("action");
+        form.target = "beside";
+        form.requestSubmit();
+        setTimeout(() => done(form.getAttribute("action")), 50);"""
+    )
+    assert action is None
 
 
 @pytest.mark.parametrize(
@@ -294,10 +313,17 @@ def test_windows_that_a_script_opens_are_in_the_launch(
     person.driver.close()
 
 
-def test_a_download_is_the_launchs(browser: GetBrowser, lms: Sites, tool: str) -> None:
+@pytest.mark.parametrize(
+    "script",
+    [
+        "document.querySelector('#download').click()",
+        "makeLink({href: '/report.csv', download: 'report.csv'}).click()",
+    ],
+)
+def test_a_download_is_the_launchs(script: str, browser: GetBrowser, lms: Sites, tool: str) -> None:
     person = browser("third-party-blocked")
     opened(person, lms)
-    person.click("#download")
+    person.driver.execute_script(script)
     ask = "return fetch('/api/downloads').then(answer => answer.text())"
     person.wait(lambda: person.driver.execute_script(ask) == ADA, "the download was nobody's")
 

@@ -135,6 +135,10 @@ def test_a_body_of_several_pieces(pages: Pages, pieces: Any) -> None:
         (b"<!doctype html>", b"<meta charset=utf-8><p>Nor here"),
         (b"<!doctype html>", b"<body>Nor here"),
         (b"<html><!-- head --> <head\n/>", b"<title>x"),
+        (b"<html title=it's><head>", b"<script>app('x', 1 > 0)</script>"),
+        (b"<!--><head>", b"<script>app()</script><!-- x -->"),
+        (b"<!-- x --!><head>", b"<script>app()</script><!-- x -->"),
+        (b"<!foo>\n<!doctype html>", b"<p>"),
         (b"<head>", b""),
     ],
 )
@@ -148,11 +152,26 @@ def test_where_the_tag_goes(
     assert reply.body.partition(pages.tag)[2].lstrip() == after
 
 
-def test_a_page_without_any_of_these_is_one_if_the_browser_shows_it_as_one(pages: Pages) -> None:
-    body = b"\n<h1>Hello</h1><a href='/one'>One</a>"
-    assert pages.get(body, sent=FRAME).body == b"\n" + pages.tag + body[1:]
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<h1>Hello</h1><a href='/one'>One</a>",
+        b"Hello Ada<br><a href='/one'>One</a>",
+        "Übung <a href='/one'>One</a>".encode(),
+        b"</p><a href='/one'>One</a>",
+        b"H",
+    ],
+)
+def test_a_page_without_any_of_these_is_one_if_the_browser_shows_it_as_one(
+    pages: Pages, body: bytes
+) -> None:
+    assert pages.get(b"\n" + body, sent=FRAME).body == b"\n" + pages.tag + body
+    pieces = [bytes([each]) for each in body]
+    assert pages.get(lambda: iter(pieces), sent=FRAME).body == pages.tag + body
     assert pages.get(body, sent=SILENT).body == body
-    assert pages.get(b"Hello", sent=FRAME).body == b"Hello"
+
+
+def test_an_empty_page_stays_empty(pages: Pages) -> None:
     assert pages.get(b"", sent=FRAME).body == b""
 
 
@@ -291,7 +310,7 @@ def test_what_was_said_of_the_apps_own_bytes_is_said_no_more(pages: Pages) -> No
     }
     assert pages.get(PAGE, HTML, ("ETag", 'W/"x"'))["ETag"] == 'W/"x"'
     # None of it if there is no place for the tag.
-    reply = pages.get(b"no page", HTML, ("ETag", '"x"'), ("Digest", "x"))
+    reply = pages.get(b"no page", HTML, ("ETag", '"x"'), ("Digest", "x"), sent=SILENT)
     assert (reply["ETag"], reply["Digest"]) == ('"x"', "x")
 
 
@@ -326,7 +345,7 @@ class TestPolicies:
             "default-src 'none'; script-src 'self'",
             "script-src 'none'; script-src-elem *",
             "img-src 'none'",
-            "script-src https://cdn.example https://tool.example",
+            "script-src https://cdn.example https://tool.example/",
             "script-src *.example:*",
             "default-src 'self', script-src 'self'",
         ],
@@ -355,6 +374,7 @@ class TestPolicies:
             "script-src",
             "script-src 'strict-dynamic' 'sha256-x' 'self'",
             "script-src https://cdn.example; default-src 'self'",
+            "script-src https://tool.example/static/",
             "script-src 'self', script-src 'none'",
             "script-src 'nonce-a', script-src 'nonce-b'",
         ],

@@ -50,7 +50,7 @@ def test_the_script_knows_the_settings(make_tool):
     tool = make_tool(
         launch_path="/a.b/lti", exclude=["/static/", "/übung"], shared_cookies=["sso"], require=True
     )
-    known = re.search(rb'=(\{"launches.*?\});', tool.get("/a.b/lti/ltiaas-launch.js").body)
+    known = re.search(rb'=(\{"launches.*?\}),', tool.get("/a.b/lti/ltiaas-launch.js").body)
     assert json.loads(known[1]) == {
         "launches": r"/a\.b/lti",
         "exclude": "/static|/%C3%BCbung",

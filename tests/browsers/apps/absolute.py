@@ -41,6 +41,7 @@ PAGE = """<!doctype html>
 <button id="formaction" formaction="/page/formaction">Elsewhere</button></form>
 <form id="get" action="/page/get"><input name="q" value="a b"><button id="get-it">Get</button>
 <button id="formtarget" formtarget="_blank">In a tab</button></form>
+<div id="shadow"></div>
 <form id="by-script" method="post" action="/page/by-script"></form>
 <script src="/static/late.js"></script></body></html>
 """
@@ -54,6 +55,9 @@ document.querySelector("#handled").onclick = event => {
   event.preventDefault();
   document.querySelector("h1").textContent = "Handled " + event.target.getAttribute("href");
 };
+window.makeLink = attributes => Object.assign(document.createElement("a"), attributes);
+const shadow = document.querySelector("#shadow").attachShadow({mode: "open"});
+shadow.innerHTML = '<form method="post" action="/page/shadow"><button>Shadow</button></form>';
 document.querySelector("#stopped").onclick = event => event.stopPropagation();
 const text = async answer => (await answer).text();
 const first = target => new Promise((done, failed) => {
@@ -177,7 +181,7 @@ async def report() -> Response:
 
 @app.get("/api/downloads")
 async def downloads() -> PlainTextResponse:
-    return PlainTextResponse(_user() if seen["download", _user()] else "")
+    return PlainTextResponse(_user() if seen.pop(("download", _user()), 0) else "")
 
 
 @app.api_route("/api/me", methods=["GET", "POST", "PUT"])
