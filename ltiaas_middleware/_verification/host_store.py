@@ -2,9 +2,10 @@
 there is one.
 
 With this, several workers on one machine can serve a browser that blocks cookies without any
-configuration. A file's modification time is the time at which it expires. Writers hold a kernel
-lock, which is released if a worker is killed. Readers need no lock, because files appear
-atomically, through a rename or a link.
+configuration. A file's modification time is the time at which it expires. Readers and writers need
+no lock, because files appear atomically, through a rename or a link. In a rush, all threads of all
+workers would wait for it. Only a worker that removes expired files holds a kernel lock, which is
+released if the worker is killed.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 import stat
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -32,6 +33,8 @@ __all__ = ["HostStore", "private_folder"]
 _MOST = 48_000_000
 # Seconds between searches for expired files.
 _SWEEP_EVERY = 30.0
+# Seconds after which a file that is not finished was left by a killed worker.
+_UNFINISHED = 60.0
 # Seconds to wait for another worker's lock.
 _LOCK_TIMEOUT = 1.0
 # How long to keep values without an expiry (seconds).
@@ -80,7 +83,6 @@ class HostStore:
         self._clock = clock
         self._monotonic = monotonic
         self._rare_log = RareLog(1, 60, monotonic=monotonic)
-        self._lock = threading.Lock()
         self._swept = float("-inf")
         self._bytes = 0
 
@@ -93,18 +95,19 @@ class HostStore:
             os.rename(new, path)
 
     def put_if_absent(self, name: str, value: bytes, seconds: float | None) -> bool:
+        seconds = _FOR_GOOD if seconds is None else seconds
         with self._writing(name) as path:
             if self._get(name) is not None:
                 return False
-            # The file has expired, and nobody can replace it, because that requires the lock.
-            path.unlink(missing_ok=True)
-            with self._file(value, _FOR_GOOD if seconds is None else seconds) as new:
-                try:
-                    # Like O_EXCL, but the file has its content and expiry from the beginning.
-                    os.link(new, path)
-                except FileExistsError:
-                    return False
-            return True
+            with self._file(value, seconds) as new:
+                if _link(new, path):
+                    return True
+                with self._locked():
+                    if self._get(name) is not None:
+                        return False
+                    # The file has expired, and only the worker with the lock removes it.
+                    path.unlink(missing_ok=True)
+                    return _link(new, path)
 
     def delete(self, name: str) -> None:
         with self._writing(name) as path:
@@ -133,33 +136,29 @@ class HostStore:
             if now - self._swept >= _SWEEP_EVERY or self._bytes > _MOST:
                 self._swept = now
                 self._sweep()
-            with self._locked():
-                yield self._path(name)
+            # Create the folder again if it was deleted; systemd deletes old folders in /tmp.
+            _make_private(self._folder)
+            yield self._path(name)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        # One thread of a process at a time, because a thread that tries takes processor time from
-        # the one that has the lock.
-        until = time.monotonic() + _LOCK_TIMEOUT
-        if not self._lock.acquire(timeout=_LOCK_TIMEOUT):
-            raise _still_locked()
+        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            # Create the folder again if it was deleted; systemd deletes old folders in /tmp.
-            _make_private(self._folder)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            descriptor = os.open(self._folder / "lock", flags, 0o600)
-            try:
-                while not _lock(descriptor):
+            until = time.monotonic() + _LOCK_TIMEOUT
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
                     if time.monotonic() >= until:
-                        raise _still_locked()
+                        why = f"another worker kept it locked for {_LOCK_TIMEOUT:g} s"
+                        raise OSError(errno.EAGAIN, why) from None
                     time.sleep(0.001)
-                yield
-            finally:
-                # Closing is not enough: a child that was forked meanwhile also has the descriptor.
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
-                os.close(descriptor)
+            yield
         finally:
-            self._lock.release()
+            # Closing is not enough: a child that was forked meanwhile also has the descriptor.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
 
     @contextlib.contextmanager
     def _file(self, value: bytes, seconds: float) -> Iterator[str]:
@@ -187,7 +186,11 @@ class HostStore:
                 continue
             if entry.name == "lock":
                 continue
-            if found.st_mtime <= now or entry.name.startswith("new-"):
+            if entry.name.startswith("new-"):
+                if time.time() - found.st_ctime > _UNFINISHED:
+                    # A killed worker left it.
+                    Path(entry.path).unlink(missing_ok=True)
+            elif found.st_mtime <= now:
                 self._remove(entry.path, found)
             else:
                 kept.append((entry.path, found))
@@ -205,10 +208,13 @@ class HostStore:
         """Remove a file unless it was replaced or removed since it was found. The lock is held for
         one file at a time, because in a busy process thousands take seconds, for which other
         workers do not wait."""
+        gone = f"{self._folder}/new-{secrets.token_hex(8)}"
         with self._locked(), contextlib.suppress(FileNotFoundError):
-            # If a file that is not finished is still there, a killed worker left it.
-            if _version(os.stat(path, follow_symlinks=False)) == _version(found):
-                os.unlink(path)
+            # Writers need no lock, so look at what was removed.
+            os.rename(path, gone)
+            if _version(os.stat(gone, follow_symlinks=False)) != _version(found):
+                _link(gone, path)
+            os.unlink(gone)
 
     @contextlib.contextmanager
     def _trouble(self) -> Iterator[None]:
@@ -229,6 +235,15 @@ class HostStore:
         raise StoreUnavailable(read_only=True)
 
 
+def _link(new: str, path: str | Path) -> bool:
+    """Like O_EXCL, but the file has its content and expiry from the beginning."""
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        return False
+    return True
+
+
 def _worth(path: str, found: os.stat_result, bound: set[str], now: float) -> tuple[int, float]:
     """What a full store removes first. A launch whose cookie has come back costs one call to
     LTIAAS. That an ltik was rejected lately protects nothing, and strangers choose how often it
@@ -238,18 +253,6 @@ def _worth(path: str, found: os.stat_result, bound: set[str], now: float) -> tup
     if kind == "over":
         return (2 if until > now + REJECTED_FOR else 0), until
     return (0 if kind == "launch" and of in bound else 1), until
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _still_locked() -> OSError:
-    return OSError(errno.EAGAIN, f"it stayed locked for {_LOCK_TIMEOUT:g} s")
 
 
 def _size(found: os.stat_result) -> int:
