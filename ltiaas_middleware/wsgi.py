@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ._gate.decisions import Flow, Serve
 from ._launch_header import HEADER, header_for
 from ._middleware import Middleware
-from .errors import RequestRefused, too_late
+from .errors import RequestRefused, SettingsError, too_late
 from .launch import Launch, current
 from .responses import Response
 from .scrubbing import scrub_request, without_arguments
@@ -52,7 +52,7 @@ class LTIAASMiddleware(Middleware):
         options: individual settings, if you pass no ``Settings``.
 
     Raises:
-        SettingsError: a setting passed here is invalid.
+        SettingsError: a setting passed here is invalid, or the app is an ASGI app in a2wsgi.
     """
 
     app: WSGIApplication
@@ -67,6 +67,12 @@ class LTIAASMiddleware(Middleware):
         settings: Settings | None = None,
         **options: Unpack[Options],
     ) -> None:
+        if type(app).__module__.startswith("a2wsgi.") and hasattr(app, "app"):
+            # The ASGI app would not see where its launch begins, so its own path checks would fail.
+            raise SettingsError(
+                "wrap the ASGI app itself: ASGIMiddleware(LTIAASMiddleware(app)), with "
+                "LTIAASMiddleware from ltiaas_middleware.asgi"
+            )
         super().__init__(app, settings, **options)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: C901, PLR0915

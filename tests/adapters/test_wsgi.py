@@ -8,6 +8,8 @@ from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
 import pytest
+from a2wsgi import ASGIMiddleware
+from fastapi import FastAPI
 from werkzeug.middleware.lint import LintMiddleware
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 from werkzeug.wrappers import Request, Response
@@ -17,6 +19,7 @@ from ltiaas_middleware import (
     LTIAASError,
     MiddlewareMissing,
     RoleRequired,
+    SettingsError,
     current_launch,
     require_launch,
 )
@@ -383,6 +386,11 @@ def test_settings_and_options_are_not_mixed(wrap):
         LTIAASMiddleware(None, "https://your.ltiaas.com")
     with pytest.raises(TypeError, match="either"):
         LTIAASMiddleware(None, settings, ttl=5)
+
+
+def test_an_asgi_app_in_a2wsgi_is_wrapped_inside(wrap):
+    with pytest.raises(SettingsError, match=r"ASGIMiddleware\(LTIAASMiddleware\(app\)\)"):
+        wrap(ASGIMiddleware(FastAPI()))
 
 
 def test_from_the_environment(monkeypatch, upstream):
