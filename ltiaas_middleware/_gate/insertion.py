@@ -61,8 +61,8 @@ _CUT = frozenset(
     part[:end] for part in (b"\xef\xbb\xbf", b"<html", b"<head") for end in range(len(part) + 1)
 )
 _BEGUN = re.compile(rb"<[?!]|<(?:html|head)[\s/]", re.I)
-# Not UTF-16, which has a byte order mark or NULs.
-_TEXT = re.compile(rb"[^\x00\xfe\xff](?!\x00)")
+# A page that has an element, not in UTF-16, which has a byte order mark or NULs.
+_ELEMENT = re.compile(rb"(?![\xfe\xff])[^\x00]*?<[a-z]", re.I)
 _XHTML = b"http://www.w3.org/1999/xhtml"
 _Headers: TypeAlias = list[tuple[AnyStr, AnyStr]]
 
@@ -133,11 +133,14 @@ class Insertion(Generic[AnyStr]):
         elif _XHTML not in (found["html"] or b""):
             # Without a default namespace, the tag would not be HTML.
             after = -1
-        if rest in _CUT or _BEGUN.match(rest):
-            return after if last else None
-        if after < 0 and self._is_page and not self._is_xml and _TEXT.match(rest):
+        if not last and (rest in _CUT or _BEGUN.match(rest)):
+            return None
+        if after >= 0 or not self._is_page or self._is_xml or _BEGUN.match(rest):
+            return after
+        if _ELEMENT.match(start, at):
             return at
-        return after
+        # Text alone needs no script.
+        return -1 if last else None
 
 
 class _IntoWorker(Insertion[AnyStr]):

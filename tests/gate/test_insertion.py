@@ -159,7 +159,6 @@ def test_where_the_tag_goes(
         b"Hello Ada<br><a href='/one'>One</a>",
         "Übung <a href='/one'>One</a>".encode(),
         b"</p><a href='/one'>One</a>",
-        b"H",
     ],
 )
 def test_a_page_without_any_of_these_is_one_if_the_browser_shows_it_as_one(
@@ -171,8 +170,10 @@ def test_a_page_without_any_of_these_is_one_if_the_browser_shows_it_as_one(
     assert pages.get(body, sent=SILENT).body == body
 
 
-def test_an_empty_page_stays_empty(pages: Pages) -> None:
-    assert pages.get(b"", sent=FRAME).body == b""
+@pytest.mark.parametrize("body", [b"", b"Hello", b"1 < 2", "Übung".encode("utf-16")])
+def test_a_page_without_an_element_stays_as_it_is(pages: Pages, body: bytes) -> None:
+    assert pages.get(body, sent=FRAME).body == body
+    assert pages.get(lambda: iter([body, b" again"]), sent=FRAME).body == body + b" again"
 
 
 @pytest.mark.parametrize(
