@@ -196,11 +196,13 @@ def test_what_is_no_http_at_all():
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer():
-            for _ in range(3):
-                connection, _ = listener.accept()
-                with connection:
-                    connection.recv(65536)
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n\x00")
+            # Until the listener is closed.
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n\x00")
 
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
