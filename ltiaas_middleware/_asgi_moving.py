@@ -38,8 +38,9 @@ def move(scope: Any, serve: Serve, style: PathStyle) -> None:
     # Some apps route on it (Datasette), so that it has to say the same, in the bytes that arrived.
     start, _, rest = raw.partition(prefix.encode("ascii"))
     # An encoded prefix may be followed by one that is not, which belongs to the path.
-    mounts = (b"", before.encode("utf-8", "surrogatepass"))
-    if rest[:1] != b"/" or unquote_to_bytes(start) not in mounts:
+    if rest[:1] != b"/" or (
+        start and unquote_to_bytes(start) != before.encode("utf-8", "surrogatepass")
+    ):
         scope["raw_path"] = _quoted(inside)
     elif style == "full":
         scope["raw_path"] = _quoted(moved) + rest

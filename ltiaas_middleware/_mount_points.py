@@ -13,11 +13,12 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from ._path_styles import attributes_of, parts_of, wrapped_by
+from ._path_styles import attributes_of, kinds_of, parts_of, wrapped_by
 
-_DJANGO = "django.core.handlers.asgi.ASGIHandler"
+_DJANGO = ("django.core.handlers.asgi", "ASGIHandler")
+_FASTAPI = ("fastapi.applications", "FastAPI")
 # FastAPI's is a Starlette, too.
-_APPS = {"starlette.applications.Starlette", _DJANGO}
+_APPS = {("starlette.applications", "Starlette"), _DJANGO}
 
 
 def below(path: str, root: str) -> str:
@@ -43,27 +44,23 @@ def root_of(app: Any) -> str:
             return root
     # If the apps disagree, something outside them chooses one by the whole path.
     found = parts_of(app, _anything_in)
-    roots = {_own_root(one) or "" for one in found if not _APPS.isdisjoint(_kinds(one))}
+    roots = {_own_root(one) or "" for one in found if not _APPS.isdisjoint(kinds_of(one))}
     return roots.pop() if len(roots) == 1 else ""
 
 
 def _own_root(one: Any) -> str | None:
-    kinds = _kinds(one)
-    if "fastapi.applications.FastAPI" in kinds:
+    kinds = kinds_of(one)
+    if _FASTAPI in kinds:
         return str(one.root_path)
     if _DJANGO in kinds:
         return importlib.import_module("django.conf").settings.FORCE_SCRIPT_NAME or ""
     return None
 
 
-def _kinds(one: Any) -> set[str]:
-    return {f"{kind.__module__}.{kind.__name__}" for kind in type(one).__mro__}
-
-
 def _anything_in(one: Any) -> Iterator[Any]:
     """What an app may wrap under any name: attributes, slots, global variables of its function.
     Frameworks' apps wrap nothing here: what they mount is not the whole app."""
-    if not _APPS.isdisjoint(_kinds(one)):
+    if not _APPS.isdisjoint(kinds_of(one)):
         return
     yield from wrapped_by(one)
     held = [*attributes_of(one).values()]

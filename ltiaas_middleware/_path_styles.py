@@ -67,8 +67,12 @@ def style_of(app: Any, scope: Any) -> PathStyle:
 
 
 def _style(one: Any) -> PathStyle | None:
-    kinds = ((kind.__module__, kind.__name__) for kind in type(one).__mro__)
-    return next((_STYLES[kind] for kind in kinds if kind in _STYLES), None)
+    return next((_STYLES[kind] for kind in kinds_of(one) if kind in _STYLES), None)
+
+
+def kinds_of(one: Any) -> list[tuple[str, str]]:
+    """Module and name of an object's class and its bases, so that no framework is imported."""
+    return [(kind.__module__, kind.__name__) for kind in type(one).__mro__]
 
 
 def _around_apps(one: Any) -> Iterable[Any]:

@@ -56,7 +56,7 @@ _START = re.compile(
     rb"|(?P<html><html" + _ATTRIBUTES + rb">))*(?P<head><head" + _ATTRIBUTES + rb">)?",
     re.I | re.S,
 )
-# Up to where a part may have come so far.
+# Beginnings of a part, of which the rest may be in the next chunk.
 _CUT = frozenset(
     part[:end] for part in (b"\xef\xbb\xbf", b"<html", b"<head") for end in range(len(part) + 1)
 )
@@ -122,7 +122,7 @@ class Insertion(Generic[AnyStr]):
     def _position(self, start: bytes, *, last: bool) -> int | None:
         """Where the tag belongs, -1 if nowhere, None if it is not clear yet."""
         found = _START.match(start)
-        assert found is not None  # It matches nothing, too.
+        assert found is not None  # It also matches the empty string.
         at = found.end()
         if found["head"]:
             return at
@@ -133,9 +133,10 @@ class Insertion(Generic[AnyStr]):
         elif _XHTML not in (found["html"] or b""):
             # Without a default namespace, the tag would not be HTML.
             after = -1
-        if not last and (rest in _CUT or _BEGUN.match(rest)):
+        has_begun = _BEGUN.match(rest)
+        if not last and (has_begun or rest in _CUT):
             return None
-        if after >= 0 or not self._is_page or self._is_xml or _BEGUN.match(rest):
+        if after >= 0 or has_begun or not self._is_page or self._is_xml:
             return after
         if _ELEMENT.match(start, at):
             return at

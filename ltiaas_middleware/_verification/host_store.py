@@ -3,9 +3,9 @@ there is one.
 
 With this, several workers on one machine can serve a browser that blocks cookies without any
 configuration. A file's modification time is the time at which it expires. Readers and writers need
-no lock, because files appear atomically, through a rename or a link. In a rush, all threads of all
-workers would wait for it. Only a worker that removes expired files holds a kernel lock, which is
-released if the worker is killed.
+no lock, because files appear atomically, through a rename or a link; with one, all threads of all
+workers would wait for it in a rush. Only a worker that removes expired files holds a kernel lock,
+which is released if the worker is killed.
 """
 
 from __future__ import annotations
